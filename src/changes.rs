@@ -1,0 +1,306 @@
+//! What a request did to its session, as a list that can be played again over a fresher record.
+//!
+//! The list is also the request's own view: a read looks here first, newest entry first, and then in the record.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::{Refused, SessionError};
+use crate::json;
+use crate::record::{CookieTemplate, Draft, Entry, FLASH, Key, Record};
+
+/// Recomputes a value from the raw JSON that stands there now.
+pub(crate) type UpdateFn = dyn Fn(Option<&str>) -> Result<Option<String>, SessionError> + Send + Sync;
+
+#[derive(Clone)]
+pub(crate) enum Change {
+    Set { key: Arc<str>, value: Arc<str> },
+    Remove { key: Arc<str> },
+    Clear,
+    Update { key: Arc<str>, apply: Arc<UpdateFn>, now: Option<Arc<str>> },
+    FlashPush { kind: Arc<str>, message: Arc<str> },
+    FlashTake { kind: Arc<str>, messages: Vec<Arc<str>> },
+    MaxAge(Option<Duration>),
+}
+
+impl Change {
+    fn key(&self) -> Option<&str> {
+        match self {
+            Self::Set { key, .. } | Self::Remove { key } | Self::Update { key, .. } => Some(key),
+            Self::Clear | Self::FlashPush { .. } | Self::FlashTake { .. } | Self::MaxAge(_) => None,
+        }
+    }
+
+    fn flash_kind(&self) -> Option<&str> {
+        match self {
+            Self::FlashPush { kind, .. } | Self::FlashTake { kind, .. } => Some(kind),
+            _ => None,
+        }
+    }
+}
+
+/// A session as one request sees it: the record it was loaded with, if any, and what it did since.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'a> {
+    pub(crate) base: Option<&'a Record>,
+    pub(crate) log: &'a [Change],
+}
+
+impl<'a> View<'a> {
+    /// The raw value under a key, this request's changes included.
+    pub(crate) fn get(self, key: &str) -> Option<&'a str> {
+        for change in self.log.iter().rev() {
+            match change {
+                Change::Set { key: at, value } if **at == *key => return Some(value),
+                Change::Remove { key: at } if **at == *key => return None,
+                Change::Update { key: at, now, .. } if **at == *key => return now.as_deref(),
+                Change::Clear => return None,
+                _ => {}
+            }
+        }
+        self.stored(key)
+    }
+
+    fn stored(self, key: &str) -> Option<&'a str> {
+        if key == FLASH { None } else { self.base?.raw(key) }
+    }
+
+    /// The data's keys, in the order they will be stored in.
+    pub(crate) fn keys(self) -> Vec<String> {
+        let mut keys = Vec::<String>::new();
+        let stored = self.base.into_iter().flat_map(Record::entries);
+        keys.extend(stored.filter_map(|entry| entry.key.text().map(Cow::into_owned)));
+        for key in self.log.iter().filter_map(Change::key) {
+            if !keys.iter().any(|known| known == key) {
+                keys.push(key.to_owned());
+            }
+        }
+        keys.retain(|key| self.get(key).is_some());
+        keys
+    }
+
+    /// The session's own lifetime, this request's change included.
+    pub(crate) fn max_age(self, configured: Option<Duration>) -> Option<Duration> {
+        self.changed_max_age().unwrap_or_else(|| self.base.map_or(configured, Record::max_age))
+    }
+
+    fn changed_max_age(self) -> Option<Option<Duration>> {
+        self.log.iter().rev().find_map(|change| match change {
+            Change::MaxAge(max_age) => Some(*max_age),
+            _ => None,
+        })
+    }
+
+    /// Whether the lifetime is another than the record's, or than the configured one of a new session.
+    pub(crate) fn max_age_differs(self, configured: Option<Duration>) -> bool {
+        let before = self.base.map_or(configured, Record::max_age);
+        self.changed_max_age().is_some_and(|now| now != before)
+    }
+
+    /// Whether what would be stored differs from what was loaded.
+    pub(crate) fn is_modified(self, configured: Option<Duration>) -> bool {
+        if self.log.is_empty() {
+            return false;
+        }
+        let data = || self.log.iter().filter_map(Change::key).any(|key| self.get(key) != self.stored(key));
+        let cleared = || {
+            self.log.iter().any(|change| matches!(change, Change::Clear))
+                && self.base.is_some_and(|base| base.entries().any(|entry| self.lost(&entry)))
+        };
+        let flash = || {
+            let before = View { base: self.base, log: &[] };
+            let kinds = self.log.iter().filter_map(Change::flash_kind);
+            kinds.into_iter().any(|kind| match (self.messages(kind), before.messages(kind)) {
+                (Ok(now), Ok(then)) => now != then,
+                _ => true,
+            })
+        };
+        self.max_age_differs(configured) || data() || cleared() || flash()
+    }
+
+    fn lost(self, entry: &Entry<'_>) -> bool {
+        match entry.key.text() {
+            Some(key) => key != FLASH && self.get(&key) != Some(&entry.value),
+            None => true,
+        }
+    }
+
+    /// The waiting flash messages of a kind, as raw JSON, oldest first.
+    pub(crate) fn messages(self, kind: &str) -> Result<Vec<&'a str>, SessionError> {
+        let mut messages = match self.base.and_then(|base| base.raw(FLASH)) {
+            None => Vec::new(),
+            Some(flash) => match members(flash)?.iter().find(|member| member.is(flash, kind)) {
+                None => Vec::new(),
+                Some(member) => list(kind, member.value.of(flash))?,
+            },
+        };
+        for change in self.log {
+            match change {
+                Change::FlashPush { kind: at, message } if **at == *kind => messages.push(message),
+                Change::FlashTake { kind: at, messages: taken } if **at == *kind => {
+                    for taken in taken {
+                        if let Some(found) = messages.iter().position(|message| **message == **taken) {
+                            messages.remove(found);
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(messages)
+    }
+
+    /// The kinds that have or had messages, in the order they are stored in.
+    pub(crate) fn flash_kinds(self) -> Result<Vec<Cow<'a, str>>, SessionError> {
+        let mut kinds = Vec::<Cow<'a, str>>::new();
+        if let Some(flash) = self.base.and_then(|base| base.raw(FLASH)) {
+            for member in members(flash)? {
+                let raw = member.key.of(flash);
+                match member.escaped {
+                    false => kinds.push(Cow::Borrowed(raw)),
+                    true => kinds.extend(json::unescape(raw).map(Cow::Owned)),
+                }
+            }
+        }
+        for kind in self.log.iter().filter_map(Change::flash_kind) {
+            if !kinds.iter().any(|known| known == kind) {
+                kinds.push(Cow::Borrowed(kind));
+            }
+        }
+        Ok(kinds)
+    }
+
+    /// Plays the list over the record: what is to be stored. `new` is the cookie object of a session without a record.
+    ///
+    /// # Errors
+    /// `Decode`, when an update's closure cannot read the value that stands there now, or the flash messages are not
+    /// connect-flash's.
+    pub(crate) fn replay<'d>(
+        self,
+        new: &'d CookieTemplate<'static>,
+        configured: Option<Duration>,
+    ) -> Result<Draft<'d>, SessionError>
+    where
+        'a: 'd,
+    {
+        let cookie = self.base.map_or_else(|| new.clone(), |base| base.cookie_template());
+        let mut draft: Draft<'d> = Draft::new(cookie, self.max_age(configured));
+        draft.entries.extend(self.base.into_iter().flat_map(Record::entries));
+        for change in self.log {
+            match change {
+                Change::Set { key, value } => put(&mut draft.entries, key, Some(Cow::Borrowed(value))),
+                Change::Remove { key } => put(&mut draft.entries, key, None),
+                Change::Clear => draft.entries.retain(|entry| entry.key.is(FLASH)),
+                Change::Update { key, apply, .. } => {
+                    let before = draft.entries.iter().find(|entry| entry.key.is(key));
+                    let after = apply(before.map(|entry| &*entry.value))?;
+                    put(&mut draft.entries, key, after.map(Cow::Owned));
+                }
+                Change::FlashPush { .. } | Change::FlashTake { .. } | Change::MaxAge(_) => {}
+            }
+        }
+        if self.log.iter().any(|change| change.flash_kind().is_some()) {
+            let flash = self.flash_text()?;
+            put(&mut draft.entries, FLASH, Some(Cow::Owned(flash)));
+        }
+        Ok(draft)
+    }
+
+    /// The whole `flash` object anew, the kinds this request left alone byte for byte.
+    fn flash_text(self) -> Result<String, SessionError> {
+        let mut text = String::from("{");
+        let mut push = |kind: &str, escaped: bool, value: &str| {
+            if text.len() > 1 {
+                text.push(',');
+            }
+            text.push('"');
+            if escaped {
+                text.push_str(kind);
+            } else {
+                json::push_key(&mut text, kind);
+            }
+            text.push_str("\":");
+            text.push_str(value);
+        };
+        let touched = |kind: &str| self.log.iter().any(|change| change.flash_kind() == Some(kind));
+        let mut written = Vec::<String>::new();
+        if let Some(flash) = self.base.and_then(|base| base.raw(FLASH)) {
+            for member in members(flash)? {
+                let raw = member.key.of(flash);
+                let kind = if member.escaped { json::unescape(raw) } else { Some(raw.to_owned()) };
+                let Some(kind) = kind.filter(|kind| touched(kind)) else {
+                    push(raw, true, member.value.of(flash));
+                    continue;
+                };
+                let messages = self.messages(&kind)?;
+                if !messages.is_empty() {
+                    push(raw, true, &format!("[{}]", messages.join(",")));
+                }
+                written.push(kind);
+            }
+        }
+        for kind in self.log.iter().filter_map(Change::flash_kind) {
+            if written.iter().any(|done| done == kind) {
+                continue;
+            }
+            written.push(kind.to_owned());
+            let messages = self.messages(kind)?;
+            if !messages.is_empty() {
+                push(kind, false, &format!("[{}]", messages.join(",")));
+            }
+        }
+        text.push('}');
+        Ok(text)
+    }
+}
+
+fn put<'d>(entries: &mut Vec<Entry<'d>>, key: &'d str, value: Option<Cow<'d, str>>) {
+    let at = entries.iter().position(|entry| entry.key.is(key));
+    match (at, value) {
+        (Some(at), Some(value)) => entries[at].value = value,
+        (Some(at), None) => {
+            entries.remove(at);
+        }
+        (None, Some(value)) => entries.push(Entry { key: Key::Plain(Cow::Borrowed(key)), value }),
+        (None, None) => {}
+    }
+}
+
+fn members(flash: &str) -> Result<Vec<json::Member>, SessionError> {
+    json::members(flash)
+        .map_err(|_| SessionError::Decode { key: FLASH.to_owned(), source: Refused::ForeignFlash.into() })
+}
+
+fn list<'j>(kind: &str, json: &'j str) -> Result<Vec<&'j str>, SessionError> {
+    let raw: Vec<&serde_json::value::RawValue> = serde_json::from_str(json).map_err(|_| {
+        SessionError::Decode { key: format!("{FLASH}.{kind}"), source: Refused::ForeignFlash.into() }
+    })?;
+    Ok(raw.into_iter().map(serde_json::value::RawValue::get).collect())
+}
+
+/// Whether two raw values are the same: the same bytes, or objects and arrays of one length that differ only in the
+/// order a hash map gave their keys. Numbers are compared as text, so none is rounded.
+pub(crate) fn same_value(one: &str, other: &str) -> bool {
+    same_within(one, other, 32)
+}
+
+fn same_within(one: &str, other: &str, depth: usize) -> bool {
+    if one == other {
+        return true;
+    }
+    if one.len() != other.len() || depth == 0 {
+        return false;
+    }
+    if one.starts_with('[') {
+        let (Ok(a), Ok(b)) = (list("", one), list("", other)) else { return false };
+        return a.len() == b.len() && a.iter().zip(&b).all(|(a, b)| same_within(a, b, depth - 1));
+    }
+    let (true, Ok(a), Ok(b)) = (one.starts_with('{'), members(one), members(other)) else { return false };
+    let twin = |member: &json::Member| b.iter().find(|twin| member.key.of(one) == twin.key.of(other));
+    a.len() == b.len()
+        && a.iter().all(|member| {
+            twin(member)
+                .is_some_and(|twin| same_within(member.value.of(one), twin.value.of(other), depth - 1))
+        })
+}

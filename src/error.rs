@@ -1,0 +1,185 @@
+//! Every error of the crate, and the one place where errors become responses.
+//!
+//! Bodies are opaque; the detail goes to `tracing`. No error prints an id, a cookie, a secret or session data:
+//! JSON errors, which quote the value they trip over, are reduced to their kind and position ([`JsonError`]).
+
+use std::error::Error as StdError;
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// What a [`SessionStore`](crate::SessionStore) answers when it cannot do its work.
+///
+/// A missing session is not an error: `get` answers `Ok(None)`, `replace` answers
+/// [`Replaced::Gone`](crate::Replaced::Gone).
+#[derive(Debug, thiserror::Error)]
+#[error("{kind}")]
+pub struct StoreError {
+    kind: StoreErrorKind,
+    source: BoxError,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+enum StoreErrorKind {
+    #[error("the session store is unavailable")]
+    Unavailable,
+    #[error("a stored session record cannot be decoded")]
+    Corrupt,
+}
+
+impl StoreError {
+    /// The store could not be reached, refused, or timed out. Requests are answered with 503.
+    pub fn unavailable(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self { kind: StoreErrorKind::Unavailable, source: source.into() }
+    }
+
+    /// The store holds something under this id that is no session record. The request gets a new session under a
+    /// new id; the bytes in the store stay as they are.
+    pub fn corrupt(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self { kind: StoreErrorKind::Corrupt, source: source.into() }
+    }
+
+    /// Whether this is [`StoreError::unavailable`].
+    #[must_use]
+    pub fn is_unavailable(&self) -> bool {
+        self.kind == StoreErrorKind::Unavailable
+    }
+
+    /// Whether this is [`StoreError::corrupt`].
+    #[must_use]
+    pub fn is_corrupt(&self) -> bool {
+        self.kind == StoreErrorKind::Corrupt
+    }
+}
+
+/// What a [`Session`](crate::Session) call can fail with.
+///
+/// As a response: `Store` is 503, `Gone` and `Conflict` are 409, the rest is 500; the body names none of it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SessionError {
+    /// The store failed; nothing of this call was written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A value cannot be written as JSON under this key, or the key is reserved (`cookie`, `flash`).
+    #[error("the session value under `{key}` cannot be encoded")]
+    Encode {
+        /// The key the value was meant for.
+        key: String,
+        /// What the encoder said, without the value.
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// The stored value is there but is not of the type asked for. It stays as it is.
+    #[error("the session value under `{key}` cannot be decoded")]
+    Decode {
+        /// The key whose value was asked for; for flash messages, `flash.` and the kind.
+        key: String,
+        /// What the decoder said, without the value.
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// [`destroy`](crate::Session::destroy) was called before in this request.
+    #[error("the session was destroyed in this request")]
+    Destroyed,
+    /// The session ended elsewhere (a logout, an expiry) while this request was under way. Nothing was written.
+    #[error("the session ended while this request was under way")]
+    Gone,
+    /// Other requests kept winning the race for this record until the retries were used up. Nothing was written.
+    #[error("the session was changed by too many other requests at once")]
+    Conflict,
+    /// The session's cookie is no legal header value.
+    #[error("the session cookie cannot be written as a header")]
+    Cookie,
+}
+
+impl SessionError {
+    pub(crate) fn encode(key: &str, source: impl Into<BoxError>) -> Self {
+        Self::Encode { key: key.to_owned(), source: source.into() }
+    }
+
+    pub(crate) fn decode<T>(key: &str, source: &serde_json::Error) -> Self {
+        let source = JsonError::new::<T>(source).into();
+        Self::Decode { key: key.to_owned(), source }
+    }
+
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Gone | Self::Conflict => StatusCode::CONFLICT,
+            Self::Encode { .. } | Self::Decode { .. } | Self::Destroyed | Self::Cookie => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
+        }
+    }
+}
+
+impl IntoResponse for SessionError {
+    fn into_response(self) -> Response {
+        opaque(self.status(), &self)
+    }
+}
+
+/// Why a [`Session`](crate::Session) could not be extracted. Answers 503 with an opaque body.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SessionRejection {
+    /// The store failed while the session was loaded.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl IntoResponse for SessionRejection {
+    fn into_response(self) -> Response {
+        opaque(StatusCode::SERVICE_UNAVAILABLE, &self)
+    }
+}
+
+impl From<SessionRejection> for SessionError {
+    fn from(rejection: SessionRejection) -> Self {
+        match rejection {
+            SessionRejection::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+fn opaque(status: StatusCode, error: &(dyn StdError + 'static)) -> Response {
+    if status.is_server_error() {
+        tracing::error!(error, "session request failed");
+    } else {
+        tracing::info!(error, "session request failed");
+    }
+    let body = status.canonical_reason().unwrap_or_default();
+    (status, body).into_response()
+}
+
+/// A JSON error without the value it quotes: what kind it is, where, and which Rust type was asked for.
+#[derive(Debug, thiserror::Error)]
+#[error("{what} at line {line} column {column}, expected {expected}")]
+pub(crate) struct JsonError {
+    what: &'static str,
+    line: usize,
+    column: usize,
+    expected: &'static str,
+}
+
+impl JsonError {
+    pub(crate) fn new<T>(error: &serde_json::Error) -> Self {
+        use serde_json::error::Category;
+        let what = match error.classify() {
+            Category::Io => "I/O error",
+            Category::Syntax => "JSON syntax error",
+            Category::Data => "JSON of another shape",
+            Category::Eof => "unexpected end of JSON",
+        };
+        Self { what, line: error.line(), column: error.column(), expected: std::any::type_name::<T>() }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refused {
+    #[error("the keys `cookie` and `flash` are reserved")]
+    ReservedKey,
+    #[error("the stored flash messages are not an object of arrays")]
+    ForeignFlash,
+}

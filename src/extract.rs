@@ -1,0 +1,175 @@
+//! From a request to its [`Session`].
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use axum::extract::{FromRef, FromRequestParts, OptionalFromRequestParts};
+use axum::http::request::Parts;
+use axum::http::uri::{PathAndQuery, Scheme};
+use axum::http::{HeaderMap, Method};
+
+use crate::config::{Inner, SessionConfig, default_touch_after};
+use crate::cookie::candidates;
+use crate::error::SessionRejection;
+use crate::id::SessionId;
+use crate::session::{Origin, Session};
+use crate::state::{Carried, Held, Stage, State};
+use crate::store::Stored;
+
+/// What a warning about a lost session names.
+#[derive(Default)]
+pub(crate) struct RequestLine {
+    pub(crate) method: Option<Method>,
+    pub(crate) path: Option<PathAndQuery>,
+}
+
+impl<S> FromRequestParts<S> for Session
+where
+    SessionConfig: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = SessionRejection;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
+        let config = SessionConfig::from_ref(state);
+        if let Some(session) = Attached::find(parts, &config) {
+            return Ok(session);
+        }
+        let session = from_parts(&config, parts).await?;
+        Attached::add(parts, &session);
+        Ok(session)
+    }
+}
+
+/// `None` when the request carries no live session; then nothing is created.
+impl<S> OptionalFromRequestParts<S> for Session
+where
+    SessionConfig: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = SessionRejection;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, Self::Rejection> {
+        let config = SessionConfig::from_ref(state);
+        if let Some(session) = Attached::find(parts, &config) {
+            return Ok((!session.is_new()).then_some(session));
+        }
+        let session = from_parts(&config, parts).await?;
+        if session.origin() != Origin::Loaded {
+            return Ok(None);
+        }
+        Attached::add(parts, &session);
+        Ok(Some(session))
+    }
+}
+
+/// The sessions of one request, in its extensions: one for each cookie name.
+#[derive(Clone, Default)]
+pub(crate) struct Attached(Arc<Mutex<Vec<Session>>>);
+
+impl Attached {
+    pub(crate) fn get(&self, config: &SessionConfig) -> Option<Session> {
+        let name = &config.inner().cookie.name;
+        let sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.iter().find(|session| session.inner().config.inner().cookie.name == *name).cloned()
+    }
+
+    fn find(parts: &Parts, config: &SessionConfig) -> Option<Session> {
+        parts.extensions.get::<Self>()?.get(config)
+    }
+
+    fn add(parts: &mut Parts, session: &Session) {
+        let attached = parts.extensions.get_or_insert_default::<Self>();
+        attached.0.lock().unwrap_or_else(PoisonError::into_inner).push(session.clone());
+    }
+}
+
+async fn from_parts(config: &SessionConfig, parts: &Parts) -> Result<Session, SessionRejection> {
+    let line = RequestLine { method: Some(parts.method.clone()), path: parts.uri.path_and_query().cloned() };
+    load_over(config, &parts.headers, parts.uri.scheme(), line).await
+}
+
+pub(crate) async fn load(
+    config: &SessionConfig,
+    headers: &HeaderMap,
+    line: RequestLine,
+) -> Result<Session, SessionRejection> {
+    load_over(config, headers, None, line).await
+}
+
+/// Tries the cookies of the name in order, until one is signed and names a session the store has.
+pub(crate) async fn load_over(
+    config: &SessionConfig,
+    headers: &HeaderMap,
+    scheme: Option<&Scheme>,
+    line: RequestLine,
+) -> Result<Session, SessionRejection> {
+    let inner = config.inner();
+    let transport = inner.transport(headers, scheme);
+    let session = |state| Session::new(config.clone(), transport, line, state);
+    let mut origin = Origin::NoCookie;
+    for value in candidates(headers, &inner.cookie.name) {
+        let Some(verified) = inner.signer.verify(value) else {
+            origin = origin.max(Origin::BadSignature);
+            continue;
+        };
+        match inner.store.get(&verified.id).await {
+            Ok(Some(stored)) => match keep_alive(inner, &verified.id, stored).await {
+                Some(held) => {
+                    let cookie = if verified.old_secret { Carried::OldSecret } else { Carried::Yes };
+                    return Ok(session(State::new(Origin::Loaded, cookie, Stage::Live(held))));
+                }
+                None => origin = origin.max(Origin::Unknown),
+            },
+            Ok(None) => origin = origin.max(Origin::Unknown),
+            Err(error) if error.is_corrupt() => {
+                let error: &(dyn std::error::Error + 'static) = &error;
+                tracing::error!(error, "a stored session cannot be decoded; the request gets a new one");
+                origin = Origin::Undecodable;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let cookie = if origin == Origin::NoCookie { Carried::No } else { Carried::Yes };
+    Ok(session(State::new(origin, cookie, Stage::New { id: None })))
+}
+
+/// Extends the life of a session that was not touched for a while. `None`: it ended meanwhile.
+async fn keep_alive(inner: &Inner, id: &SessionId, stored: Stored) -> Option<Held> {
+    let ttl = inner.ttl(stored.record.max_age());
+    let left = stored.expires_in.or_else(|| {
+        let expires = stored.record.cookie_expires()?;
+        Some(expires.duration_since(SystemTime::now()).unwrap_or_default())
+    });
+    let pause = pause(inner, ttl);
+    let idle = ttl.saturating_sub(left.unwrap_or_default());
+    let known = Stored { expires_in: left, ..stored };
+    let mut held = Held::new(id.clone(), known, ttl);
+    if idle <= pause && !pause.is_zero() {
+        return Some(held);
+    }
+    let _lane = match held.version {
+        None => Some(inner.lanes.enter(id).await),
+        Some(_) => None,
+    };
+    match inner.store.touch(id, ttl).await {
+        Ok(true) => {
+            held.expires = SystemTime::now().checked_add(ttl).unwrap_or(held.expires);
+            Some(held)
+        }
+        Ok(false) => None,
+        Err(error) => {
+            // The session is readable, so it is served; it lives as long as it did.
+            let error: &(dyn std::error::Error + 'static) = &error;
+            tracing::warn!(error, "a session's life could not be extended");
+            Some(held)
+        }
+    }
+}
+
+/// How long a session may go untouched: `touch_after`, and never over half of a short life. Where `rolling` has commits
+/// extend it anyway, loading does so at the default pace, for handlers that do not commit.
+fn pause(inner: &Inner, ttl: Duration) -> Duration {
+    let least = if inner.rolling { default_touch_after(ttl) } else { Duration::ZERO };
+    inner.touch_after.max(least).min(ttl / 2)
+}

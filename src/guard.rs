@@ -1,0 +1,123 @@
+//! [`SessionGuard`]: the proof that the store holds the session, as a part of the response.
+
+use std::convert::Infallible;
+use std::fmt;
+
+use axum::http::header::{CACHE_CONTROL, SET_COOKIE, VARY};
+use axum::http::{HeaderMap, HeaderValue};
+use axum::response::{IntoResponse, IntoResponseParts, Response, ResponseParts};
+
+use crate::config::SessionConfig;
+use crate::cookie::sets;
+use crate::state::Issued;
+
+/// Sets the session's cookie on a response, after [`commit`](crate::Session::commit) has stored the session.
+///
+/// - At most one cookie of the session's name; other `Set-Cookie` lines stay.
+/// - `Vary: Cookie`, so that no cache gives one user's answer to another.
+/// - With a cookie, no shared cache may keep the response: `Cache-Control` gains `private` and loses `public` and
+///   `s-maxage`; where there is none it becomes `private, no-cache`. After `destroy` it is `no-store`.
+///
+/// Parts of a response apply in order: put the guard after a part that sets `Cache-Control`.
+#[derive(Clone)]
+#[must_use = "the guard must be returned as a part of the response, otherwise the browser gets no cookie"]
+pub struct SessionGuard {
+    config: SessionConfig,
+    issued: Option<Issued>,
+}
+
+impl SessionGuard {
+    pub(crate) fn new(config: SessionConfig, issued: Option<Issued>) -> Self {
+        Self { config, issued }
+    }
+
+    pub(crate) fn apply(self, headers: &mut HeaderMap) {
+        vary(headers);
+        let (cookie, ended) = match self.issued {
+            None => return,
+            Some(Issued::Set(cookie)) => (cookie, false),
+            Some(Issued::Expire(cookie)) => (cookie, true),
+        };
+        let name = &self.config.inner().cookie.name;
+        if headers.get_all(SET_COOKIE).iter().any(|line| sets(line, name)) {
+            let others: Vec<_> =
+                headers.get_all(SET_COOKIE).iter().filter(|line| !sets(line, name)).cloned().collect();
+            headers.remove(SET_COOKIE);
+            for line in others {
+                headers.append(SET_COOKIE, line);
+            }
+        }
+        headers.append(SET_COOKIE, cookie);
+        match ended {
+            true => drop(headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"))),
+            false => keep_private(headers),
+        }
+    }
+}
+
+fn vary(headers: &mut HeaderMap) {
+    let listed = |line: &HeaderValue| {
+        line.as_bytes()
+            .split(|&byte| byte == b',')
+            .map(<[u8]>::trim_ascii)
+            .any(|name| name == b"*" || name.eq_ignore_ascii_case(b"cookie"))
+    };
+    if !headers.get_all(VARY).iter().any(listed) {
+        headers.append(VARY, HeaderValue::from_static("cookie"));
+    }
+}
+
+fn keep_private(headers: &mut HeaderMap) {
+    let mut rules = Vec::new();
+    for line in headers.get_all(CACHE_CONTROL) {
+        // A line that is no text was no rule to any cache either.
+        let line = line.to_str().unwrap_or_default();
+        rules.extend(split_rules(line).map(str::trim).filter(|rule| !rule.is_empty()));
+    }
+    let name = |rule: &str| rule.split('=').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let rules: Vec<_> =
+        rules.into_iter().filter(|rule| !matches!(&*name(rule), "public" | "s-maxage")).collect();
+    let value = match rules.as_slice() {
+        [] => String::from("private, no-cache"),
+        // `private="field"` keeps one header from shared caches, not the response.
+        rules if rules.iter().any(|rule| rule.eq_ignore_ascii_case("private")) => rules.join(", "),
+        rules => format!("private, {}", rules.join(", ")),
+    };
+    let value = HeaderValue::try_from(value).unwrap_or(HeaderValue::from_static("private, no-cache"));
+    headers.insert(CACHE_CONTROL, value);
+}
+
+/// Splits at commas outside of quoted strings.
+fn split_rules(line: &str) -> impl Iterator<Item = &str> {
+    let mut quoted = false;
+    line.split(move |letter| {
+        quoted ^= letter == '"';
+        letter == ',' && !quoted
+    })
+}
+
+impl IntoResponseParts for SessionGuard {
+    type Error = Infallible;
+
+    fn into_response_parts(self, mut parts: ResponseParts) -> Result<ResponseParts, Self::Error> {
+        self.apply(parts.headers_mut());
+        Ok(parts)
+    }
+}
+
+impl IntoResponse for SessionGuard {
+    fn into_response(self) -> Response {
+        (self, ()).into_response()
+    }
+}
+
+impl fmt::Debug for SessionGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let cookie = match self.issued {
+            None => "none",
+            Some(Issued::Set(_)) => "set REDACTED",
+            Some(Issued::Expire(_)) => "expire",
+        };
+        f.debug_struct("SessionGuard").field("cookie", &cookie).finish()
+    }
+}

@@ -1,0 +1,151 @@
+//! Typed keys: the key and the type of its value, named once.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::SessionError;
+use crate::session::Session;
+
+/// A session key and the type of its value, so that call sites need neither string nor turbofish.
+///
+/// ```
+/// use sessile::{Session, SessionError, SessionKey};
+///
+/// const CART: SessionKey<Vec<u32>> = SessionKey::new("cart");
+///
+/// fn add(session: &Session, item: u32) -> Result<(), SessionError> {
+///     CART.update(session, move |cart| {
+///         let mut cart = cart.unwrap_or_default();
+///         cart.push(item);
+///         Some(cart)
+///     })?;
+///     Ok(())
+/// }
+/// ```
+pub struct SessionKey<T> {
+    name: &'static str,
+    value: PhantomData<fn() -> T>,
+}
+
+impl<T> SessionKey<T> {
+    /// A key of this name.
+    #[must_use]
+    pub const fn new(name: &'static str) -> Self {
+        Self { name, value: PhantomData }
+    }
+
+    /// The key's name.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+}
+
+impl<T: Serialize + DeserializeOwned> SessionKey<T> {
+    /// [`Session::get`].
+    ///
+    /// # Errors
+    /// `Decode`, when the value is of another type.
+    pub fn get(&self, session: &Session) -> Result<Option<T>, SessionError> {
+        session.get(self.name)
+    }
+
+    /// [`Session::insert`].
+    ///
+    /// # Errors
+    /// `Encode` and `Destroyed`.
+    pub fn insert(&self, session: &Session, value: T) -> Result<(), SessionError> {
+        session.insert(self.name, value)
+    }
+
+    /// [`Session::remove`].
+    ///
+    /// # Errors
+    /// `Decode` and `Destroyed`.
+    pub fn remove(&self, session: &Session) -> Result<Option<T>, SessionError> {
+        session.remove(self.name)
+    }
+
+    /// [`Session::update`].
+    ///
+    /// # Errors
+    /// `Decode`, `Encode` and `Destroyed`.
+    pub fn update<F>(&self, session: &Session, change: F) -> Result<Option<T>, SessionError>
+    where
+        T: 'static,
+        F: Fn(Option<T>) -> Option<T> + Send + Sync + 'static,
+    {
+        session.update(self.name, change)
+    }
+}
+
+/// A kind of flash message and the type of its messages.
+///
+/// ```
+/// use sessile::{FlashKey, Session, SessionError};
+///
+/// const NOTICE: FlashKey<String> = FlashKey::new("notice");
+///
+/// fn saved(session: &Session) -> Result<(), SessionError> {
+///     NOTICE.push(session, "Saved.".to_owned())
+/// }
+/// ```
+pub struct FlashKey<T> {
+    kind: &'static str,
+    message: PhantomData<fn() -> T>,
+}
+
+impl<T> FlashKey<T> {
+    /// A kind of this name.
+    #[must_use]
+    pub const fn new(kind: &'static str) -> Self {
+        Self { kind, message: PhantomData }
+    }
+
+    /// The kind's name.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        self.kind
+    }
+}
+
+impl<T: Serialize + DeserializeOwned> FlashKey<T> {
+    /// [`Session::flash`].
+    ///
+    /// # Errors
+    /// `Encode`, `Decode` and `Destroyed`.
+    pub fn push(&self, session: &Session, message: T) -> Result<(), SessionError> {
+        session.flash(self.kind, message)
+    }
+
+    /// [`Session::take_flash`].
+    ///
+    /// # Errors
+    /// `Decode` and `Destroyed`.
+    pub fn take(&self, session: &Session) -> Result<Vec<T>, SessionError> {
+        session.take_flash(self.kind)
+    }
+
+    /// [`Session::peek_flash`].
+    ///
+    /// # Errors
+    /// `Decode`.
+    pub fn peek(&self, session: &Session) -> Result<Vec<T>, SessionError> {
+        session.peek_flash(self.kind)
+    }
+}
+
+impl<T> fmt::Debug for SessionKey<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SessionKey").field(&self.name).finish()
+    }
+}
+
+impl<T> fmt::Debug for FlashKey<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("FlashKey").field(&self.kind).finish()
+    }
+}

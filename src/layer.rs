@@ -1,0 +1,214 @@
+//! [`SessionLayer`]: the commit in one place, for those who want Express' habit.
+
+use std::task::{Context, Poll};
+use std::{fmt, pin::Pin};
+
+use axum::http::header::COOKIE;
+use axum::http::uri::Scheme;
+use axum::http::{HeaderMap, HeaderName, Request};
+use axum::response::{IntoResponse, Response};
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::config::SessionConfig;
+use crate::cookie::candidates;
+use crate::error::SessionError;
+use crate::extract::{Attached, RequestLine, load_over};
+use crate::session::Session;
+use crate::state::Progress;
+
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// Commits each request's session after the handler answered, and sets the cookie: install it once, and handlers need
+/// neither [`commit`](Session::commit) nor a guard.
+///
+/// `rolling`, `resave` and `save_uninitialized` then hold for every request, whether or not its handler extracts the
+/// session. Apart from them nothing is loaded that nobody asked for. A handler may still commit by itself; there is one
+/// cookie all the same.
+///
+/// Where the handler answers with a 5xx status, nothing is committed, unless
+/// [`save_on_server_error`](Self::save_on_server_error) says so. A failed commit takes the place of the handler's
+/// answer: 503 when the store is unavailable, else what [`SessionError`] says, with an opaque body.
+///
+/// The configuration is the same as in the app state:
+///
+/// ```
+/// use axum::extract::FromRef;
+/// use axum::routing::get;
+/// use axum::Router;
+/// use sessile::{Session, SessionConfig, SessionError, SessionLayer};
+///
+/// #[derive(Clone, FromRef)]
+/// struct App {
+///     sessions: SessionConfig,
+/// }
+///
+/// async fn count(session: Session) -> Result<String, SessionError> {
+///     let views = session.update("views", |views: Option<u64>| Some(views.unwrap_or(0) + 1))?;
+///     Ok(format!("{views:?}"))
+/// }
+///
+/// # fn main() -> Result<(), sessile::ConfigError> {
+/// let sessions = SessionConfig::new("a secret of at least 32 bytes, from the environment")?;
+/// let app: Router = Router::new()
+///     .route("/", get(count))
+///     .layer(SessionLayer::new(sessions.clone()))
+///     .with_state(App { sessions });
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct SessionLayer {
+    config: SessionConfig,
+    on_server_error: OnServerError,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OnServerError {
+    Skip,
+    Save,
+}
+
+impl SessionLayer {
+    /// A layer over this configuration.
+    #[must_use]
+    pub fn new(config: SessionConfig) -> Self {
+        Self { config, on_server_error: OnServerError::Skip }
+    }
+
+    /// Commits also where the handler answers with a 5xx status. Default: `false`.
+    #[must_use]
+    pub fn save_on_server_error(mut self, save: bool) -> Self {
+        self.on_server_error = if save { OnServerError::Save } else { OnServerError::Skip };
+        self
+    }
+
+    /// Takes along what it needs to know of a request whose handler does not ask for the session.
+    fn unasked<B>(&self, request: &Request<B>) -> Option<Unasked> {
+        let config = self.config.inner();
+        let headers = request.headers();
+        let wanted = config.resave
+            || config.rolling
+            // A cookie that verifies names a session that is not new, as far as can be told without loading it.
+            || config.save_uninitialized
+                && !candidates(headers, &config.cookie.name).any(|value| config.signer.verify(value).is_some());
+        if !wanted {
+            return None;
+        }
+        let mut kept = HeaderMap::new();
+        for name in [COOKIE, FORWARDED_PROTO] {
+            for line in headers.get_all(&name) {
+                kept.append(name.clone(), line.clone());
+            }
+        }
+        let line = RequestLine {
+            method: Some(request.method().clone()),
+            path: request.uri().path_and_query().cloned(),
+        };
+        Some(Unasked { headers: kept, scheme: request.uri().scheme().cloned(), line })
+    }
+
+    async fn finish(self, attached: Attached, unasked: Option<Unasked>, response: Response) -> Response {
+        let session = attached.get(&self.config);
+        if response.status().is_server_error() && self.on_server_error == OnServerError::Skip {
+            return match session {
+                Some(session) => session.give_up(response),
+                None => response,
+            };
+        }
+        let session = match (session, unasked) {
+            (Some(session), _) => session,
+            (None, None) => return response,
+            (None, Some(unasked)) => match unasked.load(&self.config).await {
+                Ok(session) => session,
+                Err(error) => return error.into_response(),
+            },
+        };
+        match session.commit().await {
+            Ok(guard) => {
+                let mut response = response;
+                guard.apply(response.headers_mut());
+                response
+            }
+            Err(error) => error.into_response(),
+        }
+    }
+}
+
+struct Unasked {
+    headers: HeaderMap,
+    scheme: Option<Scheme>,
+    line: RequestLine,
+}
+
+impl Unasked {
+    async fn load(self, config: &SessionConfig) -> Result<Session, SessionError> {
+        Ok(load_over(config, &self.headers, self.scheme.as_ref(), self.line).await?)
+    }
+}
+
+impl Session {
+    /// Leaves uncommitted changes where they are, with the cookie of what was committed before.
+    fn give_up(&self, mut response: Response) -> Response {
+        let mut state = self.state();
+        if state.progress == Progress::Open {
+            state.progress = Progress::Failed;
+        }
+        if let issued @ Some(_) = state.issued.clone() {
+            crate::guard::SessionGuard::new(self.inner().config.clone(), issued)
+                .apply(response.headers_mut());
+        }
+        response
+    }
+}
+
+impl<S> Layer<S> for SessionLayer {
+    type Service = SessionService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        SessionService { layer: self.clone(), inner }
+    }
+}
+
+/// The service that [`SessionLayer`] makes.
+#[derive(Clone)]
+pub struct SessionService<S> {
+    layer: SessionLayer,
+    inner: S,
+}
+
+impl<S, B> Service<Request<B>> for SessionService<S>
+where
+    S: Service<Request<B>, Response: IntoResponse, Future: Send + 'static>,
+{
+    type Response = Response;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let layer = self.layer.clone();
+        let unasked = layer.unasked(&request);
+        let attached = request.extensions_mut().get_or_insert_default::<Attached>().clone();
+        let answer = self.inner.call(request);
+        Box::pin(async move {
+            let response = answer.await?.into_response();
+            Ok(layer.finish(attached, unasked, response).await)
+        })
+    }
+}
+
+impl fmt::Debug for SessionLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionLayer").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl<S> fmt::Debug for SessionService<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionService").field("layer", &self.layer).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,224 @@
+//! What a [`Session`](crate::Session) knows between its calls, and the moves it can make.
+
+use std::time::{Duration, SystemTime};
+
+use axum::http::HeaderValue;
+
+use crate::changes::{Change, View};
+use crate::id::SessionId;
+use crate::record::Record;
+use crate::session::Origin;
+use crate::store::{Stored, Version};
+
+/// A session and where its next commit will take it.
+pub(crate) struct State {
+    pub(crate) origin: Origin,
+    /// The cookie as the request carried it.
+    pub(crate) cookie: Carried,
+    pub(crate) stage: Stage,
+    /// What this request did since the last commit.
+    pub(crate) log: Vec<Change>,
+    /// So many entries of the log are being written right now; they are not to be merged with later ones.
+    in_flight: usize,
+    /// `touch()` was called.
+    pub(crate) touch: bool,
+    pub(crate) progress: Progress,
+    /// The cookie this request's response is to set.
+    pub(crate) issued: Option<Issued>,
+}
+
+/// The session's cookie in the request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Carried {
+    No,
+    /// There was one of the name.
+    Yes,
+    /// It was signed with an older secret.
+    OldSecret,
+}
+
+pub(crate) enum Stage {
+    /// Not in the store. The id is minted when somebody asks for it.
+    New { id: Option<SessionId> },
+    /// In the store.
+    Live(Held),
+    /// To be stored under a new id, in the place of `from`.
+    Moved { id: SessionId, from: Option<Held>, how: Move },
+    /// To be removed from the store, if it is there.
+    Destroyed { stored: Option<Held> },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Move {
+    /// With no data.
+    Regenerate,
+    /// With the same data.
+    Cycle,
+}
+
+/// A record in the store, as far as this request knows.
+#[derive(Clone)]
+pub(crate) struct Held {
+    pub(crate) id: SessionId,
+    pub(crate) record: Record,
+    /// `None`: the store does not compare versions by itself.
+    pub(crate) version: Option<Version>,
+    /// When the store drops the record unless it is touched.
+    pub(crate) expires: SystemTime,
+}
+
+impl Held {
+    pub(crate) fn expected(&self) -> Version {
+        self.version.clone().unwrap_or_else(|| Version::of(&self.record))
+    }
+
+    /// Goes on from what the store says is there now.
+    pub(crate) fn refresh(&mut self, stored: Stored) {
+        self.record = stored.record;
+        self.version = stored.version;
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// Nothing was committed since the last change.
+    Open,
+    /// A commit was tried and failed, and the handler was told so; or the layer gave the changes up.
+    Failed,
+    /// Everything is in the store.
+    Settled,
+}
+
+#[derive(Clone)]
+pub(crate) enum Issued {
+    Set(HeaderValue),
+    Expire(HeaderValue),
+}
+
+impl State {
+    pub(crate) fn new(origin: Origin, cookie: Carried, stage: Stage) -> Self {
+        Self {
+            origin,
+            cookie,
+            stage,
+            log: Vec::new(),
+            in_flight: 0,
+            touch: false,
+            progress: Progress::Open,
+            issued: None,
+        }
+    }
+
+    pub(crate) fn view(&self) -> View<'_> {
+        View { base: self.base(), log: &self.log }
+    }
+
+    fn base(&self) -> Option<&Record> {
+        match &self.stage {
+            Stage::Live(held) | Stage::Moved { from: Some(held), how: Move::Cycle, .. } => Some(&held.record),
+            Stage::New { .. } | Stage::Moved { .. } | Stage::Destroyed { .. } => None,
+        }
+    }
+
+    pub(crate) fn is_destroyed(&self) -> bool {
+        matches!(self.stage, Stage::Destroyed { .. })
+    }
+
+    /// Notes a change. One that makes the last one on the same key moot takes its place.
+    pub(crate) fn push(&mut self, change: Change) {
+        self.progress = Progress::Open;
+        if let (Some(Change::Set { key: last, .. }), Change::Set { key, .. }) = (self.log.last(), &change)
+            && last == key
+            && self.log.len() > self.in_flight
+        {
+            self.log.pop();
+        }
+        self.log.push(change);
+    }
+
+    /// A new id at the next commit.
+    pub(crate) fn relocate(&mut self, id: SessionId, how: Move) {
+        let nowhere = Stage::New { id: None };
+        let (from, how) = match std::mem::replace(&mut self.stage, nowhere) {
+            Stage::Destroyed { stored } => {
+                self.stage = Stage::Destroyed { stored };
+                return;
+            }
+            Stage::New { .. } => (None, how),
+            Stage::Live(held) => (Some(held), how),
+            // Regenerating a cycled session drops its data; cycling a regenerated one has none to keep.
+            Stage::Moved { from, how: Move::Regenerate, .. } => (from, Move::Regenerate),
+            Stage::Moved { from, how: Move::Cycle, .. } => (from, how),
+        };
+        self.progress = Progress::Open;
+        self.stage = Stage::Moved { id, from, how };
+    }
+
+    /// Removed at the next commit.
+    pub(crate) fn end(&mut self) {
+        let nowhere = Stage::New { id: None };
+        let stored = match std::mem::replace(&mut self.stage, nowhere) {
+            Stage::Live(held) => Some(held),
+            Stage::Moved { from, .. } => from,
+            Stage::New { .. } => None,
+            Stage::Destroyed { stored } => {
+                self.stage = Stage::Destroyed { stored };
+                return;
+            }
+        };
+        self.stage = Stage::Destroyed { stored };
+        self.progress = Progress::Open;
+        self.forget_changes();
+    }
+
+    pub(crate) fn forget_changes(&mut self) {
+        self.log.clear();
+        self.in_flight = 0;
+    }
+
+    /// The record was read anew; what this request did is dropped.
+    pub(crate) fn reloaded(&mut self, held: Held) {
+        self.stage = Stage::Live(held);
+        self.forget_changes();
+    }
+
+    /// A commit begins with the log as it is.
+    pub(crate) fn depart(&mut self) -> Vec<Change> {
+        self.in_flight = self.log.len();
+        self.log.clone()
+    }
+
+    /// A commit has written what was in flight, and this is what the store holds now.
+    pub(crate) fn arrive(&mut self, written: Held) {
+        self.log.drain(..self.in_flight.min(self.log.len()));
+        self.in_flight = 0;
+        match &mut self.stage {
+            // Changed by another clone of the handle while the write was under way: the next commit goes on from here.
+            Stage::Destroyed { stored } => *stored = Some(written),
+            Stage::Moved { id, from, .. } if *id != written.id => *from = Some(written),
+            Stage::New { .. } | Stage::Live(_) | Stage::Moved { .. } => self.stage = Stage::Live(written),
+        }
+    }
+
+    /// A commit is over.
+    pub(crate) fn settle(&mut self, issued: Option<Issued>) {
+        self.touch = false;
+        if self.log.is_empty() {
+            self.progress = Progress::Settled;
+        }
+        if issued.is_some() {
+            self.issued = issued;
+        }
+    }
+
+    /// Whether a commit would write something this request did.
+    pub(crate) fn is_pending(&self, configured: Option<Duration>) -> bool {
+        self.progress == Progress::Open
+            && match &self.stage {
+                Stage::Moved { .. } | Stage::Destroyed { stored: Some(_) } => true,
+                Stage::New { .. } | Stage::Live(_) | Stage::Destroyed { stored: None } => {
+                    self.view().is_modified(configured)
+                }
+            }
+    }
+}

@@ -1,0 +1,136 @@
+//! A store whose type is not known: what a [`SessionConfig`](crate::SessionConfig) holds.
+//!
+//! The memory store answers at once, so it is called directly; every other store goes through one boxed future.
+
+use std::any::Any;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{MemoryStore, Replaced, SessionStore, Stored, Version};
+use crate::error::StoreError;
+use crate::id::SessionId;
+use crate::record::Record;
+
+pub(crate) enum AnyStore {
+    Memory(MemoryStore),
+    Other(Box<dyn DynStore>),
+}
+
+macro_rules! dispatch {
+    ($self:ident.$method:ident($($argument:ident),*)) => {
+        match $self {
+            Self::Memory(store) => SessionStore::$method(store, $($argument),*).await,
+            Self::Other(store) => store.$method($($argument),*).await,
+        }
+    };
+}
+
+impl AnyStore {
+    pub(crate) fn new(store: impl SessionStore) -> Self {
+        let any: &dyn Any = &store;
+        let shared = any.downcast_ref::<Arc<MemoryStore>>().map(|shared| &**shared);
+        match any.downcast_ref::<MemoryStore>().or(shared) {
+            Some(memory) => Self::Memory(memory.clone()),
+            None => Self::Other(Box::new(store)),
+        }
+    }
+
+    pub(crate) async fn get(&self, id: &SessionId) -> Result<Option<Stored>, StoreError> {
+        dispatch!(self.get(id))
+    }
+
+    pub(crate) async fn set(&self, id: &SessionId, record: &Record, ttl: Duration) -> Result<(), StoreError> {
+        dispatch!(self.set(id, record, ttl))
+    }
+
+    pub(crate) async fn destroy(&self, id: &SessionId) -> Result<(), StoreError> {
+        dispatch!(self.destroy(id))
+    }
+
+    pub(crate) async fn touch(&self, id: &SessionId, ttl: Duration) -> Result<bool, StoreError> {
+        dispatch!(self.touch(id, ttl))
+    }
+
+    pub(crate) async fn create(
+        &self,
+        id: &SessionId,
+        record: &Record,
+        ttl: Duration,
+    ) -> Result<bool, StoreError> {
+        dispatch!(self.create(id, record, ttl))
+    }
+
+    pub(crate) async fn replace(
+        &self,
+        id: &SessionId,
+        expected: &Version,
+        record: &Record,
+        ttl: Duration,
+    ) -> Result<Replaced, StoreError> {
+        dispatch!(self.replace(id, expected, record, ttl))
+    }
+
+    pub(crate) async fn destroy_if(
+        &self,
+        id: &SessionId,
+        expected: &Version,
+    ) -> Result<Replaced, StoreError> {
+        dispatch!(self.destroy_if(id, expected))
+    }
+}
+
+type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// [`SessionStore`] with its futures boxed.
+pub(crate) trait DynStore: Send + Sync {
+    fn get<'a>(&'a self, id: &'a SessionId) -> Boxed<'a, Option<Stored>>;
+    fn set<'a>(&'a self, id: &'a SessionId, record: &'a Record, ttl: Duration) -> Boxed<'a, ()>;
+    fn destroy<'a>(&'a self, id: &'a SessionId) -> Boxed<'a, ()>;
+    fn touch<'a>(&'a self, id: &'a SessionId, ttl: Duration) -> Boxed<'a, bool>;
+    fn create<'a>(&'a self, id: &'a SessionId, record: &'a Record, ttl: Duration) -> Boxed<'a, bool>;
+    fn replace<'a>(
+        &'a self,
+        id: &'a SessionId,
+        expected: &'a Version,
+        record: &'a Record,
+        ttl: Duration,
+    ) -> Boxed<'a, Replaced>;
+    fn destroy_if<'a>(&'a self, id: &'a SessionId, expected: &'a Version) -> Boxed<'a, Replaced>;
+}
+
+impl<S: SessionStore> DynStore for S {
+    fn get<'a>(&'a self, id: &'a SessionId) -> Boxed<'a, Option<Stored>> {
+        Box::pin(SessionStore::get(self, id))
+    }
+
+    fn set<'a>(&'a self, id: &'a SessionId, record: &'a Record, ttl: Duration) -> Boxed<'a, ()> {
+        Box::pin(SessionStore::set(self, id, record, ttl))
+    }
+
+    fn destroy<'a>(&'a self, id: &'a SessionId) -> Boxed<'a, ()> {
+        Box::pin(SessionStore::destroy(self, id))
+    }
+
+    fn touch<'a>(&'a self, id: &'a SessionId, ttl: Duration) -> Boxed<'a, bool> {
+        Box::pin(SessionStore::touch(self, id, ttl))
+    }
+
+    fn create<'a>(&'a self, id: &'a SessionId, record: &'a Record, ttl: Duration) -> Boxed<'a, bool> {
+        Box::pin(SessionStore::create(self, id, record, ttl))
+    }
+
+    fn replace<'a>(
+        &'a self,
+        id: &'a SessionId,
+        expected: &'a Version,
+        record: &'a Record,
+        ttl: Duration,
+    ) -> Boxed<'a, Replaced> {
+        Box::pin(SessionStore::replace(self, id, expected, record, ttl))
+    }
+
+    fn destroy_if<'a>(&'a self, id: &'a SessionId, expected: &'a Version) -> Boxed<'a, Replaced> {
+        Box::pin(SessionStore::destroy_if(self, id, expected))
+    }
+}
