@@ -20,6 +20,8 @@ mod secret;
 mod session;
 mod state;
 mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use ::cookie::SameSite;
 

@@ -28,8 +28,7 @@ async fn a_count_rises() {
         if let Some(cookie) = &cookie {
             request = request.header("cookie", cookie);
         }
-        let response =
-            app.clone().oneshot(request.body(axum::body::Body::empty()).unwrap()).await.unwrap();
+        let response = app.clone().oneshot(request.body(axum::body::Body::empty()).unwrap()).await.unwrap();
         let set = response.headers()["set-cookie"].to_str().unwrap();
         println!("{set}");
         cookie = Some(set.split(';').next().unwrap().to_owned());

@@ -1,0 +1,148 @@
+//! The conformance kit over the embedded stores, and over a store of three methods.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use sessile::{MemoryStore, Record, SessionId, SessionStore, StoreError, Stored};
+
+mod memory {
+    use super::*;
+    sessile::session_store_tests!(async || MemoryStore::new());
+}
+
+mod bounded_memory {
+    use super::*;
+    sessile::session_store_tests!(async || MemoryStore::with_capacity_limit(10_000));
+}
+
+mod three_methods {
+    use super::*;
+    sessile::session_store_tests!(async || Simple::default());
+}
+
+mod counting {
+    use super::*;
+    sessile::session_store_tests!(async || Counting::default());
+}
+
+/// The least a store can do, with another task let in at every step.
+#[derive(Default)]
+struct Simple(Mutex<HashMap<SessionId, (String, Instant)>>);
+
+impl SessionStore for Simple {
+    async fn get(&self, id: &SessionId) -> Result<Option<Stored>, StoreError> {
+        tokio::task::yield_now().await;
+        let json = match self.0.lock().unwrap().get(id) {
+            Some((json, until)) if Instant::now() < *until => json.clone(),
+            _ => return Ok(None),
+        };
+        tokio::task::yield_now().await;
+        Ok(Some(Record::from_json(json)?.into()))
+    }
+
+    async fn set(&self, id: &SessionId, record: &Record, ttl: Duration) -> Result<(), StoreError> {
+        tokio::task::yield_now().await;
+        self.0.lock().unwrap().insert(id.clone(), (record.as_json().to_owned(), Instant::now() + ttl));
+        tokio::task::yield_now().await;
+        Ok(())
+    }
+
+    async fn destroy(&self, id: &SessionId) -> Result<(), StoreError> {
+        tokio::task::yield_now().await;
+        self.0.lock().unwrap().remove(id);
+        Ok(())
+    }
+}
+
+/// A store whose version is a counter, as a database column would be.
+#[derive(Default)]
+struct Counting(Mutex<HashMap<SessionId, Row>>);
+
+#[derive(Clone)]
+struct Row {
+    json: String,
+    version: u64,
+    until: Instant,
+}
+
+impl Counting {
+    fn live(&self, id: &SessionId) -> Option<Row> {
+        self.0.lock().unwrap().get(id).filter(|row| Instant::now() < row.until).cloned()
+    }
+}
+
+fn stored(row: &Row) -> Result<Stored, StoreError> {
+    Ok(Stored::from(Record::from_json(row.json.clone())?).with_version(row.version))
+}
+
+impl SessionStore for Counting {
+    async fn get(&self, id: &SessionId) -> Result<Option<Stored>, StoreError> {
+        self.live(id).as_ref().map(stored).transpose()
+    }
+
+    async fn set(&self, id: &SessionId, record: &Record, ttl: Duration) -> Result<(), StoreError> {
+        let mut rows = self.0.lock().unwrap();
+        let version = rows.get(id).map_or(1, |row| row.version + 1);
+        rows.insert(id.clone(), Row { json: record.as_json().into(), version, until: Instant::now() + ttl });
+        Ok(())
+    }
+
+    async fn destroy(&self, id: &SessionId) -> Result<(), StoreError> {
+        self.0.lock().unwrap().remove(id);
+        Ok(())
+    }
+
+    async fn touch(&self, id: &SessionId, ttl: Duration) -> Result<bool, StoreError> {
+        let mut rows = self.0.lock().unwrap();
+        let Some(row) = rows.get_mut(id).filter(|row| Instant::now() < row.until) else { return Ok(false) };
+        row.until = Instant::now() + ttl;
+        Ok(true)
+    }
+
+    async fn create(&self, id: &SessionId, record: &Record, ttl: Duration) -> Result<bool, StoreError> {
+        let mut rows = self.0.lock().unwrap();
+        if rows.get(id).is_some_and(|row| Instant::now() < row.until) {
+            return Ok(false);
+        }
+        rows.insert(
+            id.clone(),
+            Row { json: record.as_json().into(), version: 1, until: Instant::now() + ttl },
+        );
+        Ok(true)
+    }
+
+    async fn replace(
+        &self,
+        id: &SessionId,
+        expected: &sessile::Version,
+        record: &Record,
+        ttl: Duration,
+    ) -> Result<sessile::Replaced, StoreError> {
+        let mut rows = self.0.lock().unwrap();
+        let Some(row) = rows.get_mut(id).filter(|row| Instant::now() < row.until) else {
+            return Ok(sessile::Replaced::Gone);
+        };
+        if expected.as_number() != Some(row.version) {
+            return Ok(sessile::Replaced::Conflict(stored(row)?));
+        }
+        *row = Row { json: record.as_json().into(), version: row.version + 1, until: Instant::now() + ttl };
+        Ok(sessile::Replaced::Done(row.version.into()))
+    }
+
+    async fn destroy_if(
+        &self,
+        id: &SessionId,
+        expected: &sessile::Version,
+    ) -> Result<sessile::Replaced, StoreError> {
+        let mut rows = self.0.lock().unwrap();
+        let Some(row) = rows.get(id).filter(|row| Instant::now() < row.until) else {
+            return Ok(sessile::Replaced::Gone);
+        };
+        if expected.as_number() != Some(row.version) {
+            return Ok(sessile::Replaced::Conflict(stored(row)?));
+        }
+        rows.remove(id);
+        Ok(sessile::Replaced::Done(expected.clone()))
+    }
+}
