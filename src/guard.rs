@@ -56,15 +56,19 @@ impl SessionGuard {
 }
 
 fn vary(headers: &mut HeaderMap) {
-    let listed = |line: &HeaderValue| {
-        line.as_bytes()
-            .split(|&byte| byte == b',')
-            .map(<[u8]>::trim_ascii)
-            .any(|name| name == b"*" || name.eq_ignore_ascii_case(b"cookie"))
-    };
-    if !headers.get_all(VARY).iter().any(listed) {
-        headers.append(VARY, HeaderValue::from_static("cookie"));
+    let mut names = Vec::new();
+    for line in headers.get_all(VARY) {
+        let mut listed = line.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+        if listed.any(|name| name == b"*" || name.eq_ignore_ascii_case(b"cookie")) {
+            return;
+        }
+        names.extend_from_slice(line.as_bytes());
+        names.extend_from_slice(b", ");
     }
+    names.extend_from_slice(b"Cookie");
+    // Joined from header values, so it is one.
+    let line = HeaderValue::from_bytes(&names).unwrap_or(HeaderValue::from_static("Cookie"));
+    headers.insert(VARY, line);
 }
 
 fn keep_private(headers: &mut HeaderMap) {

@@ -160,6 +160,14 @@ impl Session {
         }
     }
 
+    /// Whether the store holds something of this session that this request did not end.
+    pub(crate) fn is_live(&self) -> bool {
+        match &self.state().stage {
+            Stage::Live(_) | Stage::Moved { from: Some(_), .. } => true,
+            Stage::New { .. } | Stage::Moved { from: None, .. } | Stage::Destroyed { .. } => false,
+        }
+    }
+
     /// Whether data, flash messages or max-age differ from what the store holds, as far as this request knows.
     pub fn is_modified(&self) -> bool {
         self.state().view().is_modified(self.configured_max_age())

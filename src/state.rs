@@ -184,8 +184,15 @@ impl State {
 
     /// A commit begins with the log as it is.
     pub(crate) fn depart(&mut self) -> Vec<Change> {
+        self.touch = false;
         self.in_flight = self.log.len();
         self.log.clone()
+    }
+
+    /// A commit failed: what it was to do is still to be done.
+    pub(crate) fn fail(&mut self, touch: bool) {
+        self.touch |= touch;
+        self.progress = Progress::Failed;
     }
 
     /// A commit has written what was in flight, and this is what the store holds now.
@@ -202,8 +209,11 @@ impl State {
 
     /// A commit is over.
     pub(crate) fn settle(&mut self, issued: Option<Issued>) {
-        self.touch = false;
-        if self.log.is_empty() {
+        // What another clone of the handle asked for meanwhile is left to the next commit.
+        let more = !self.log.is_empty()
+            || self.touch
+            || matches!(self.stage, Stage::Moved { .. } | Stage::Destroyed { stored: Some(_) });
+        if !more {
             self.progress = Progress::Settled;
         }
         if issued.is_some() {

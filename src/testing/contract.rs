@@ -272,7 +272,7 @@ pub async fn touch_changes_expiry_only<S: SessionStore>(store: S) {
     let id = SessionId::random();
     store.set(&id, &record(r#""n":1"#), SHORT).await.expect("set answers");
     assert!(store.touch(&id, TTL).await.expect("touch answers"));
-    tokio::time::sleep(SHORT + Duration::from_millis(1500)).await;
+    tokio::time::sleep(SHORT + Duration::from_millis(500)).await;
     let stored = read(&store, &id).await.expect("touch extended the life");
     assert!(stored.record.as_json().contains(r#""n":1"#));
     if let Some(left) = stored.expires_in {
