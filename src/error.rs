@@ -143,6 +143,11 @@ impl From<SessionRejection> for SessionError {
     }
 }
 
+/// An error as `tracing` records it, with its chain of sources.
+pub(crate) fn cause(error: &(impl StdError + 'static)) -> &(dyn StdError + 'static) {
+    error
+}
+
 fn opaque(status: StatusCode, error: &(dyn StdError + 'static)) -> Response {
     if status.is_server_error() {
         tracing::error!(error, "session request failed");

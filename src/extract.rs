@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, Method};
 
 use crate::config::{Inner, SessionConfig, default_touch_after};
 use crate::cookie::candidates;
-use crate::error::SessionRejection;
+use crate::error::{SessionRejection, cause};
 use crate::id::SessionId;
 use crate::session::{Origin, Session};
 use crate::state::{Carried, Held, Stage, State};
@@ -123,8 +123,10 @@ pub(crate) async fn load_over(
             },
             Ok(None) => origin = origin.max(Origin::Unknown),
             Err(error) if error.is_corrupt() => {
-                let error: &(dyn std::error::Error + 'static) = &error;
-                tracing::error!(error, "a stored session cannot be decoded; the request gets a new one");
+                tracing::error!(
+                    error = cause(&error),
+                    "a stored session cannot be decoded; the request gets a new one"
+                );
                 origin = Origin::Undecodable;
             }
             Err(error) => return Err(error.into()),
@@ -160,8 +162,7 @@ async fn keep_alive(inner: &Inner, id: &SessionId, stored: Stored) -> Option<Hel
         Ok(false) => None,
         Err(error) => {
             // The session is readable, so it is served; it lives as long as it did.
-            let error: &(dyn std::error::Error + 'static) = &error;
-            tracing::warn!(error, "a session's life could not be extended");
+            tracing::warn!(error = cause(&error), "a session's life could not be extended");
             Some(held)
         }
     }

@@ -160,4 +160,6 @@ pub use options::{CookieOptions, SessionOptions};
 pub use record::Record;
 pub use secret::{Secret, Secrets};
 pub use session::{CookieState, Origin, Session};
+#[cfg(feature = "redis")]
+pub use store::RedisStore;
 pub use store::{MemoryStore, Replaced, SessionStore, Stored, SweepHandle, Version};

@@ -140,7 +140,7 @@ async fn the_table() {
         row("new, untouched", Stranger, lazy, nothing, NONE, Answer::NoCookie),
         row("new, forged, untouched", Forger, lazy, nothing, NONE, Answer::NoCookie),
         row("new, touch()", Stranger, lazy, |s| s.touch(), NONE, Answer::NoCookie),
-        row("new, rolling and resave", Stranger, |b| both_lazy(b), nothing, NONE, Answer::NoCookie),
+        row("new, rolling and resave", Stranger, both_lazy, nothing, NONE, Answer::NoCookie),
         // existing, modified
         row("modified, max-age", User, plain, write, &[Op::Replace], Answer::Set),
         row("modified, no max-age", User, no_max_age, write, &[Op::Replace], Answer::NoCookie),

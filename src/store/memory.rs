@@ -8,7 +8,7 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry as Slot;
 
 use super::{Replaced, SessionStore, Stored, Version};
-use crate::error::StoreError;
+use crate::error::{StoreError, cause};
 use crate::id::SessionId;
 use crate::record::Record;
 
@@ -158,8 +158,10 @@ impl Shared {
             let (store, alarm) = (Arc::downgrade(self), Arc::clone(&self.alarm));
             let thread = std::thread::Builder::new().name("sessile-memory-sweep".into());
             if let Err(error) = thread.spawn(move || sweep(&store, &alarm)) {
-                let error: &(dyn std::error::Error + 'static) = &error;
-                tracing::warn!(error, "no thread for the sweep: expired sessions keep their memory");
+                tracing::warn!(
+                    error = cause(&error),
+                    "no thread for the sweep: expired sessions keep their memory"
+                );
             }
         });
         self.alarm.no_later_than(expires);

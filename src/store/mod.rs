@@ -3,6 +3,8 @@
 pub(crate) mod any;
 pub(crate) mod lanes;
 mod memory;
+#[cfg(feature = "redis")]
+mod redis;
 mod sweep;
 
 use std::fmt;
@@ -16,6 +18,8 @@ use crate::record::Record;
 
 pub(crate) use any::AnyStore;
 pub use memory::MemoryStore;
+#[cfg(feature = "redis")]
+pub use redis::RedisStore;
 pub use sweep::SweepHandle;
 
 /// A place where records are kept. Three methods are enough; write them as plain `async fn`s.

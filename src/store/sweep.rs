@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
-use crate::error::StoreError;
+use crate::error::{StoreError, cause};
 
 /// Stops the sweep it was given for when it is dropped.
 #[derive(Debug)]
@@ -28,9 +28,8 @@ impl SweepHandle {
                 match sweep().await {
                     Ok(removed) => tracing::debug!(removed, "expired sessions removed"),
                     Err(error) => {
-                        let error: &(dyn std::error::Error + 'static) = &error;
                         tracing::warn!(
-                            error,
+                            error = cause(&error),
                             "expired sessions could not be removed; trying again next round"
                         );
                     }

@@ -17,6 +17,8 @@ use crate::store::SessionStore;
 
 const SECRET: &str = "the conformance kit's secret, longer than 32 bytes";
 
+type Act = fn(&Session);
+
 type Probed<S> = Probe<Arc<S>>;
 
 fn options<S: SessionStore>(probe: &Probed<S>) -> SessionConfigBuilder {
@@ -176,7 +178,7 @@ pub async fn a_flash_message_pushed_during_a_drain_is_kept<S: SessionStore>(stor
 /// Promise 2: a writer that loaded before a logout gets `Gone`, whatever it did, and nothing comes back.
 pub async fn logout_beats_a_slow_writer<S: SessionStore>(store: S) {
     let (config, probe) = setup(store);
-    let writes: [(&str, fn(&Session)); 5] = [
+    let writes: [(&str, Act); 5] = [
         ("insert", |session| session.insert("late", 1).expect("insert")),
         ("update", |session| assert!(session.update("late", increment).is_ok())),
         ("flash", |session| session.flash("late", 1).expect("flash")),
@@ -287,7 +289,7 @@ pub async fn a_miss_clears_no_cookie<S: SessionStore>(store: S) {
 /// Promise 4: an id nobody minted here is never written, signed or not.
 pub async fn only_minted_ids_are_written<S: SessionStore>(store: S) {
     let (config, probe) = setup(store);
-    let acts: [(&str, fn(&Session)); 5] = [
+    let acts: [(&str, Act); 5] = [
         ("insert", |_| {}),
         ("clear", Session::clear),
         ("regenerate", Session::regenerate),
@@ -311,7 +313,7 @@ pub async fn only_minted_ids_are_written<S: SessionStore>(store: S) {
 /// Promises 4 and 5: after `regenerate`, `cycle_id` and `destroy` the old id is worth nothing.
 pub async fn an_old_id_is_worth_nothing<S: SessionStore>(store: S) {
     let (config, _) = setup(store);
-    let acts: [(&str, fn(&Session), &[&str]); 3] = [
+    let acts: [(&str, Act, &[&str]); 3] = [
         ("regenerate", Session::regenerate, &["new"]),
         ("cycle_id", Session::cycle_id, &["user", "new"]),
         (
@@ -340,7 +342,7 @@ pub async fn an_old_id_is_worth_nothing<S: SessionStore>(store: S) {
 /// Promise 5: whichever call of a `regenerate` or `cycle_id` fails, the old session works as before.
 pub async fn a_failed_regenerate_leaves_the_old_session<S: SessionStore>(store: S) {
     let (config, probe) = setup(store);
-    let acts: [fn(&Session); 2] = [Session::regenerate, Session::cycle_id];
+    let acts: [Act; 2] = [Session::regenerate, Session::cycle_id];
     for act in acts {
         for failing in [Op::Create, Op::Destroy, Op::DestroyIf] {
             let mut visitor = user(&config).await;
@@ -432,7 +434,7 @@ pub async fn a_failed_commit_can_be_repeated<S: SessionStore>(store: S) {
 /// cookie they have.
 pub async fn a_dropped_request_leaves_no_half<S: SessionStore>(store: S) {
     let (config, _) = setup(store);
-    let acts: [(&str, fn(&Session), &[&[&str]]); 4] = [
+    let acts: [(&str, Act, &[&[&str]]); 4] = [
         ("insert", |session| session.insert("n", 1).expect("insert"), &[&["user"], &["user", "n"]]),
         (
             "cycle_id",
