@@ -162,4 +162,5 @@ pub use secret::{Secret, Secrets};
 pub use session::{CookieState, Origin, Session};
 #[cfg(feature = "redis")]
 pub use store::RedisStore;
+pub use store::{Durability, FileStore, FileStoreBuilder};
 pub use store::{MemoryStore, Replaced, SessionStore, Stored, SweepHandle, Version};

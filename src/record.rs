@@ -100,6 +100,31 @@ impl Record {
         draft.compose(now)
     }
 
+    /// The same record without a key. What is left stays byte for byte.
+    pub(crate) fn without(self, key: &str) -> Self {
+        if self.raw(key).is_none() {
+            return self;
+        }
+        let mut json = String::with_capacity(self.0.json.len());
+        json.push_str("{\"cookie\":");
+        json.push_str(self.0.cookie.object.of(&self.0.json));
+        for entry in self.entries().filter(|entry| !entry.key.is(key)) {
+            entry.push_to(&mut json);
+        }
+        json.push('}');
+        // Made of the parts of a record, so it is one.
+        Self::from_json(json).unwrap_or(self)
+    }
+
+    /// The record's text with one more key at its end.
+    pub(crate) fn with(&self, key: &str, value: &str) -> String {
+        let mut json = String::with_capacity(self.0.json.len() + key.len() + value.len() + 4);
+        json.push_str(self.0.json.trim_end().strip_suffix('}').unwrap_or_default());
+        Entry { key: Key::Plain(key.into()), value: value.into() }.push_to(&mut json);
+        json.push('}');
+        json
+    }
+
     /// The raw JSON of a value; `cookie` is none.
     pub(crate) fn raw(&self, key: &str) -> Option<&str> {
         let json = &*self.0.json;
@@ -273,6 +298,20 @@ pub(crate) struct Entry<'a> {
     pub(crate) value: Cow<'a, str>,
 }
 
+impl Entry<'_> {
+    /// Appends the entry behind a comma.
+    fn push_to(&self, json: &mut String) -> Member {
+        json.push_str(",\"");
+        let (key, escaped) = match &self.key {
+            Key::Plain(key) => json::push_key(json, key),
+            Key::Escaped(raw) => (json::append(json, |json| json.push_str(raw)), true),
+        };
+        json.push_str("\":");
+        let value = json::append(json, |json| json.push_str(&self.value));
+        Member { key, value, escaped }
+    }
+}
+
 /// A record about to be composed.
 #[derive(Debug)]
 pub(crate) struct Draft<'a> {
@@ -306,16 +345,7 @@ impl<'a> Draft<'a> {
         json.push_str(&self.cookie.after);
         let object = Span::new(start, json.len());
         let mut members = Vec::with_capacity(self.entries.len());
-        for entry in &self.entries {
-            json.push_str(",\"");
-            let (key, escaped) = match &entry.key {
-                Key::Plain(key) => json::push_key(&mut json, key),
-                Key::Escaped(raw) => (json::append(&mut json, |json| json.push_str(raw)), true),
-            };
-            json.push_str("\":");
-            let value = json::append(&mut json, |json| json.push_str(&entry.value));
-            members.push(Member { key, value, escaped });
-        }
+        members.extend(self.entries.iter().map(|entry| entry.push_to(&mut json)));
         json.push('}');
         let cookie = CookieSpans { object, times: Some((max_age, expires)), expires: Some(expires) };
         Record(Arc::new(Inner {

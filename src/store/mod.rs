@@ -1,6 +1,7 @@
 //! The contract between a session and the place it is kept.
 
 pub(crate) mod any;
+mod file;
 pub(crate) mod lanes;
 mod memory;
 #[cfg(feature = "redis")]
@@ -17,6 +18,7 @@ use crate::id::SessionId;
 use crate::record::Record;
 
 pub(crate) use any::AnyStore;
+pub use file::{Durability, FileStore, FileStoreBuilder};
 pub use memory::MemoryStore;
 #[cfg(feature = "redis")]
 pub use redis::RedisStore;

@@ -13,7 +13,6 @@ use crate::error::{StoreError, cause};
 pub struct SweepHandle(JoinHandle<()>);
 
 impl SweepHandle {
-    #[expect(dead_code, reason = "the next store uses it")]
     /// Calls `sweep` every `period`, first after one period. An error is logged, and the next round comes as planned.
     pub(super) fn start<F>(period: Duration, mut sweep: impl FnMut() -> F + Send + 'static) -> Self
     where

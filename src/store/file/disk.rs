@@ -1,0 +1,193 @@
+//! The folder: whole files in and out, and the locks.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tempfile::{NamedTempFile, TempPath};
+
+use super::Durability;
+use super::name::{Case, ENDING};
+use crate::error::StoreError;
+
+/// Where the lock files are, beside the sessions.
+const LOCKS: &str = ".locks";
+/// So many sessions can be written at the same time.
+const LANES: usize = 64;
+/// What temporary files begin with, so that a sweep knows them.
+const TEMPORARY: &str = ".sessile-";
+/// A temporary file this old was left by a crash.
+const LEFT_OVER: Duration = Duration::from_secs(3600);
+
+pub(super) struct Disk {
+    folder: PathBuf,
+    durability: Durability,
+    /// A file lock is the process' own; within it, a mutex around the file.
+    lanes: Vec<Mutex<File>>,
+}
+
+/// A lane of the folder, held against this process and the others.
+pub(super) struct Lock<'d> {
+    file: MutexGuard<'d, File>,
+}
+
+impl Drop for Lock<'_> {
+    fn drop(&mut self) {
+        // Closing the file would let go as well; a failure here has no other cure.
+        let _ = self.file.unlock();
+    }
+}
+
+impl Disk {
+    pub(super) fn open(path: &Path, durability: Durability) -> Result<Self, StoreError> {
+        let open = || {
+            make_folder(path)?;
+            // Held on to as an absolute path: the process may change its working directory.
+            let folder = path.canonicalize()?;
+            let locks = folder.join(LOCKS);
+            make_folder(&locks)?;
+            let lane = |n| {
+                private(OpenOptions::new().create(true).truncate(false).write(true))
+                    .open(locks.join(format!("{n:02x}")))
+            };
+            let lanes = (0..LANES).map(|n| lane(n).map(Mutex::new)).collect::<io::Result<_>>()?;
+            Ok(Self { folder, durability, lanes })
+        };
+        open().map_err(|error: io::Error| StoreError::unavailable(error))
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Makes a file and looks for it under a name in other letters. Also the proof that the folder can be written to.
+    pub(super) fn folds_case(&self) -> Result<Case, StoreError> {
+        let probe = self.temporary(".CASE").map_err(StoreError::unavailable)?;
+        let name = probe.path().file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+        let folded = self.folder.join(name).try_exists().map_err(StoreError::unavailable)?;
+        Ok(if folded { Case::Folded } else { Case::Kept })
+    }
+
+    fn temporary(&self, ending: &str) -> io::Result<NamedTempFile> {
+        tempfile::Builder::new().prefix(TEMPORARY).suffix(ending).tempfile_in(&self.folder)
+    }
+
+    /// Keeps every other writer of this file out, those of other processes too.
+    pub(super) fn lock(&self, name: &str) -> Result<Lock<'_>, StoreError> {
+        let file = self.lanes[lane(name)].lock().unwrap_or_else(PoisonError::into_inner);
+        file.lock().map_err(StoreError::unavailable)?;
+        Ok(Lock { file })
+    }
+
+    /// A file's bytes; `None` when there is none.
+    pub(super) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let mut bytes = Vec::new();
+        let opened = not_through_links(OpenOptions::new().read(true)).open(self.folder.join(name));
+        match opened.and_then(|mut file| file.read_to_end(&mut bytes)) {
+            Ok(_) => Ok(Some(bytes)),
+            Err(error) if error.kind() == ErrorKind::NotFound && self.folder.is_dir() => Ok(None),
+            Err(error) => Err(StoreError::unavailable(plain(error))),
+        }
+    }
+
+    /// Puts a whole file in the place of what is there.
+    pub(super) fn write(&self, name: &str, text: &str) -> Result<(), StoreError> {
+        let write = || {
+            let mut file = self.temporary(".tmp")?;
+            file.write_all(text.as_bytes())?;
+            if self.durability != Durability::None {
+                file.as_file().sync_all()?;
+            }
+            let path: TempPath = file.into_temp_path();
+            path.persist(self.folder.join(name)).map_err(|failed| failed.error)?;
+            self.sync_folder()
+        };
+        write().map_err(|error| StoreError::unavailable(plain(error)))
+    }
+
+    /// Removes a file; that there is none is no error.
+    pub(super) fn remove(&self, name: &str) -> Result<(), StoreError> {
+        match fs::remove_file(self.folder.join(name)).and_then(|()| self.sync_folder()) {
+            Err(error) if error.kind() == ErrorKind::NotFound && self.folder.is_dir() => Ok(()),
+            done => done.map_err(|error| StoreError::unavailable(plain(error))),
+        }
+    }
+
+    fn sync_folder(&self) -> io::Result<()> {
+        // Windows has no such call for a folder.
+        if self.durability == Durability::Full && cfg!(unix) {
+            File::open(&self.folder)?.sync_all()
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Calls `work` with the name of each file that may be a session's.
+    pub(super) fn each(
+        &self,
+        mut work: impl FnMut(&str) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        for entry in fs::read_dir(&self.folder).map_err(StoreError::unavailable)? {
+            let entry = entry.map_err(StoreError::unavailable)?;
+            let name = entry.file_name();
+            if let Some(name) = name.to_str().filter(|name| name.ends_with(ENDING)) {
+                work(name)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes temporary files that a crash left.
+    pub(super) fn remove_leftovers(&self) -> Result<(), StoreError> {
+        for entry in fs::read_dir(&self.folder).map_err(StoreError::unavailable)?.flatten() {
+            let ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(TEMPORARY));
+            let age =
+                || entry.metadata().and_then(|data| data.modified()).ok().and_then(|at| at.elapsed().ok());
+            if ours && age().is_some_and(|age| age > LEFT_OVER) {
+                // It may be gone already.
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The same in every process: FNV-1a over the name.
+fn lane(name: &str) -> usize {
+    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    (hash % LANES as u64) as usize
+}
+
+/// An I/O error without the path that `tempfile` and others put into it: a file's name is a session id.
+fn plain(error: io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => error.kind().into(),
+    }
+}
+
+fn make_folder(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+/// For the owner only.
+fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
+    options
+}
+
+/// A link in a session's place was put there by somebody else. And a pipe would wait for a writer.
+fn not_through_links(options: &mut OpenOptions) -> &mut OpenOptions {
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(options, libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    options
+}

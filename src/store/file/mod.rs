@@ -1,0 +1,327 @@
+//! [`FileStore`]: one file for each session, in session-file-store's layout.
+
+mod disk;
+mod name;
+mod text;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use super::{Replaced, SessionStore, Stored, SweepHandle, Version};
+use crate::error::StoreError;
+use crate::id::SessionId;
+use crate::record::Record;
+use disk::Disk;
+use name::Names;
+use text::FileText;
+
+/// session-file-store's `ttl`.
+const TTL: Duration = Duration::from_secs(3600);
+
+/// Sessions in a folder, a file each: they survive a restart, and several processes on one machine can share them, Express
+/// with session-file-store among them.
+///
+/// The file is `<id>.json` and holds the record with session-file-store's `__lastAccess` beside it. An id that a file name
+/// cannot hold, or that a file system without case could mix up with another, gets a file named by its hash. Files are
+/// readable by their owner only (0600, in a folder of 0700), and written beside and renamed, so a crash leaves the old
+/// record or the new one. Operations of every process that uses sessile are atomic against each other, through lock files
+/// in `.locks`; Express takes no locks.
+///
+/// An expired session is refused at load; [`sweep_every`](Self::sweep_every) removes its file.
+///
+/// A clone is another handle on the same folder.
+///
+/// ```
+/// use std::time::Duration;
+/// use sessile::{FileStore, SessionConfig};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("sessions");
+/// # let runtime = tokio::runtime::Runtime::new()?;
+/// # let _inside = runtime.enter();
+/// let store = FileStore::new(path)?;
+/// let sweep = store.sweep_every(Duration::from_secs(3600)); // Until this is dropped.
+/// let config = SessionConfig::builder("a secret of at least 32 bytes, from the environment")
+///     .store(store)
+///     .build()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct FileStore(Arc<Inner>);
+
+struct Inner {
+    disk: Disk,
+    names: Names,
+    ttl: Duration,
+}
+
+/// How far a write has gone when a session call returns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// To the operating system: survives the process, not a power cut.
+    None,
+    /// The file to the disk (`fsync`): after a power cut a file is whole, the old one or the new one.
+    #[default]
+    File,
+    /// The file and its name to the disk: after a power cut it is the new one.
+    Full,
+}
+
+impl FileStore {
+    /// A store in this folder, which is made if it is not there. Default: an `fsync` of each written file.
+    ///
+    /// # Errors
+    /// [`StoreError::unavailable`] when the path is no folder and cannot become one, or cannot be written to.
+    pub fn new(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        Self::builder(path).build()
+    }
+
+    /// A store in this folder, with options.
+    pub fn builder(path: impl AsRef<Path>) -> FileStoreBuilder {
+        FileStoreBuilder { path: path.as_ref().to_owned(), ttl: TTL, durability: Durability::default() }
+    }
+
+    /// How many live sessions there are. Reads all of them.
+    ///
+    /// # Errors
+    /// [`StoreError::unavailable`] when the folder cannot be read.
+    pub async fn len(&self) -> Result<usize, StoreError> {
+        self.run(|inner| {
+            let now = SystemTime::now();
+            let mut live = 0;
+            inner.disk.each(|name| {
+                live += usize::from(
+                    inner.read(name).is_ok_and(|file| file.is_some_and(|file| file.is_live(now))),
+                );
+                Ok(())
+            })?;
+            Ok(live)
+        })
+        .await
+    }
+
+    /// Whether no live session is there.
+    ///
+    /// # Errors
+    /// [`StoreError::unavailable`] when the folder cannot be read.
+    pub async fn is_empty(&self) -> Result<bool, StoreError> {
+        Ok(self.len().await? == 0)
+    }
+
+    /// Removes every session. Files that are no sessions stay.
+    ///
+    /// # Errors
+    /// [`StoreError::unavailable`] when the folder cannot be read or a file cannot be removed.
+    pub async fn clear(&self) -> Result<(), StoreError> {
+        self.run(|inner| inner.remove_where(|_| true).map(drop)).await
+    }
+
+    /// Removes the files of expired sessions, and what a crash left half-written over an hour ago; returns how many
+    /// sessions went.
+    ///
+    /// # Errors
+    /// [`StoreError::unavailable`] when the folder cannot be read or a file cannot be removed.
+    pub async fn sweep(&self) -> Result<u64, StoreError> {
+        self.run(|inner| {
+            inner.disk.remove_leftovers()?;
+            inner.remove_where(|file| !file.is_live(SystemTime::now()))
+        })
+        .await
+    }
+
+    /// Sweeps every `period` until the handle is dropped. An error is logged, and the next round comes as planned.
+    ///
+    /// # Panics
+    /// Outside of a Tokio runtime.
+    pub fn sweep_every(&self, period: Duration) -> SweepHandle {
+        let store = self.clone();
+        SweepHandle::start(period, move || {
+            let store = store.clone();
+            async move { store.sweep().await }
+        })
+    }
+
+    /// Does blocking work to its end, whether or not somebody still waits for it: nothing is left half done.
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Inner) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let inner = Arc::clone(&self.0);
+        tokio::task::spawn_blocking(move || work(&inner)).await.map_err(StoreError::unavailable)?
+    }
+
+    async fn with_file<T: Send + 'static>(
+        &self,
+        id: &SessionId,
+        work: impl FnOnce(&Inner, &str) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let id = id.clone();
+        self.run(move |inner| work(inner, &inner.names.of(&id))).await
+    }
+}
+
+impl Inner {
+    fn read(&self, name: &str) -> Result<Option<FileText>, StoreError> {
+        self.disk.read(name)?.map(|bytes| FileText::parse(bytes, self.ttl)).transpose()
+    }
+
+    /// The live session in a file.
+    fn live(&self, name: &str) -> Result<Option<FileText>, StoreError> {
+        Ok(self.read(name)?.filter(|file| file.is_live(SystemTime::now())))
+    }
+
+    fn write(&self, name: &str, record: &Record, ttl: Duration) -> Result<(), StoreError> {
+        self.disk.write(name, &text::write(record, ttl, self.ttl, SystemTime::now()))
+    }
+
+    /// Looks at each session again under its lock, so that one that was renewed meanwhile stays.
+    fn remove_where(&self, unwanted: impl Fn(&FileText) -> bool) -> Result<u64, StoreError> {
+        let mut removed = 0;
+        self.disk.each(|name| {
+            let is_unwanted = || self.read(name).is_ok_and(|file| file.is_some_and(|file| unwanted(&file)));
+            if is_unwanted() {
+                let _lock = self.disk.lock(name)?;
+                if is_unwanted() {
+                    self.disk.remove(name)?;
+                    removed += 1;
+                }
+            }
+            Ok(())
+        })?;
+        Ok(removed)
+    }
+
+    /// Does `work` where the file holds the expected version.
+    fn compare(
+        &self,
+        name: &str,
+        expected: &Version,
+        work: impl FnOnce() -> Result<Version, StoreError>,
+    ) -> Result<Replaced, StoreError> {
+        let _lock = self.disk.lock(name)?;
+        match self.live(name)? {
+            None => Ok(Replaced::Gone),
+            Some(file) if Version::of(&file.record) == *expected => work().map(Replaced::Done),
+            Some(file) => Ok(Replaced::Conflict(file.into_stored())),
+        }
+    }
+}
+
+impl SessionStore for FileStore {
+    async fn get(&self, id: &SessionId) -> Result<Option<Stored>, StoreError> {
+        self.with_file(id, |inner, name| Ok(inner.live(name)?.map(FileText::into_stored))).await
+    }
+
+    async fn set(&self, id: &SessionId, record: &Record, ttl: Duration) -> Result<(), StoreError> {
+        let record = record.clone();
+        self.with_file(id, move |inner, name| {
+            let _lock = inner.disk.lock(name)?;
+            inner.write(name, &record, ttl)
+        })
+        .await
+    }
+
+    async fn destroy(&self, id: &SessionId) -> Result<(), StoreError> {
+        self.with_file(id, |inner, name| {
+            let _lock = inner.disk.lock(name)?;
+            inner.disk.remove(name)
+        })
+        .await
+    }
+
+    async fn touch(&self, id: &SessionId, ttl: Duration) -> Result<bool, StoreError> {
+        self.with_file(id, move |inner, name| {
+            let _lock = inner.disk.lock(name)?;
+            let Some(file) = inner.live(name)? else { return Ok(false) };
+            inner.write(name, &file.record, ttl)?;
+            Ok(true)
+        })
+        .await
+    }
+
+    async fn create(&self, id: &SessionId, record: &Record, ttl: Duration) -> Result<bool, StoreError> {
+        let record = record.clone();
+        self.with_file(id, move |inner, name| {
+            let _lock = inner.disk.lock(name)?;
+            if inner.live(name)?.is_some() {
+                return Ok(false);
+            }
+            inner.write(name, &record, ttl)?;
+            Ok(true)
+        })
+        .await
+    }
+
+    async fn replace(
+        &self,
+        id: &SessionId,
+        expected: &Version,
+        record: &Record,
+        ttl: Duration,
+    ) -> Result<Replaced, StoreError> {
+        let (expected, record) = (expected.clone(), record.clone());
+        self.with_file(id, move |inner, name| {
+            inner.compare(name, &expected, || {
+                inner.write(name, &record, ttl)?;
+                Ok(Version::of(&record))
+            })
+        })
+        .await
+    }
+
+    async fn destroy_if(&self, id: &SessionId, expected: &Version) -> Result<Replaced, StoreError> {
+        let expected = expected.clone();
+        self.with_file(id, move |inner, name| {
+            inner.compare(name, &expected, || {
+                inner.disk.remove(name)?;
+                Ok(expected.clone())
+            })
+        })
+        .await
+    }
+}
+
+impl fmt::Debug for FileStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileStore")
+            .field("path", &self.0.disk.folder())
+            .field("ttl", &self.0.ttl)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Builds a [`FileStore`].
+#[derive(Debug, Clone)]
+#[must_use = "call `.build()`"]
+pub struct FileStoreBuilder {
+    path: PathBuf,
+    ttl: Duration,
+    durability: Durability,
+}
+
+impl FileStoreBuilder {
+    /// How long Express believes a session without a max-age to live (session-file-store: `ttl`, in seconds there): give
+    /// the value it has there. Where only this crate uses the folder it changes nothing. Default: 1 hour.
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = ttl;
+        self
+    }
+
+    /// How far a write has gone when a session call returns. Default: [`Durability::File`].
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// Makes the folder if it is not there, and tries it out.
+    ///
+    /// # Errors
+    /// [`StoreError::unavailable`] when the path is no folder and cannot become one, or cannot be written to.
+    pub fn build(self) -> Result<FileStore, StoreError> {
+        let disk = Disk::open(&self.path, self.durability)?;
+        let names = Names::new(disk.folds_case()?);
+        Ok(FileStore(Arc::new(Inner { disk, names, ttl: self.ttl })))
+    }
+}

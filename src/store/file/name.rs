@@ -1,0 +1,105 @@
+//! Which file a session is in. Distinct ids get distinct names, also where the file system does not tell `A` from `a`.
+
+use std::fmt::Write as _;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::id::SessionId;
+
+/// Names longer than this leave no room for the ending and a temporary file's additions in the 255 bytes of a name.
+const LONGEST: usize = 200;
+pub(super) const ENDING: &str = ".json";
+
+pub(super) struct Names {
+    case: Case,
+}
+
+/// Whether the file system tells upper case from lower case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Case {
+    Kept,
+    Folded,
+}
+
+impl Names {
+    pub(super) fn new(case: Case) -> Self {
+        Self { case }
+    }
+
+    /// The id itself where that is safe, so that Express finds the file; else its hash behind a `=`, which no safe id has.
+    pub(super) fn of(&self, id: &SessionId) -> String {
+        let id = id.as_str();
+        if self.is_safe(id) {
+            return [id, ENDING].concat();
+        }
+        let mut name = String::from("=");
+        for byte in Sha256::digest(id.as_bytes()) {
+            // Writing to a String does not fail.
+            let _ = write!(name, "{byte:02x}");
+        }
+        name + ENDING
+    }
+
+    fn is_safe(&self, id: &str) -> bool {
+        let letter = |byte: u8| match byte {
+            b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' => true,
+            b'A'..=b'Z' => self.case == Case::Kept,
+            _ => false,
+        };
+        id.len() <= LONGEST && id.bytes().all(letter) && !is_device(id)
+    }
+}
+
+/// Names that Windows keeps for devices, whatever their ending.
+fn is_device(id: &str) -> bool {
+    let id = id.to_ascii_lowercase();
+    let numbered = |device: &str| {
+        id.strip_prefix(device)
+            .is_some_and(|number| number.len() == 1 && number.bytes().all(|b| b.is_ascii_digit()))
+    };
+    matches!(&*id, "con" | "prn" | "aux" | "nul") || numbered("com") || numbered("lpt")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(case: Case, id: &str) -> String {
+        Names::new(case).of(&SessionId::new(id).expect("a legal id"))
+    }
+
+    #[test]
+    fn express_ids_keep_their_name() {
+        assert_eq!(name(Case::Kept, "aB3_-xyz"), "aB3_-xyz.json");
+        assert_eq!(name(Case::Folded, "ab3_-xyz"), "ab3_-xyz.json");
+    }
+
+    #[test]
+    fn no_two_ids_share_a_name_even_in_lower_case() {
+        let long = "x".repeat(256);
+        let ids = [
+            "a", "A", "aB", "Ab", "AB", "ab", "é", "É", "e\u{301}", "a/b", "../a", "a.b", ".", "..", "con",
+            "CON",
+        ];
+        let ids: Vec<&str> =
+            ids.into_iter().chain(["com1", "=a", "a b", &long, &long[1..], &long[..201]]).collect();
+        for case in [Case::Kept, Case::Folded] {
+            let mut names: Vec<_> = ids.iter().map(|id| name(case, id)).collect();
+            if case == Case::Folded {
+                names.iter_mut().for_each(|name| *name = name.to_lowercase());
+            }
+            assert!(names.iter().all(|name| !name.contains(['/', '\\', ' ']) && name.len() < 255));
+            names.sort();
+            names.dedup();
+            assert_eq!(names.len(), ids.len(), "{case:?}: {names:?}");
+        }
+    }
+
+    #[test]
+    fn device_names_are_hashed() {
+        for id in ["con", "nul", "COM1", "lpt9"] {
+            assert!(name(Case::Kept, id).starts_with('='), "{id}");
+        }
+        assert_eq!(name(Case::Kept, "com10"), "com10.json");
+    }
+}
