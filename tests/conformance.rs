@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use sessile::{MemoryStore, Record, SessionId, SessionStore, StoreError, Stored};
+use sessile::{FileStore, MemoryStore, Record, SessionId, SessionStore, StoreError, Stored};
 
 mod memory {
     use super::*;
@@ -14,6 +14,15 @@ mod memory {
 mod bounded_memory {
     use super::*;
     sessile::session_store_tests!(async || MemoryStore::with_capacity_limit(10_000));
+}
+
+mod file {
+    use super::*;
+    sessile::session_store_tests!(async || {
+        // A store does not own its folder; this one goes with the build.
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap().keep();
+        FileStore::builder(folder).durability(sessile::Durability::None).build().unwrap()
+    });
 }
 
 mod three_methods {
