@@ -1,0 +1,172 @@
+//! What the browser tests share: a WebDriver, browsers with a profile of their own, and the example under test.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use fantoccini::cookies::Cookie;
+use fantoccini::{Client, ClientBuilder, Locator};
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+pub type Error = Box<dyn std::error::Error + Send + Sync>;
+
+/// How long the browser may take for one step.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A chromedriver of our own on a free port.
+pub struct Driver {
+    _process: Child,
+    url: String,
+}
+
+impl Driver {
+    /// `None` where Chromium or its driver is not installed; with `SESSILE_REQUIRE_BROWSER` set, that is an error.
+    pub async fn start() -> Result<Option<Self>, Error> {
+        let found = |program: &str| {
+            let paths = std::env::var_os("PATH").unwrap_or_default();
+            std::env::split_paths(&paths).any(|folder| folder.join(program).is_file())
+        };
+        if !found("chromium") || !found("chromedriver") {
+            if std::env::var_os("SESSILE_REQUIRE_BROWSER").is_some() {
+                return Err("chromium and chromedriver are required and not installed".into());
+            }
+            eprintln!("skipped: needs chromium and chromedriver (Debian: chromium, chromium-driver)");
+            return Ok(None);
+        }
+        let mut command = Command::new("chromedriver");
+        command.arg("--port=0");
+        let (process, line) = start(command, "started successfully on port ").await?;
+        let port = line.trim_end_matches(['.', '\n']);
+        Ok(Some(Self { _process: process, url: format!("http://127.0.0.1:{port}") }))
+    }
+
+    /// A browser on a profile: two with the same one, one after the other, are one browser started twice.
+    pub async fn browser(&self, profile: &Path) -> Result<Browser, Error> {
+        let arguments = [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            &format!("--user-data-dir={}", profile.display()),
+        ];
+        let capabilities = json!({ "goog:chromeOptions": { "args": arguments } });
+        let serde_json::Value::Object(capabilities) = capabilities else { unreachable!("an object") };
+        let connector = hyper_util::client::legacy::connect::HttpConnector::new();
+        let client = ClientBuilder::new(connector).capabilities(capabilities).connect(&self.url).await?;
+        Ok(Browser(client))
+    }
+}
+
+/// A program that was started and says something on its first lines; it ends with the value.
+async fn start(mut command: Command, says: &str) -> Result<(Child, String), Error> {
+    let mut process = command.stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
+    let output = process.stdout.take().ok_or("no output")?;
+    let mut lines = BufReader::new(output).lines();
+    let ready = async {
+        while let Some(line) = lines.next_line().await? {
+            if let Some((_, rest)) = line.split_once(says) {
+                return Ok(rest.to_owned());
+            }
+        }
+        Err::<_, Error>("the program ended before it was ready".into())
+    };
+    let rest = tokio::time::timeout(PATIENCE, ready).await??;
+    // Whatever it still prints must not block it.
+    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+    Ok((process, rest))
+}
+
+/// The example, as a user runs it.
+pub struct Example {
+    _process: Child,
+    pub url: String,
+}
+
+impl Example {
+    pub async fn start(name: &str) -> Result<Self, Error> {
+        let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
+        let cargo = |command: &str| {
+            let mut cargo = Command::new(env!("CARGO"));
+            cargo.current_dir(&root).args([command, "--quiet", "--package", "sessile", "--example", name]);
+            cargo
+        };
+        if !cargo("build").status().await?.success() {
+            return Err("the example does not build".into());
+        }
+        let mut command = cargo("run");
+        command.env("PORT", "0");
+        let (process, url) = start(command, "listening on ").await?;
+        Ok(Self { _process: process, url })
+    }
+}
+
+/// A fresh profile.
+pub fn profile() -> Result<TempDir, Error> {
+    Ok(tempfile::tempdir()?)
+}
+
+/// A browser and what a user does with it.
+pub struct Browser(Client);
+
+impl Browser {
+    pub fn client(&self) -> &Client {
+        &self.0
+    }
+
+    pub async fn open(&self, url: &str) -> Result<(), Error> {
+        Ok(self.0.goto(url).await?)
+    }
+
+    /// The page's headline, once there is one.
+    pub async fn headline(&self) -> Result<String, Error> {
+        self.text("h1").await
+    }
+
+    /// The text of an element, once it is there.
+    pub async fn text(&self, css: &str) -> Result<String, Error> {
+        let element = self.0.wait().at_most(PATIENCE).for_element(Locator::Css(css)).await?;
+        Ok(element.text().await?)
+    }
+
+    /// The texts of all such elements on the page as it is.
+    pub async fn texts(&self, css: &str) -> Result<Vec<String>, Error> {
+        let mut texts = Vec::new();
+        for element in self.0.find_all(Locator::Css(css)).await? {
+            texts.push(element.text().await?);
+        }
+        Ok(texts)
+    }
+
+    pub async fn log_in(&self, base: &str, password: &str, remember: bool) -> Result<(), Error> {
+        self.open(&format!("{base}/login")).await?;
+        let form = self.0.form(Locator::Css("form")).await?;
+        form.set_by_name("name", "alice").await?.set_by_name("password", password).await?;
+        if remember {
+            self.0.find(Locator::Css("[name=remember]")).await?.click().await?;
+        }
+        self.0.find(Locator::Css("button")).await?.click().await?;
+        Ok(())
+    }
+
+    /// The session's cookie, as only the browser itself sees it.
+    pub async fn cookie(&self) -> Result<Option<Cookie<'static>>, Error> {
+        let cookies = self.0.get_all_cookies().await?;
+        Ok(cookies.into_iter().find(|cookie| cookie.name() == "connect.sid"))
+    }
+
+    pub async fn script(&self, script: &str) -> Result<serde_json::Value, Error> {
+        Ok(self.0.execute(script, Vec::new()).await?)
+    }
+
+    /// Quits as a user does, so that the profile is written.
+    pub async fn quit(self) -> Result<(), Error> {
+        Ok(self.0.close().await?)
+    }
+}
