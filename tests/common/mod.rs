@@ -1,5 +1,5 @@
 //! What the tests over HTTP share.
-#![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
