@@ -1,8 +1,11 @@
 //! Session ids: minting, validation, and a `Debug` that gives nothing away.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
+use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 /// The longest id a cookie or a store may carry, in bytes.
@@ -47,6 +50,20 @@ impl SessionId {
     pub fn random() -> Self {
         let mut text = Uuid::encode_buffer();
         Self((&*Uuid::new_v4().hyphenated().encode_lower(&mut text)).into())
+    }
+
+    /// The id where a store can hold it, else its hash behind a `=`; no two ids share one, because an id that begins with
+    /// `=` is hashed as well.
+    pub(crate) fn or_hash(&self, holds: impl Fn(&str) -> bool) -> Cow<'_, str> {
+        if !self.0.starts_with('=') && holds(&self.0) {
+            return Cow::Borrowed(&self.0);
+        }
+        let mut hash = String::from("=");
+        for byte in Sha256::digest(self.0.as_bytes()) {
+            // Writing to a String does not fail.
+            let _ = write!(hash, "{byte:02x}");
+        }
+        Cow::Owned(hash)
     }
 
     /// The id as text, for a store's key. It is a credential: keep it out of logs and pages.

@@ -160,7 +160,15 @@ pub use options::{CookieOptions, SessionOptions};
 pub use record::Record;
 pub use secret::{Secret, Secrets};
 pub use session::{CookieState, Origin, Session};
+#[cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))]
+pub use store::InvalidIdentifier;
+#[cfg(feature = "mysql")]
+pub use store::MySqlStore;
+#[cfg(feature = "postgres")]
+pub use store::PostgresStore;
 #[cfg(feature = "redis")]
 pub use store::RedisStore;
+#[cfg(feature = "sqlite")]
+pub use store::SqliteStore;
 pub use store::{Durability, FileStore, FileStoreBuilder};
 pub use store::{MemoryStore, Replaced, SessionStore, Stored, SweepHandle, Version};

@@ -13,13 +13,11 @@ use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
 use redis::{Client, Cmd, FromRedisValue, IntoConnectionInfo, Pipeline, RedisError, Script};
 
+use super::remote::{self, TIMEOUT, Try, in_time, seconds};
 use super::{Replaced, SessionStore, Stored, Version};
-use crate::error::{StoreError, cause};
+use crate::error::StoreError;
 use crate::id::SessionId;
 use crate::record::Record;
-
-/// Long enough for a busy server, short enough for a waiting user.
-const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// `ARGV`: what is expected, what is to be written, seconds to live.
 const REPLACE: &str = r"
@@ -133,22 +131,10 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         [&self.settings.prefix, id.as_str()].concat()
     }
 
-    /// One round trip, and a second one when the connection dropped under the first.
-    async fn ask<T: FromRedisValue>(&self, question: Question<'_>) -> Result<(T, Try), StoreError> {
-        let mut connection = self.connection.clone();
-        in_time(self.settings.timeout, async {
-            match question.ask(&mut connection).await {
-                Ok(answer) => Ok((answer, Try::First)),
-                Err(error) if error.is_connection_dropped() => {
-                    tracing::debug!(
-                        error = cause(&error),
-                        "the connection to Redis dropped; asking once more"
-                    );
-                    let answer = question.ask(&mut connection).await.map_err(StoreError::unavailable)?;
-                    Ok((answer, Try::Second))
-                }
-                Err(error) => Err(StoreError::unavailable(error)),
-            }
+    async fn ask<T: FromRedisValue + Send>(&self, question: Question<'_>) -> Result<(T, Try), StoreError> {
+        remote::ask(self.settings.timeout, RedisError::is_connection_dropped, || {
+            let mut connection = self.connection.clone();
+            async move { question.ask(&mut connection).await }
         })
         .await
     }
@@ -159,17 +145,18 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         id: &SessionId,
         expected: &Version,
         arguments: &[&str],
-    ) -> Result<(Compared, Try), StoreError> {
+        done: Version,
+    ) -> Result<(Replaced, Try), StoreError> {
         let key = self.key(id);
         let expected = expected.as_bytes().unwrap_or_default();
         let question = Question::Script { script, key: &key, expected, arguments };
         let ((answer, now, left), tried) = self.ask::<(String, String, i64)>(question).await?;
-        let compared = match &*answer {
-            "done" => Compared::Done,
-            "conflict" => stored(now, left)?.map_or(Compared::Gone, Compared::Conflict),
-            _ => Compared::Gone,
+        let answer = match &*answer {
+            "done" => Replaced::Done(done),
+            "conflict" => stored(now, left)?.map_or(Replaced::Gone, Replaced::Conflict),
+            _ => Replaced::Gone,
         };
-        Ok((compared, tried))
+        Ok((answer, tried))
     }
 }
 
@@ -198,26 +185,6 @@ impl Question<'_> {
     }
 }
 
-/// Whether an answer came at the first asking. At the second, the first may have been carried out unseen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Try {
-    First,
-    Second,
-}
-
-enum Compared {
-    Done,
-    Conflict(Stored),
-    Gone,
-}
-
-async fn in_time<T>(
-    timeout: Duration,
-    work: impl Future<Output = Result<T, StoreError>>,
-) -> Result<T, StoreError> {
-    tokio::time::timeout(timeout, work).await.unwrap_or_else(|elapsed| Err(StoreError::unavailable(elapsed)))
-}
-
 /// connect-redis reads an empty value and `null` as no session.
 fn stored(json: String, left_millis: i64) -> Result<Option<Stored>, StoreError> {
     if json.is_empty() || json.trim() == "null" {
@@ -231,11 +198,6 @@ fn stored(json: String, left_millis: i64) -> Result<Option<Stored>, StoreError> 
         // -1: connect-redis with `disableTTL`. It never expires, so it is never touched.
         Err(_) => stored.with_expires_in(Duration::MAX),
     }))
-}
-
-/// connect-redis counts in whole seconds, rounded up.
-fn seconds(ttl: Duration) -> u64 {
-    ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0)
 }
 
 impl<C: ConnectionLike + Clone + Send + Sync + 'static> SessionStore for RedisStore<C> {
@@ -291,28 +253,16 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> SessionStore for RedisSt
         }
         let seconds = seconds(ttl).to_string();
         let arguments = [record.as_json(), &seconds];
-        match self.compare(&self.settings.replace, id, expected, &arguments).await? {
-            (Compared::Done, _) => Ok(Replaced::Done(Version::of(record))),
-            (Compared::Gone, _) => Ok(Replaced::Gone),
-            (Compared::Conflict(stored), Try::First) => Ok(Replaced::Conflict(stored)),
-            (Compared::Conflict(_), Try::Second) => Err(unknown()),
-        }
+        let done = Version::of(record);
+        let (answer, tried) = self.compare(&self.settings.replace, id, expected, &arguments, done).await?;
+        remote::replaced(answer, tried)
     }
 
     async fn destroy_if(&self, id: &SessionId, expected: &Version) -> Result<Replaced, StoreError> {
-        match self.compare(&self.settings.destroy_if, id, expected, &[]).await? {
-            (Compared::Done, _) => Ok(Replaced::Done(expected.clone())),
-            (Compared::Conflict(stored), _) => Ok(Replaced::Conflict(stored)),
-            (Compared::Gone, Try::First) => Ok(Replaced::Gone),
-            (Compared::Gone, Try::Second) => Err(unknown()),
-        }
+        let script = &self.settings.destroy_if;
+        let (answer, tried) = self.compare(script, id, expected, &[], expected.clone()).await?;
+        remote::destroyed(answer, tried)
     }
-}
-
-/// The first try may have been carried out, so what is there now may be our own work: doing it again on top could count a
-/// step twice.
-fn unknown() -> StoreError {
-    StoreError::unavailable("the connection dropped, and whether the write was carried out is not known")
 }
 
 impl<C> fmt::Debug for RedisStore<C> {

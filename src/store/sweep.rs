@@ -14,7 +14,7 @@ pub struct SweepHandle(JoinHandle<()>);
 
 impl SweepHandle {
     /// Calls `sweep` every `period`, first after one period. An error is logged, and the next round comes as planned.
-    pub(super) fn start<F>(period: Duration, mut sweep: impl FnMut() -> F + Send + 'static) -> Self
+    pub(in crate::store) fn start<F>(period: Duration, mut sweep: impl FnMut() -> F + Send + 'static) -> Self
     where
         F: Future<Output = Result<u64, StoreError>> + Send,
     {

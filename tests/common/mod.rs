@@ -1,5 +1,10 @@
 //! What the tests over HTTP share.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    missing_debug_implementations,
+    reason = "each test file uses its own part"
+)]
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};

@@ -1,9 +1,5 @@
 //! Which file a session is in. Distinct ids get distinct names, also where the file system does not tell `A` from `a`.
 
-use std::fmt::Write as _;
-
-use sha2::{Digest as _, Sha256};
-
 use crate::id::SessionId;
 
 /// Names longer than this leave no room for the ending and a temporary file's additions in the 255 bytes of a name.
@@ -28,16 +24,7 @@ impl Names {
 
     /// The id itself where that is safe, so that Express finds the file; else its hash behind a `=`, which no safe id has.
     pub(super) fn of(&self, id: &SessionId) -> String {
-        let id = id.as_str();
-        if self.is_safe(id) {
-            return [id, ENDING].concat();
-        }
-        let mut name = String::from("=");
-        for byte in Sha256::digest(id.as_bytes()) {
-            // Writing to a String does not fail.
-            let _ = write!(name, "{byte:02x}");
-        }
-        name + ENDING
+        id.or_hash(|id| self.is_safe(id)).into_owned() + ENDING
     }
 
     fn is_safe(&self, id: &str) -> bool {

@@ -1,0 +1,79 @@
+//! What the stores on servers share: an end to waiting, a second try, and what that second try cannot know.
+
+use std::error::Error as StdError;
+use std::time::Duration;
+
+use super::Replaced;
+use crate::error::{StoreError, cause};
+
+/// Long enough for a busy server, short enough for a waiting user.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Whether an answer came at the first asking. At the second, the first may have been carried out unseen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Try {
+    First,
+    Second,
+}
+
+/// Asks, and once more when the connection dropped, all within the timeout.
+pub(super) async fn ask<T, E, F>(
+    timeout: Duration,
+    dropped: impl Fn(&E) -> bool + Send,
+    question: impl Fn() -> F + Send,
+) -> Result<(T, Try), StoreError>
+where
+    T: Send,
+    E: StdError + Send + Sync + 'static,
+    F: Future<Output = Result<T, E>> + Send,
+{
+    let asking = async {
+        match question().await {
+            Ok(answer) => Ok((answer, Try::First)),
+            Err(error) if dropped(&error) => {
+                tracing::debug!(
+                    error = cause(&error),
+                    "the connection to the session store dropped; asking once more"
+                );
+                let answer = question().await.map_err(StoreError::unavailable)?;
+                Ok((answer, Try::Second))
+            }
+            Err(error) => Err(StoreError::unavailable(error)),
+        }
+    };
+    in_time(timeout, asking).await
+}
+
+pub(super) async fn in_time<T>(
+    timeout: Duration,
+    work: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    tokio::time::timeout(timeout, work).await.unwrap_or_else(|elapsed| Err(StoreError::unavailable(elapsed)))
+}
+
+/// The answer of a `replace`. A conflict at the second try may be with our own first write, and doing the work again on
+/// top of it could count a step twice.
+pub(super) fn replaced(answer: Replaced, tried: Try) -> Result<Replaced, StoreError> {
+    match (answer, tried) {
+        (Replaced::Conflict(_), Try::Second) => Err(unknown()),
+        (answer, _) => Ok(answer),
+    }
+}
+
+/// The answer of a `destroy_if`. What is gone at the second try may have been removed by our own first one.
+pub(super) fn destroyed(answer: Replaced, tried: Try) -> Result<Replaced, StoreError> {
+    match (answer, tried) {
+        (Replaced::Gone, Try::Second) => Err(unknown()),
+        (answer, _) => Ok(answer),
+    }
+}
+
+fn unknown() -> StoreError {
+    StoreError::unavailable("the connection dropped, and whether the write was carried out is not known")
+}
+
+/// Whole seconds, rounded up, as the Express stores count.
+pub(super) fn seconds(ttl: Duration) -> i64 {
+    let seconds = ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0);
+    i64::try_from(seconds).unwrap_or(i64::MAX)
+}
