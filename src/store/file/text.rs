@@ -27,7 +27,7 @@ impl FileText {
         let last = record.raw(LAST_ACCESS).and_then(|raw| serde_json::from_str::<f64>(raw).ok());
         let life = record.max_age().filter(|age| !age.is_zero()).unwrap_or(ttl);
         let expires = last.and_then(|millis| {
-            let since = Duration::try_from_secs_f64(millis / 1000.0).unwrap_or_default();
+            let since = Duration::from_millis(millis.max(0.0) as u64);
             UNIX_EPOCH.checked_add(since)?.checked_add(life)
         });
         Ok(Self { record: record.without(LAST_ACCESS), expires })
