@@ -133,7 +133,7 @@ pub(crate) async fn commit(session: &Session, demand: Demand) -> Result<SessionG
     let inner = session.inner();
     let _turn = inner.committing.lock().await;
     let config = inner.config.inner();
-    let (job, write, cookie, touch) = {
+    let (job, write, cookie) = {
         let mut state = session.state();
         if state.progress == Progress::Settled && demand == Demand::Commit {
             return Ok(SessionGuard::new(inner.config.clone(), state.issued.clone()));
@@ -145,14 +145,14 @@ pub(crate) async fn commit(session: &Session, demand: Demand) -> Result<SessionG
             config.warn_undeliverable();
         }
         let (write, cookie) = decide(&facts);
-        (Job::new(config, &mut state, config.secure.on(inner.transport)), write, cookie, facts.touch)
+        (Job::new(config, &mut state, config.secure.on(inner.transport)), write, cookie)
     };
     let done = job.run(write).await;
     let mut state = session.state();
     let written = match done {
         Ok(written) => written,
         Err(error) => {
-            state.fail(touch);
+            state.progress = Progress::Failed;
             return Err(error);
         }
     };

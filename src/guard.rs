@@ -78,11 +78,13 @@ fn keep_private(headers: &mut HeaderMap) {
         let line = line.to_str().unwrap_or_default();
         rules.extend(split_rules(line).map(str::trim).filter(|rule| !rule.is_empty()));
     }
+    let none_present = rules.is_empty();
     let name = |rule: &str| rule.split('=').next().unwrap_or_default().trim().to_ascii_lowercase();
     let rules: Vec<_> =
         rules.into_iter().filter(|rule| !matches!(&*name(rule), "public" | "s-maxage")).collect();
     let value = match rules.as_slice() {
-        [] => String::from("private, no-cache"),
+        [] if none_present => String::from("private, no-cache"),
+        [] => String::from("private"),
         // `private="field"` keeps one header from shared caches, not the response.
         rules if rules.iter().any(|rule| rule.eq_ignore_ascii_case("private")) => rules.join(", "),
         rules => format!("private, {}", rules.join(", ")),

@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::fmt::Write as _;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::de::{DeserializeSeed, Deserializer as _, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -181,9 +181,15 @@ pub(crate) fn append(json: &mut String, write: impl FnOnce(&mut String)) -> Span
     Span::new(start, json.len())
 }
 
-/// A time as `Date.prototype.toJSON` writes it: quoted, UTC, milliseconds.
+/// A time as `Date.prototype.toJSON` writes it: quoted, UTC, milliseconds. `null` for one past the year 9999, as
+/// JavaScript writes a date it cannot hold.
 pub(crate) fn push_time(at: SystemTime, json: &mut String) {
-    let at = OffsetDateTime::from(at);
+    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let nanos = i128::try_from(since.as_nanos()).unwrap_or(i128::MAX);
+    let Ok(at) = OffsetDateTime::from_unix_timestamp_nanos(nanos) else {
+        json.push_str("null");
+        return;
+    };
     let (year, month, day) = (at.year(), u8::from(at.month()), at.day());
     let (hour, minute, second, milli) = (at.hour(), at.minute(), at.second(), at.millisecond());
     // Writing to a String does not fail.
@@ -193,5 +199,8 @@ pub(crate) fn push_time(at: SystemTime, json: &mut String) {
 /// The inverse of [`push_time`]; `None` for everything else, `null` included.
 pub(crate) fn parse_time(json: &str) -> Option<SystemTime> {
     let text = json.strip_prefix('"')?.strip_suffix('"')?;
-    OffsetDateTime::parse(text, &Rfc3339).ok().map(SystemTime::from)
+    let at = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+    // A time before 1970 is as past as 1970.
+    let seconds = u64::try_from(at.unix_timestamp()).unwrap_or(0);
+    UNIX_EPOCH.checked_add(Duration::new(seconds, at.nanosecond()))
 }

@@ -151,7 +151,7 @@ impl Session {
     /// Leaves uncommitted changes where they are, with the cookie of what was committed before.
     fn give_up(&self, mut response: Response) -> Response {
         let mut state = self.state();
-        if state.progress == Progress::Open {
+        if state.progress != Progress::Settled {
             state.progress = Progress::Failed;
         }
         if let issued @ Some(_) = state.issued.clone() {

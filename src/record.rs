@@ -18,6 +18,9 @@ use crate::json::{self, Member, Span};
 
 /// The key under which the cookie's state stands, as in Express.
 pub(crate) const COOKIE: &str = "cookie";
+/// The furthest time a JavaScript `Date` holds: no max-age written by Express makes sense past it, and sums with it
+/// do not overflow.
+const MAX_MILLIS: f64 = 8.64e15;
 /// The key under which flash messages stand, as in connect-flash.
 pub(crate) const FLASH: &str = "flash";
 
@@ -182,7 +185,7 @@ impl CookieSpans {
         let find = |key| members.iter().find(|member| member.is(text, key)).map(|member| member.value);
         let (max_age, expires) = (find("originalMaxAge"), find("expires"));
         let life = max_age.and_then(|span| serde_json::from_str::<f64>(span.of(text)).ok());
-        let life = life.map(|millis| Duration::from_millis(millis.max(0.0) as u64));
+        let life = life.map(|millis| Duration::from_millis(millis.clamp(0.0, MAX_MILLIS) as u64));
         let inside = |span: Span| span.shifted(object.start());
         let times = max_age.zip(expires).filter(|(first, second)| first.end() <= second.start());
         let times = times.map(|(first, second)| (inside(first), inside(second)));

@@ -83,6 +83,8 @@ impl Held {
 pub(crate) enum Progress {
     /// Nothing was committed since the last change.
     Open,
+    /// A commit is under way, or was dropped before its end; nothing changed since it began.
+    Underway,
     /// A commit was tried and failed, and the handler was told so; or the layer gave the changes up.
     Failed,
     /// Everything is in the store.
@@ -184,15 +186,9 @@ impl State {
 
     /// A commit begins with the log as it is.
     pub(crate) fn depart(&mut self) -> Vec<Change> {
-        self.touch = false;
         self.in_flight = self.log.len();
+        self.progress = Progress::Underway;
         self.log.clone()
-    }
-
-    /// A commit failed: what it was to do is still to be done.
-    pub(crate) fn fail(&mut self, touch: bool) {
-        self.touch |= touch;
-        self.progress = Progress::Failed;
     }
 
     /// A commit has written what was in flight, and this is what the store holds now.
@@ -207,13 +203,10 @@ impl State {
         }
     }
 
-    /// A commit is over.
+    /// A commit is over. What another clone of the handle did meanwhile is left to the next one.
     pub(crate) fn settle(&mut self, issued: Option<Issued>) {
-        // What another clone of the handle asked for meanwhile is left to the next commit.
-        let more = !self.log.is_empty()
-            || self.touch
-            || matches!(self.stage, Stage::Moved { .. } | Stage::Destroyed { stored: Some(_) });
-        if !more {
+        if self.progress == Progress::Underway {
+            self.touch = false;
             self.progress = Progress::Settled;
         }
         if issued.is_some() {
@@ -223,7 +216,7 @@ impl State {
 
     /// Whether a commit would write something this request did.
     pub(crate) fn is_pending(&self, configured: Option<Duration>) -> bool {
-        self.progress == Progress::Open
+        matches!(self.progress, Progress::Open | Progress::Underway)
             && match &self.stage {
                 Stage::Moved { .. } | Stage::Destroyed { stored: Some(_) } => true,
                 Stage::New { .. } | Stage::Live(_) | Stage::Destroyed { stored: None } => {

@@ -1,157 +1,266 @@
-//! What the guard does to a response's headers.
+//! What the guard does to a response: one cookie of the name, `Vary`, `Cache-Control`.
 
 mod common;
 
-use axum::Router;
-use axum::body::Body;
-use axum::http::header::{CACHE_CONTROL, VARY};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Response};
-use axum::response::{IntoResponse, IntoResponseParts};
-use axum::routing::get;
-use common::{App, SECRET, attributes, get as send, lines, pair, set_cookie, set_cookies};
-use sessile::testing::{Op, Probe};
-use sessile::{MemoryStore, SameSite, Session, SessionConfig, SessionConfigBuilder, SessionError};
+use axum::http::header::{CACHE_CONTROL, SET_COOKIE, VARY};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use axum::response::{AppendHeaders, IntoResponse, Response};
+use common::stores::Spy;
+use common::{Answer, Browser, builder, router};
+use sessile::{SameSite, Secure, Session, SessionConfig, SessionError};
 
-fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    for (name, value) in pairs {
-        headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
-    }
-    headers
-}
-
-/// A guard with a cookie, on a response that has these headers already.
-async fn answer(existing: &[(&'static str, &'static str)]) -> Response<Body> {
-    let config = SessionConfig::builder(SECRET).build().unwrap();
-    let session = config.session_from_headers(&HeaderMap::new()).await.unwrap();
+/// The guard over a response that has these headers already.
+async fn over(session: &Session, headers: &[(&'static str, &'static str)]) -> Answer {
     let guard = session.commit().await.unwrap();
-    // Not as a tuple's part: there a map of headers replaces lines of one name.
-    let mut response = Response::new(Body::empty());
-    *response.headers_mut() = headers(existing);
-    (guard, response).into_response()
+    let headers = AppendHeaders(headers.to_vec());
+    Answer::of((headers, guard, "body").into_response()).await
+}
+
+/// A session whose commit sets a cookie.
+async fn changed() -> Session {
+    let session = Browser::new().open(&builder().build().unwrap()).await;
+    session.insert("n", 1).unwrap();
+    session
+}
+
+/// A session whose commit sets none.
+async fn untouched() -> Session {
+    Browser::new().open(&builder().save_uninitialized(false).build().unwrap()).await
 }
 
 #[tokio::test]
-async fn one_cookie_of_the_name_and_every_other_stays() {
-    let response = answer(&[
-        ("set-cookie", "a=1; Path=/"),
-        ("set-cookie", "connect.sid=old; Path=/"),
-        ("set-cookie", "connect.sid.other=2"),
-        ("set-cookie", "connect.sid=older"),
-    ])
+async fn an_earlier_cookie_of_the_name_is_replaced_and_others_stay_in_order() {
+    let session = changed().await;
+    let answer = over(
+        &session,
+        &[
+            ("set-cookie", "a=1; Path=/"),
+            ("set-cookie", "connect.sid=stale; Path=/"),
+            ("set-cookie", "connect.sid2=x"),
+            ("set-cookie", "connect.sid=staler"),
+            ("set-cookie", " connect.sid =spaced"),
+            ("set-cookie", "Connect.sid=other case"),
+            ("set-cookie", "b=2"),
+        ],
+    )
     .await;
-    let cookies = set_cookies(&response);
-    assert_eq!(cookies.len(), 3, "{cookies:?}");
-    assert_eq!(cookies[..2], ["a=1; Path=/", "connect.sid.other=2"]);
-    assert!(cookies[2].starts_with("connect.sid=s%3A"));
+    let lines = answer.lines("set-cookie");
+    assert_eq!(lines[..4], ["a=1; Path=/", "connect.sid2=x", "Connect.sid=other case", "b=2"]);
+    assert!(lines[4].starts_with("connect.sid=s%3A"), "{lines:?}");
+    assert_eq!(lines.len(), 5);
 }
 
 #[tokio::test]
-async fn vary_gains_cookie_once() {
-    for (before, after) in [
-        (vec![], "Cookie"),
-        (vec![("vary", "Accept-Encoding")], "Accept-Encoding, Cookie"),
-        (vec![("vary", "Accept"), ("vary", "Origin")], "Accept, Origin, Cookie"),
-        (vec![("vary", "accept, cookie")], "accept, cookie"),
-        (vec![("vary", "COOKIE")], "COOKIE"),
-        (vec![("vary", "*")], "*"),
-        (vec![("vary", "X-Cookie")], "X-Cookie, Cookie"),
-    ] {
-        assert_eq!(lines(&answer(&before).await, VARY), [after]);
+async fn two_guards_set_one_cookie() {
+    let session = changed().await;
+    let first = session.commit().await.unwrap();
+    session.regenerate();
+    let second = session.commit().await.unwrap();
+    let answer = Answer::of((first, second, ()).into_response()).await;
+    let config = builder().build().unwrap();
+    assert_eq!(config.verify(&answer.cookie().unwrap().value), Some(session.id()));
+}
+
+#[tokio::test]
+async fn a_guard_is_a_response() {
+    let session = changed().await;
+    let answer = Answer::of(session.commit().await.unwrap().into_response()).await;
+    assert_eq!((answer.status, &*answer.body), (StatusCode::OK, ""));
+    assert!(answer.cookie().is_some());
+}
+
+#[tokio::test]
+async fn without_a_cookie_there_is_vary_alone() {
+    let session = untouched().await;
+    let answer =
+        over(&session, &[("set-cookie", "connect.sid=kept"), ("cache-control", "public, max-age=60")]).await;
+    assert_eq!(answer.lines("set-cookie"), ["connect.sid=kept"]);
+    assert_eq!(answer.lines("cache-control"), ["public, max-age=60"]);
+    assert_eq!(answer.lines("vary"), ["Cookie"]);
+    let answer = over(&session, &[]).await;
+    assert_eq!(answer.lines("cache-control"), [""; 0]);
+}
+
+#[tokio::test]
+async fn vary_is_merged() {
+    let cases: [(&[&str], &[&str]); 10] = [
+        (&[], &["Cookie"]),
+        (&["*"], &["*"]),
+        (&["Accept, *"], &["Accept, *"]),
+        (&["Accept-Encoding"], &["Accept-Encoding, Cookie"]),
+        (&["Accept-Encoding, Origin"], &["Accept-Encoding, Origin, Cookie"]),
+        (&["Accept", "Origin"], &["Accept, Origin, Cookie"]),
+        (&["Cookie"], &["Cookie"]),
+        (&["cookie"], &["cookie"]),
+        (&["Origin", "Accept,COOKIE ,X"], &["Origin", "Accept,COOKIE ,X"]),
+        (&["X-Cookie, Cookie2"], &["X-Cookie, Cookie2, Cookie"]),
+    ];
+    for session in [changed().await, untouched().await] {
+        for (before, after) in cases {
+            let headers: Vec<_> = before.iter().map(|value| ("vary", *value)).collect();
+            assert_eq!(over(&session, &headers).await.lines("vary"), after, "{before:?}");
+        }
     }
 }
 
 #[tokio::test]
-async fn no_shared_cache_keeps_a_response_with_a_cookie() {
-    for (before, after) in [
-        (vec![], "private, no-cache"),
-        (vec![("cache-control", "")], "private, no-cache"),
-        (vec![("cache-control", "public")], "private, no-cache"),
-        (vec![("cache-control", "public, max-age=60")], "private, max-age=60"),
+async fn with_a_cookie_no_shared_cache_keeps_the_response() {
+    let cases: [(&[&str], &str); 17] = [
+        (&[], "private, no-cache"),
+        (&[""], "private, no-cache"),
+        (&["public, max-age=60"], "private, max-age=60"),
+        (&["PUBLIC,Max-Age=60"], "private, Max-Age=60"),
+        (&["public"], "private"),
+        (&["s-maxage=600"], "private"),
+        (&["s-maxage=600, max-age=60"], "private, max-age=60"),
+        (&["S-MaxAge = 600 , immutable"], "private, immutable"),
+        (&["private"], "private"),
+        (&["Private, max-age=5"], "Private, max-age=5"),
+        (&["max-age=5, private"], "max-age=5, private"),
+        (&["no-store"], "private, no-store"),
+        (&["no-cache, no-store, must-revalidate"], "private, no-cache, no-store, must-revalidate"),
+        // Only the named field is kept from shared caches.
+        (&["private=\"x-field\", max-age=5"], "private, private=\"x-field\", max-age=5"),
+        (&["no-cache=\"a, public, b\", public"], "private, no-cache=\"a, public, b\""),
         (
-            vec![("cache-control", "Public,S-MaxAge=5,max-age=60, immutable")],
-            "private, max-age=60, immutable",
+            &["public", "max-age=60", "s-maxage=9, stale-while-revalidate=5"],
+            "private, max-age=60, stale-while-revalidate=5",
         ),
-        (vec![("cache-control", "s-maxage=5")], "private, no-cache"),
-        (vec![("cache-control", "private, max-age=5")], "private, max-age=5"),
-        (vec![("cache-control", "PRIVATE")], "PRIVATE"),
-        (vec![("cache-control", "no-store")], "private, no-store"),
-        (vec![("cache-control", "private=\"x-a, public\"")], "private, private=\"x-a, public\""),
-        (vec![("cache-control", "public"), ("cache-control", "max-age=1")], "private, max-age=1"),
-    ] {
-        assert_eq!(lines(&answer(&before).await, CACHE_CONTROL), [after], "{before:?}");
-    }
-}
-
-async fn act(session: Session, act: &str) -> Result<impl IntoResponse + use<>, SessionError> {
-    match act {
-        "write" => drop(session.update("n", |n: Option<u64>| Some(n.unwrap_or(0) + 1))?),
-        "destroy" => session.destroy(),
-        _ => {}
-    }
-    Ok(([(CACHE_CONTROL, "public, max-age=60")], session.commit().await?, "done"))
-}
-
-fn app(options: SessionConfigBuilder) -> Router {
-    let sessions = options.build().unwrap();
-    Router::new()
-        .route("/write", get(async |session: Session| act(session, "write").await))
-        .route("/read", get(async |session: Session| act(session, "read").await))
-        .route("/destroy", get(async |session: Session| act(session, "destroy").await))
-        .with_state(App { sessions })
-}
-
-#[tokio::test]
-async fn without_a_cookie_only_vary_changes() {
-    let app = app(SessionConfig::builder(SECRET).save_uninitialized(false));
-    let response = send(&app, "/read", &[]).await;
-    assert_eq!(lines(&response, CACHE_CONTROL), ["public, max-age=60"]);
-    assert_eq!(lines(&response, VARY), ["Cookie"]);
-    assert!(set_cookies(&response).is_empty());
-}
-
-#[tokio::test]
-async fn a_removal_repeats_what_identifies_the_cookie() {
-    let base = || SessionConfig::builder(SECRET);
-    for options in [
-        base(),
-        base().path("/app").domain("example.com"),
-        base().secure(true).partitioned(true).same_site(SameSite::None).http_only(false),
-        base().browser_session().no_same_site().name("sid"),
-        SessionConfig::hardened(SECRET),
-    ] {
-        let app = app(options);
-        let set = set_cookie(&send(&app, "/write", &[]).await);
-        let response = send(&app, "/destroy", &[("cookie", &pair(&set))]).await;
-        assert_eq!(lines(&response, CACHE_CONTROL), ["no-store"]);
-        let removal = set_cookie(&response);
-        let (name, value) = removal.split(';').next().unwrap().split_once('=').unwrap();
-        assert_eq!((name, value), (set.split('=').next().unwrap(), ""));
-        let mut expected = attributes(&set);
-        expected.retain(|attribute| !attribute.starts_with("Max-Age") && !attribute.starts_with("Expires"));
-        expected.push("Max-Age=0".into());
-        expected.push("Expires=Thu, 01 Jan 1970 00:00:00 GMT".into());
-        assert_eq!(attributes(&removal), expected);
+        (&["max-age=60", "private"], "max-age=60, private"),
+    ];
+    let session = changed().await;
+    for (before, after) in cases {
+        let headers: Vec<_> = before.iter().map(|value| ("cache-control", *value)).collect();
+        assert_eq!(over(&session, &headers).await.lines("cache-control"), [after], "{before:?}");
     }
 }
 
 #[tokio::test]
-async fn a_failed_commit_sets_no_cookie() {
-    let store = Probe::new(MemoryStore::new());
-    let app = app(SessionConfig::builder(SECRET).store(store.clone()));
-    let user = pair(&set_cookie(&send(&app, "/write", &[]).await));
-    for (path, op) in [("/write", Op::Replace), ("/destroy", Op::Destroy)] {
-        store.fail(op, 0);
-        let response = send(&app, path, &[("cookie", &user)]).await;
-        assert_eq!((response.status().as_u16(), set_cookies(&response).len()), (503, 0), "{path}");
+async fn after_destroy_nothing_is_stored_by_any_cache() {
+    let config = builder().build().unwrap();
+    let mut browser = Browser::new();
+    let first = browser.open(&config).await;
+    browser.commit(&first).await;
+    let session = browser.open(&config).await;
+    session.destroy();
+    for before in [None, Some("public, max-age=60"), Some("private")] {
+        let headers: Vec<_> = before.into_iter().map(|value| ("cache-control", value)).collect();
+        let answer = over(&session, &headers).await;
+        assert_eq!(answer.lines("cache-control"), ["no-store"]);
+        assert_eq!(answer.lines("vary"), ["Cookie"]);
+        assert_eq!(answer.cookie().unwrap().attribute("Max-Age"), Some("0"));
     }
-    store.fail(Op::Create, 0);
-    let response = send(&app, "/write", &[]).await;
-    assert_eq!((response.status().as_u16(), set_cookies(&response).len()), (503, 0));
 }
 
-#[test]
-fn the_guard_is_a_part_and_a_response() {
-    fn is<T: IntoResponseParts + IntoResponse + Clone + Send + 'static>() {}
-    is::<sessile::SessionGuard>();
+/// A browser removes a cookie only where name, domain, path and partition are those it was set with, and accepts the
+/// line only where it would accept the cookie itself.
+#[tokio::test]
+async fn the_removal_cookie_repeats_what_the_cookie_was_set_with() {
+    let configs: Vec<(&str, SessionConfig)> = vec![
+        ("defaults", builder().build()),
+        ("browser session", builder().browser_session().build()),
+        ("domain and path", builder().domain("example.com").path("/app").build()),
+        ("secure", builder().secure(true).build()),
+        ("auto", builder().secure(Secure::Auto).trust_proxy(true).build()),
+        ("none", builder().secure(true).same_site(SameSite::None).build()),
+        ("strict", builder().same_site(SameSite::Strict).http_only(false).build()),
+        ("no same-site", builder().no_same_site().build()),
+        ("partitioned", builder().secure(true).same_site(SameSite::None).partitioned(true).build()),
+        ("hardened", SessionConfig::hardened(common::SECRET).build()),
+        ("__Host-", builder().name("__Host-x").secure(true).partitioned(true).build()),
+        ("__Secure-", builder().name("__Secure-x").secure(true).domain("example.com").path("/x").build()),
+        ("priority", builder().priority(sessile::Priority::High).build()),
+    ]
+    .into_iter()
+    .map(|(case, config)| (case, config.unwrap()))
+    .collect();
+    for (case, config) in configs {
+        for proto in ["https", "http"] {
+            if proto == "http" && case != "auto" {
+                continue;
+            }
+            let mut browser = Browser::new().header("x-forwarded-proto", proto);
+            let session = browser.open(&config).await;
+            session.insert("n", 1).unwrap();
+            let set = browser.commit(&session).await.cookie().expect(case);
+            let session = browser.open(&config).await;
+            session.destroy();
+            let removed = browser.commit(&session).await.cookie().expect(case);
+            assert_eq!(removed.name, set.name, "{case}");
+            assert_eq!(removed.value, "", "{case}");
+            assert_eq!(removed.attribute("Max-Age"), Some("0"), "{case}");
+            assert_eq!(removed.attribute("Expires"), Some("Thu, 01 Jan 1970 00:00:00 GMT"), "{case}");
+            for name in ["Path", "Domain", "Secure", "HttpOnly", "SameSite", "Partitioned"] {
+                assert_eq!(removed.attribute(name), set.attribute(name), "{case}: {name}");
+            }
+        }
+    }
+}
+
+/// The browser keeps sending a cookie that names nothing until it is told to stop.
+#[tokio::test]
+async fn destroy_expires_a_cookie_that_names_no_session() {
+    let config = builder().build().unwrap();
+    let browser = Browser::holding(&config, &common::id("no such session"));
+    for mut browser in [browser, Browser::new()] {
+        let carried = browser.value("connect.sid").is_some();
+        let session = browser.open(&config).await;
+        session.destroy();
+        let answer = browser.commit(&session).await;
+        assert_eq!(answer.cookie().is_some(), carried);
+    }
+}
+
+#[tokio::test]
+async fn no_cookie_leaves_when_the_commit_fails() {
+    async fn change(uri: Uri, session: Session) -> Result<impl IntoResponse, SessionError> {
+        match uri.path() {
+            "/change" => drop(session.update("n", |n: Option<u8>| Some(n.unwrap_or(0) + 1))?),
+            "/leave" => session.destroy(),
+            "/login" => session.cycle_id(),
+            "/logout" => session.regenerate(),
+            _ => {}
+        }
+        Ok((session.commit().await?, "stored"))
+    }
+    let store = Spy::default();
+    let config = builder().store(store.clone()).rolling(true).build().unwrap();
+    let app = router(&config, change);
+    let mut browser = Browser::new();
+    let steps = [
+        ("create", "/change"),
+        ("replace", "/change"),
+        ("touch", "/"),
+        ("create", "/login"),
+        ("destroy_if", "/login"),
+        ("destroy", "/logout"),
+        ("destroy", "/leave"),
+    ];
+    for (method, path) in steps {
+        store.fail(&[method]);
+        let answer = browser.get(&app, path).await;
+        let opaque = (StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable");
+        assert_eq!((answer.status, &*answer.body), opaque, "{method} {path}");
+        assert!(answer.cookie().is_none(), "{method} {path}");
+        store.fail(&[]);
+        assert!(browser.get(&app, path).await.cookie().is_some(), "{method} {path} works again");
+    }
+}
+
+#[tokio::test]
+async fn the_guard_keeps_every_other_header() {
+    async fn handler(session: Session) -> Result<Response, SessionError> {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-custom", HeaderValue::from_static("kept"));
+        Ok((StatusCode::CREATED, headers, session.commit().await?, "body").into_response())
+    }
+    let answer = Browser::new().get(&router(&builder().build().unwrap(), handler), "/").await;
+    assert_eq!((answer.status, &*answer.body), (StatusCode::CREATED, "body"));
+    assert_eq!(answer.lines("x-custom"), ["kept"]);
+    let mut names: Vec<_> = answer.headers.keys().map(|name| name.as_str()).collect();
+    names.sort_unstable();
+    names.retain(|name| {
+        ![SET_COOKIE, VARY, CACHE_CONTROL].map(|name| name.to_string()).contains(&name.to_string())
+    });
+    assert_eq!(names, ["content-length", "content-type", "x-custom"]);
 }

@@ -1,218 +1,292 @@
-//! Each option's default and its effect on the wire.
+//! Every option: what it is by default and what it does on the wire and in the store.
 
 mod common;
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use axum::Router;
-use axum::http::{Response, Uri};
-use axum::routing::get;
-use common::{App, SECRET, attributes, get as send, pair, set_cookie, set_cookies};
-use sessile::testing::{Op, Probe};
-use sessile::{MemoryStore, Priority, SameSite, Secure, Session, SessionConfig, SessionConfigBuilder};
-use sessile::{SessionError, SessionGuard, SessionId, SessionStore};
+use common::stores::{DAY, Spy};
+use common::{Answer, Browser, SECRET, SetCookie, builder, id};
+use sessile::{Priority, SameSite, SessionConfig, SessionConfigBuilder, SessionId};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc2822;
 
-async fn touch_nothing(session: Session) -> Result<SessionGuard, SessionError> {
-    session.commit().await
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// The answer of a first visit that put something into the session.
+async fn first(builder: SessionConfigBuilder) -> Answer {
+    let config = builder.build().unwrap();
+    let mut browser = Browser::new();
+    let session = browser.open(&config).await;
+    session.insert("n", 1).unwrap();
+    browser.commit(&session).await
 }
 
-async fn write(session: Session) -> Result<SessionGuard, SessionError> {
-    session.update("n", |n: Option<u64>| Some(n.unwrap_or(0) + 1))?;
-    session.commit().await
+async fn cookie(builder: SessionConfigBuilder) -> SetCookie {
+    first(builder).await.cookie().expect("a cookie")
 }
 
-fn app(options: SessionConfigBuilder) -> Router {
-    let sessions = options.build().unwrap();
-    Router::new().route("/read", get(touch_nothing)).route("/write", get(write)).with_state(App { sessions })
+/// Seconds from now to the cookie's `Expires`.
+fn life(cookie: &SetCookie) -> i64 {
+    let at = OffsetDateTime::parse(cookie.attribute("Expires").expect("Expires"), &Rfc2822).unwrap();
+    (at - OffsetDateTime::from(SystemTime::now())).whole_seconds()
 }
 
-fn options() -> SessionConfigBuilder {
-    SessionConfig::builder(SECRET)
-}
-
-async fn cookie(options: SessionConfigBuilder) -> String {
-    set_cookie(&send(&app(options), "/write", &[]).await)
-}
-
-fn expires(line: &str) -> Option<time::OffsetDateTime> {
-    let text = line.split("; ").find_map(|part| part.strip_prefix("Expires="))?;
-    Some(time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc2822).unwrap())
+fn close(seconds: i64, to: i64) -> bool {
+    (to - 5..=to).contains(&seconds)
 }
 
 #[tokio::test]
-async fn the_defaults() {
-    let line = cookie(options()).await;
-    assert!(line.starts_with("connect.sid=s%3A"), "{line}");
-    assert_eq!(attributes(&line)[..4], ["HttpOnly", "SameSite=Lax", "Path=/", "Max-Age=86400"], "{line}");
-    let left = expires(&line).unwrap() - time::OffsetDateTime::now_utc();
-    assert!((86_390..=86_400).contains(&left.whole_seconds()), "{left}");
-    assert_eq!(attributes(&line).len(), 5);
-    let id = pair(&line)["connect.sid=s%3A".len()..][..36].to_owned();
-    let version = id.parse::<uuid::Uuid>().unwrap().get_version_num();
-    assert_eq!(version, 4, "an id is a random UUID");
+async fn the_default_cookie() {
+    let cookie = cookie(builder()).await;
+    assert_eq!(cookie.name, "connect.sid");
+    assert_eq!(cookie.names(), ["Expires", "HttpOnly", "Max-Age", "Path", "SameSite"]);
+    assert_eq!(cookie.attribute("Path"), Some("/"));
+    assert_eq!(cookie.attribute("SameSite"), Some("Lax"));
+    assert_eq!(cookie.attribute("Max-Age"), Some("86400"));
+    assert!(close(life(&cookie), 86_400), "{}", cookie.line);
 }
 
 #[tokio::test]
-async fn name_path_domain_and_flags() {
-    assert!(cookie(options().name("sid")).await.starts_with("sid=s%3A"));
-    let has = |line: &str, attribute: &str| attributes(line).iter().any(|found| found == attribute);
-    assert!(has(&cookie(options().path("/app")).await, "Path=/app"));
-    assert!(has(&cookie(options().domain("example.com")).await, "Domain=example.com"));
-    assert!(!has(&cookie(options().http_only(false)).await, "HttpOnly"));
-    assert!(has(&cookie(options().secure(true)).await, "Secure"));
-    assert!(!has(&cookie(options().secure(false)).await, "Secure"));
-    assert!(has(&cookie(options().same_site(SameSite::Strict)).await, "SameSite=Strict"));
-    let none = cookie(options().same_site(SameSite::None).secure(true)).await;
-    assert!(has(&none, "SameSite=None") && has(&none, "Secure"));
-    assert!(!cookie(options().no_same_site()).await.contains("SameSite"));
-    assert!(has(&cookie(options().secure(true).partitioned(true)).await, "Partitioned"));
-    for (priority, attribute) in [
-        (Priority::Low, "Priority=Low"),
-        (Priority::Medium, "Priority=Medium"),
-        (Priority::High, "Priority=High"),
+async fn the_hardened_preset() {
+    let config = SessionConfig::hardened(SECRET);
+    let cookie = cookie(config).await;
+    assert_eq!(cookie.name, "__Host-sid");
+    assert_eq!(cookie.names(), ["HttpOnly", "Path", "SameSite", "Secure"]);
+    assert_eq!((cookie.attribute("Path"), cookie.attribute("SameSite")), (Some("/"), Some("Lax")));
+    // Visitors who do nothing get neither a record nor a cookie.
+    let store = Spy::default();
+    let config = SessionConfig::hardened(SECRET).store(store.clone()).build().unwrap();
+    let mut browser = Browser::new();
+    let session = browser.open(&config).await;
+    assert!(browser.commit(&session).await.cookie().is_none());
+    assert_eq!(store.calls(), [""; 0]);
+}
+
+#[tokio::test]
+async fn attributes_of_the_cookie() {
+    let b = builder;
+    assert_eq!(cookie(b().name("sid")).await.name, "sid");
+    assert!(!cookie(b().http_only(false)).await.has("HttpOnly"));
+    assert_eq!(cookie(b().path("/app")).await.attribute("Path"), Some("/app"));
+    assert_eq!(cookie(b().domain("example.com")).await.attribute("Domain"), Some("example.com"));
+    for (same_site, name) in [(SameSite::Lax, "Lax"), (SameSite::Strict, "Strict"), (SameSite::None, "None")]
+    {
+        let cookie = cookie(b().secure(true).same_site(same_site)).await;
+        assert_eq!(cookie.attribute("SameSite"), Some(name));
+    }
+    assert!(!cookie(b().no_same_site()).await.has("SameSite"));
+    assert!(cookie(b().secure(true).partitioned(true)).await.has("Partitioned"));
+    assert!(!cookie(b().secure(true).partitioned(false)).await.has("Partitioned"));
+    for (priority, name) in [(Priority::Low, "Low"), (Priority::Medium, "Medium"), (Priority::High, "High")] {
+        assert_eq!(cookie(b().priority(priority)).await.attribute("Priority"), Some(name));
+    }
+}
+
+#[tokio::test]
+async fn the_name_is_the_one_that_is_read() {
+    let config = builder().name("sid").build().unwrap();
+    let mut browser = Browser::new();
+    let session = browser.open(&config).await;
+    browser.commit(&session).await;
+    assert!(!browser.open(&config).await.is_new());
+    let other = builder().build().unwrap();
+    assert!(browser.open(&other).await.is_new());
+}
+
+#[tokio::test]
+async fn max_age_is_the_life_of_cookie_and_record() {
+    let store = Spy::default();
+    let cookie_of = |builder: SessionConfigBuilder| cookie(builder.store(store.clone()));
+    let hour = cookie_of(builder().max_age(HOUR)).await;
+    assert_eq!(hour.attribute("Max-Age"), Some("3600"));
+    assert!(close(life(&hour), 3600), "{}", hour.line);
+    // Half a second is rounded up: a Max-Age of 0 would delete the cookie.
+    let short = cookie_of(builder().max_age(Duration::from_millis(500))).await;
+    assert_eq!(short.attribute("Max-Age"), Some("1"));
+    let longest = cookie_of(builder().max_age(400 * DAY)).await;
+    assert_eq!(longest.attribute("Max-Age"), Some("34560000"));
+    assert_eq!(store.ttls(), [HOUR, Duration::from_millis(500), 400 * DAY]);
+}
+
+#[tokio::test]
+async fn a_browser_session_has_no_expiry_and_the_store_its_own() {
+    let store = Spy::default();
+    let answer = cookie(builder().browser_session().store(store.clone())).await;
+    assert_eq!(answer.names(), ["HttpOnly", "Path", "SameSite"]);
+    cookie(builder().browser_session().store_ttl(HOUR).store(store.clone())).await;
+    // A session with a max-age lives by that.
+    cookie(builder().max_age(2 * HOUR).store_ttl(HOUR).store(store.clone())).await;
+    assert_eq!(store.ttls(), [DAY, HOUR, 2 * HOUR]);
+}
+
+#[tokio::test]
+async fn the_record_says_what_the_cookie_says() {
+    let store = Spy::default();
+    let full = builder()
+        .store(store.clone())
+        .browser_session()
+        .secure(true)
+        .domain("example.com")
+        .path("/app")
+        .same_site(SameSite::Strict)
+        .partitioned(true)
+        .priority(Priority::Medium);
+    cookie(full).await;
+    let text = store.text(&store.ids()[0]).await.unwrap();
+    assert_eq!(
+        text,
+        r#"{"cookie":{"originalMaxAge":null,"partitioned":true,"priority":"medium","expires":null,"secure":true,"httpOnly":true,"domain":"example.com","path":"/app","sameSite":"strict"},"n":1}"#
+    );
+    let store = Spy::default();
+    cookie(builder().store(store.clone()).browser_session().no_same_site().http_only(false)).await;
+    let text = store.text(&store.ids()[0]).await.unwrap();
+    assert_eq!(
+        text,
+        r#"{"cookie":{"originalMaxAge":null,"expires":null,"httpOnly":false,"path":"/"},"n":1}"#
+    );
+}
+
+/// What a commit does to an existing, untouched session: the calls, and whether there is a cookie.
+async fn revisit(builder: SessionConfigBuilder) -> (Vec<&'static str>, bool) {
+    let store = Spy::default();
+    let config = builder.store(store.clone()).touch_after(HOUR).build().unwrap();
+    let mut browser = Browser::new();
+    let session = browser.open(&config).await;
+    session.insert("n", 1).unwrap();
+    browser.commit(&session).await;
+    store.calls();
+    let session = browser.open(&config).await;
+    let cookie = browser.commit(&session).await.cookie();
+    (store.calls(), cookie.is_some())
+}
+
+#[tokio::test]
+async fn resave_writes_what_nobody_changed() {
+    assert_eq!(revisit(builder()).await, (vec!["get"], false));
+    assert_eq!(revisit(builder().resave(false)).await, (vec!["get"], false));
+    assert_eq!(revisit(builder().resave(true)).await, (vec!["get", "replace"], false));
+    assert_eq!(revisit(builder().resave(true).rolling(true)).await, (vec!["get", "replace"], true));
+}
+
+#[tokio::test]
+async fn rolling_sends_the_cookie_every_time() {
+    assert_eq!(revisit(builder().rolling(false)).await, (vec!["get"], false));
+    assert_eq!(revisit(builder().rolling(true)).await, (vec!["get", "touch"], true));
+    assert_eq!(revisit(builder().rolling(true).browser_session()).await, (vec!["get", "touch"], true));
+}
+
+#[tokio::test]
+async fn a_rolling_cookie_starts_its_life_anew() {
+    let config = builder().rolling(true).max_age(HOUR).build().unwrap();
+    let mut browser = Browser::new();
+    for _ in 0..2 {
+        let session = browser.open(&config).await;
+        let cookie = browser.commit(&session).await.cookie().unwrap();
+        assert_eq!(cookie.attribute("Max-Age"), Some("3600"));
+    }
+}
+
+#[tokio::test]
+async fn save_uninitialized_stores_what_nobody_filled() {
+    for (stored, builder) in [
+        (true, builder()),
+        (true, builder().save_uninitialized(true)),
+        (false, builder().save_uninitialized(false)),
+        // Rolling and resave are about existing sessions.
+        (false, builder().save_uninitialized(false).rolling(true).resave(true)),
     ] {
-        assert!(has(&cookie(options().priority(priority)).await, attribute));
-    }
-}
-
-#[tokio::test]
-async fn max_age_and_browser_session() {
-    let line = cookie(options().max_age(Duration::from_secs(60))).await;
-    assert!(line.contains("Max-Age=60; Expires="), "{line}");
-    // Rounded up: a `Max-Age` of 0 would delete the cookie.
-    assert!(cookie(options().max_age(Duration::from_millis(1))).await.contains("Max-Age=1;"));
-    let line = cookie(options().browser_session()).await;
-    assert!(!line.contains("Max-Age") && !line.contains("Expires"), "{line}");
-}
-
-#[tokio::test]
-async fn secure_auto_follows_the_scheme_and_a_trusted_proxy() {
-    let is_secure =
-        |response: Response<_>| attributes(&set_cookie(&response)).iter().any(|found| found == "Secure");
-    let auto = || options().secure(Secure::Auto);
-    let https = ("x-forwarded-proto", "https");
-    let cases = [
-        (auto(), None, "/write", false),
-        (auto(), Some(https), "/write", false),
-        (auto(), None, "https://example.com/write", true),
-        (auto(), None, "http://example.com/write", false),
-        (auto().trust_proxy(true), Some(https), "/write", true),
-        (auto().trust_proxy(true), Some(("x-forwarded-proto", " HTTPS , http")), "/write", true),
-        (auto().trust_proxy(true), Some(("x-forwarded-proto", "http, https")), "/write", false),
-        (auto().trust_proxy(true), Some(("x-forwarded-proto", "http")), "https://example.com/write", false),
-        (auto().trust_proxy(true), None, "/write", false),
-        // A process behind a proxy cannot see TLS.
-        (options().secure(true), None, "/write", true),
-        (options().secure(true).trust_proxy(true), Some(https), "/write", true),
-        (options().secure(true).trust_proxy(true), None, "/write", true),
-    ];
-    for (n, (options, header, uri, expected)) in cases.into_iter().enumerate() {
-        let headers: Vec<_> = header.into_iter().collect();
-        uri.parse::<Uri>().unwrap();
-        assert_eq!(is_secure(send(&app(options), uri, &headers).await), expected, "case {n}");
-    }
-}
-
-#[tokio::test]
-async fn a_secure_cookie_over_http_leaves_no_record_and_warns_once() {
-    let logs = common::Logs::capture();
-    let store = MemoryStore::new();
-    let app = app(options().secure(true).trust_proxy(true).store(store.clone()));
-    for _ in 0..3 {
-        let response = send(&app, "/write", &[("x-forwarded-proto", "http")]).await;
-        assert_eq!((response.status().as_u16(), set_cookies(&response).len()), (200, 0));
-    }
-    assert!(store.is_empty());
-    assert_eq!(logs.count("the proxy says the request came over http"), 1, "{}", logs.text());
-}
-
-#[tokio::test]
-async fn save_uninitialized_and_rolling_and_resave() {
-    let store = Probe::new(MemoryStore::new());
-    let reading = |options: SessionConfigBuilder| app(options.store(store.clone()));
-    let response = send(&reading(options()), "/read", &[]).await;
-    assert_eq!((set_cookies(&response).len(), store.calls(Op::Create)), (1, 1), "saved by default");
-    let response = send(&reading(options().save_uninitialized(false)), "/read", &[]).await;
-    assert_eq!((set_cookies(&response).len(), store.calls(Op::Create)), (0, 1));
-
-    let user = pair(&set_cookie(&send(&reading(options()), "/write", &[]).await));
-    for (options, calls, cookies) in [
-        (options(), (0, 0), 0),
-        (options().rolling(true), (1, 0), 1),
-        (options().resave(true), (0, 1), 0),
-        (options().resave(true).rolling(true), (0, 1), 1),
-    ] {
-        store.reset();
-        let response = send(&reading(options), "/read", &[("cookie", &user)]).await;
-        assert_eq!((store.calls(Op::Touch), store.calls(Op::Replace)), calls);
-        assert_eq!(set_cookies(&response).len(), cookies);
+        let store = Spy::default();
+        let config = builder.store(store.clone()).build().unwrap();
+        let mut browser = Browser::new();
+        let session = browser.open(&config).await;
+        let answer = browser.commit(&session).await;
+        assert_eq!((answer.cookie().is_some(), store.len() == 1), (stored, stored));
+        let session = browser.open(&config).await;
+        session.insert("n", 1).unwrap();
+        browser.commit(&session).await;
+        assert_eq!(store.len(), 1);
     }
 }
 
 #[tokio::test]
 async fn genid_names_new_sessions() {
-    let apple = || SessionId::new("apple").unwrap();
-    let line =
-        set_cookie(&send(&app(SessionConfig::builder("keyboard cat").genid(apple)), "/write", &[]).await);
-    assert_eq!(pair(&line), "connect.sid=s%3Aapple.D8Y%2BpkTAmeR0PobOhY4G97PRW%2Bj7bUnP%2F5m6%2FOn1MCU");
+    let config = SessionConfig::builder("keyboard cat").genid(|| id("apple")).build().unwrap();
+    let mut browser = Browser::new();
+    let session = browser.open(&config).await;
+    assert_eq!(session.id(), id("apple"));
+    let cookie = browser.commit(&session).await.cookie().unwrap();
+    assert_eq!(cookie.value, "s%3Aapple.D8Y%2BpkTAmeR0PobOhY4G97PRW%2Bj7bUnP%2F5m6%2FOn1MCU");
 }
 
 #[tokio::test]
-async fn touch_after_throttles_the_touch_at_load() {
-    const HOUR: Duration = Duration::from_secs(3600);
-    // How long ago the last touch was, and whether a load touches again.
-    for (options, ago, touches) in [
-        (options().max_age(100 * HOUR), Duration::from_secs(30), 0),
-        (options().max_age(100 * HOUR), Duration::from_secs(61), 1),
-        (options().max_age(Duration::from_secs(1000)), Duration::from_secs(9), 0),
-        (options().max_age(Duration::from_secs(1000)), Duration::from_secs(11), 1),
-        (options().max_age(100 * HOUR).touch_after(2 * HOUR), HOUR, 0),
-        (options().max_age(100 * HOUR).touch_after(2 * HOUR), 3 * HOUR, 1),
-        (options().max_age(100 * HOUR).touch_after(Duration::ZERO), Duration::ZERO, 1),
-        // Over half of the life it could not help in time.
-        (options().max_age(2 * HOUR).touch_after(3 * HOUR), Duration::from_secs(61 * 60), 1),
-        (options().browser_session().store_ttl(100 * HOUR), Duration::from_secs(30), 0),
-        (options().browser_session().store_ttl(100 * HOUR), Duration::from_secs(61), 1),
-    ] {
-        let store = Probe::new(MemoryStore::new());
-        let config = options.store(store.clone()).build().unwrap();
-        let session = config.session_from_headers(&Default::default()).await.unwrap();
-        let _guard = session.commit().await.unwrap();
-        let ttl = session.max_age().unwrap_or(100 * HOUR);
-        assert!(store.inner().touch(&session.id(), ttl - ago).await.unwrap());
-        let mut headers = axum::http::HeaderMap::new();
-        headers.insert("cookie", format!("connect.sid={}", config.sign(&session.id())).parse().unwrap());
-        let _loaded = config.session_from_headers(&headers).await.unwrap();
-        assert_eq!(store.calls(Op::Touch), touches, "life {ttl:?}, touched {ago:?} ago");
-        let left = store.inner().get(&session.id()).await.unwrap().unwrap().expires_in.unwrap();
-        assert_eq!(left > ttl - Duration::from_secs(5), touches == 1 || ago < Duration::from_secs(5));
+async fn ids_are_random_uuids_by_default() {
+    let config = builder().build().unwrap();
+    let mut seen = std::collections::HashSet::<SessionId>::new();
+    for _ in 0..100 {
+        let id = Browser::new().open(&config).await.id();
+        let uuid = uuid::Uuid::parse_str(id.as_str()).unwrap();
+        assert_eq!((uuid.get_version_num(), id.as_str().len()), (4, 36));
+        assert!(seen.insert(id));
     }
 }
 
 #[tokio::test]
-async fn store_ttl_is_the_life_of_a_browser_session() {
-    let store = MemoryStore::new();
-    for (options, expected) in [
-        (options().browser_session(), 24 * 3600),
-        (options().browser_session().store_ttl(Duration::from_secs(77)), 77),
-        (options().max_age(Duration::from_secs(99)).store_ttl(Duration::from_secs(77)), 99),
-    ] {
-        let config = options.store(store.clone()).build().unwrap();
-        let session = config.session_from_headers(&Default::default()).await.unwrap();
-        let _guard = session.commit().await.unwrap();
-        let left = store.get(&session.id()).await.unwrap().unwrap().expires_in.unwrap().as_secs_f64();
-        assert!(left <= f64::from(expected) && left > f64::from(expected) - 5.0, "{left}");
+async fn a_config_without_a_store_has_one_of_its_own() {
+    let (one, other) = (builder().build().unwrap(), builder().build().unwrap());
+    let mut browser = Browser::new();
+    let session = browser.open(&one).await;
+    browser.commit(&session).await;
+    assert!(!browser.open(&one.clone()).await.is_new(), "clones share the store");
+    assert!(browser.open(&other).await.is_new());
+}
+
+/// Whether a request that only reads touches a session of which `left` of a day is left.
+async fn touches(builder: SessionConfigBuilder, left: Duration) -> bool {
+    let store = Spy::default();
+    let record = r#"{"cookie":{"originalMaxAge":86400000,"expires":null,"httpOnly":true,"path":"/"}}"#;
+    store.plant(&id("apple"), record).await;
+    let config = builder.store(store.clone()).build().unwrap();
+    store.say_left(left);
+    assert!(!Browser::holding(&config, &id("apple")).open(&config).await.is_new());
+    match &*store.calls() {
+        ["get"] => false,
+        ["get", "touch"] => {
+            assert_eq!(store.ttls(), [DAY], "a touch gives the whole life");
+            true
+        }
+        calls => panic!("{calls:?}"),
     }
 }
 
 #[tokio::test]
-async fn the_hardened_preset() {
-    let strict = || SessionConfig::hardened(SECRET);
-    let line = cookie(strict()).await;
-    assert!(line.starts_with("__Host-sid=s%3A"));
-    assert_eq!(attributes(&line), ["HttpOnly", "SameSite=Lax", "Secure", "Path=/"]);
-    assert!(
-        set_cookies(&send(&app(strict()), "/read", &[]).await).is_empty(),
-        "an untouched session is stored"
-    );
+async fn touch_after_spares_the_store() {
+    let secs = Duration::from_secs;
+    // The default for a day is the most there is: 60 seconds.
+    assert!(!touches(builder(), DAY).await);
+    assert!(!touches(builder(), DAY - secs(59)).await);
+    assert!(touches(builder(), DAY - secs(61)).await);
+    assert!(touches(builder(), secs(1)).await);
+    // A hundredth of the max-age where that is less.
+    assert!(!touches(builder().max_age(secs(1000)), DAY - secs(9)).await);
+    assert!(touches(builder().max_age(secs(1000)), DAY - secs(11)).await);
+    // Zero: every request.
+    assert!(touches(builder().touch_after(Duration::ZERO), DAY).await);
+    assert!(!touches(builder().touch_after(HOUR), DAY - HOUR + secs(5)).await);
+    assert!(touches(builder().touch_after(HOUR), DAY - HOUR - secs(5)).await);
+}
+
+#[tokio::test]
+async fn a_session_with_a_life_of_its_own_is_throttled_by_that() {
+    // A remembered user's month: what is left of it is far over the configured hour.
+    let store = Spy::default();
+    let month = r#"{"cookie":{"originalMaxAge":2592000000,"expires":null,"httpOnly":true,"path":"/"}}"#;
+    store.plant(&id("apple"), month).await;
+    let config = builder().max_age(HOUR).store(store.clone()).build().unwrap();
+    let browser = Browser::holding(&config, &id("apple"));
+    store.say_left(29 * DAY);
+    let _ = browser.open(&config).await;
+    assert_eq!((store.calls(), store.ttls()), (vec!["get", "touch"], vec![30 * DAY]));
+    store.say_left(30 * DAY);
+    let _ = browser.open(&config).await;
+    assert_eq!(store.calls(), ["get"]);
 }

@@ -1,104 +1,180 @@
-//! What the tests over HTTP share.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    missing_debug_implementations,
-    reason = "each test file uses its own part"
-)]
+//! What the tests share: a browser that keeps cookies, stores that count and fail on demand, captured logs.
+#![allow(dead_code, reason = "every test file uses a part of this module")]
 
-use std::io::Write;
-use std::sync::{Arc, Mutex};
+pub(crate) mod logs;
+pub(crate) mod stores;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::FromRef;
-use axum::http::{Request, Response, header};
-use sessile::SessionConfig;
+use axum::handler::Handler;
+use axum::http::header::{COOKIE, SET_COOKIE};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use axum::response::IntoResponse as _;
+use axum::routing::any;
+use sessile::{Session, SessionConfig, SessionConfigBuilder, SessionId};
 use tower::ServiceExt as _;
 
-pub const SECRET: &str = "a secret of at least 32 bytes, for tests";
+pub(crate) const SECRET: &str = "a secret of at least 32 bytes, for tests";
 
 #[derive(Clone, FromRef)]
-pub struct App {
-    pub sessions: SessionConfig,
+pub(crate) struct App {
+    pub(crate) sessions: SessionConfig,
 }
 
-/// Sends a GET with these headers.
-pub async fn get(app: &Router, path: &str, headers: &[(&str, &str)]) -> Response<Body> {
-    let mut request = Request::get(path);
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
-    app.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
+pub(crate) fn builder() -> SessionConfigBuilder {
+    SessionConfig::builder(SECRET)
 }
 
-pub async fn body(response: Response<Body>) -> String {
-    String::from_utf8(to_bytes(response.into_body(), 1 << 20).await.unwrap().to_vec()).unwrap()
+pub(crate) fn id(text: &str) -> SessionId {
+    SessionId::new(text).unwrap()
 }
 
-/// Every line of a header.
-pub fn lines(response: &Response<Body>, name: header::HeaderName) -> Vec<String> {
-    response.headers().get_all(name).iter().map(|line| line.to_str().unwrap().to_owned()).collect()
+/// One handler under every path.
+pub(crate) fn router<H: Handler<T, App>, T: 'static>(config: &SessionConfig, handler: H) -> Router {
+    Router::new().fallback_service(any(handler).with_state(App { sessions: config.clone() }))
 }
 
-pub fn set_cookies(response: &Response<Body>) -> Vec<String> {
-    lines(response, header::SET_COOKIE)
+/// One line of `Set-Cookie`, taken apart.
+#[derive(Debug, Clone)]
+pub(crate) struct SetCookie {
+    pub(crate) line: String,
+    pub(crate) name: String,
+    pub(crate) value: String,
+    attributes: Vec<(String, String)>,
 }
 
-/// The only `Set-Cookie` line.
-pub fn set_cookie(response: &Response<Body>) -> String {
-    let lines = set_cookies(response);
-    assert_eq!(lines.len(), 1, "{lines:?}");
-    lines.into_iter().next().unwrap()
-}
-
-/// A line's `name=value`, to be sent back.
-pub fn pair(line: &str) -> String {
-    line.split(';').next().unwrap().to_owned()
-}
-
-/// A line's attributes, in order.
-pub fn attributes(line: &str) -> Vec<String> {
-    line.split("; ").skip(1).map(str::to_owned).collect()
-}
-
-/// Everything this thread logs, at every level, while the guard lives.
-pub struct Logs {
-    text: Arc<Mutex<Vec<u8>>>,
-    _guard: tracing::subscriber::DefaultGuard,
-}
-
-#[derive(Clone)]
-struct Writer(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Writer {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
+impl SetCookie {
+    fn parse(line: &str) -> Self {
+        let mut parts = line.split("; ");
+        let (name, value) = parts.next().unwrap().split_once('=').unwrap();
+        let attributes = parts.map(|part| {
+            let (name, value) = part.split_once('=').unwrap_or((part, ""));
+            (name.to_owned(), value.to_owned())
+        });
+        let (name, value) = (name.to_owned(), value.to_owned());
+        Self { line: line.to_owned(), name, value, attributes: attributes.collect() }
     }
 
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
+    pub(crate) fn attribute(&self, name: &str) -> Option<&str> {
+        self.attributes.iter().find(|(at, _)| at == name).map(|(_, value)| &**value)
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.attribute(name).is_some()
+    }
+
+    /// The attributes' names, sorted.
+    pub(crate) fn names(&self) -> Vec<&str> {
+        let mut names: Vec<_> = self.attributes.iter().map(|(name, _)| &**name).collect();
+        names.sort_unstable();
+        names
     }
 }
 
-impl Logs {
-    pub fn capture() -> Self {
-        let text = Arc::new(Mutex::new(Vec::new()));
-        let writer = Writer(Arc::clone(&text));
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::TRACE)
-            .with_ansi(false)
-            .with_writer(move || writer.clone())
-            .finish();
-        Self { text, _guard: tracing::subscriber::set_default(subscriber) }
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    pub(crate) async fn of(response: Response<Body>) -> Self {
+        let (parts, body) = response.into_parts();
+        let body = to_bytes(body, usize::MAX).await.unwrap();
+        let body = String::from_utf8(body.to_vec()).unwrap();
+        Self { status: parts.status, headers: parts.headers, body }
     }
 
-    pub fn text(&self) -> String {
-        String::from_utf8(self.text.lock().unwrap().clone()).unwrap()
+    pub(crate) fn lines(&self, name: &str) -> Vec<&str> {
+        self.headers.get_all(name).iter().map(|line| line.to_str().unwrap()).collect()
     }
 
-    pub fn count(&self, needle: &str) -> usize {
-        self.text().matches(needle).count()
+    pub(crate) fn cookies(&self) -> Vec<SetCookie> {
+        self.lines(SET_COOKIE.as_str()).into_iter().map(SetCookie::parse).collect()
     }
+
+    /// The one cookie of the answer, if there is one.
+    pub(crate) fn cookie(&self) -> Option<SetCookie> {
+        let mut cookies = self.cookies();
+        assert!(cookies.len() < 2, "more than one cookie: {cookies:?}");
+        cookies.pop()
+    }
+}
+
+/// Keeps cookies between requests and drops the expired ones.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Browser {
+    jar: Vec<(String, String)>,
+    sent: HeaderMap,
+}
+
+impl Browser {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    /// A browser that was given the cookie of this session.
+    pub(crate) fn holding(config: &SessionConfig, id: &SessionId) -> Self {
+        Self { jar: vec![("connect.sid".into(), config.sign(id))], sent: HeaderMap::new() }
+    }
+
+    /// Sends a header with every request.
+    pub(crate) fn header(mut self, name: &'static str, value: &'static str) -> Self {
+        self.sent.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+        self
+    }
+
+    pub(crate) fn value(&self, name: &str) -> Option<&str> {
+        self.jar.iter().find(|(at, _)| at == name).map(|(_, value)| &**value)
+    }
+
+    pub(crate) fn headers(&self) -> HeaderMap {
+        let mut headers = self.sent.clone();
+        let pairs: Vec<_> = self.jar.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        if !pairs.is_empty() {
+            headers.insert(COOKIE, pairs.join("; ").try_into().unwrap());
+        }
+        headers
+    }
+
+    /// The session that a request of this browser would have.
+    pub(crate) async fn open(&self, config: &SessionConfig) -> Session {
+        config.session_from_headers(&self.headers()).await.unwrap()
+    }
+
+    /// Commits and takes the guard as the whole answer.
+    pub(crate) async fn commit(&mut self, session: &Session) -> Answer {
+        let guard = session.commit().await.unwrap();
+        self.receive(guard.into_response()).await
+    }
+
+    pub(crate) async fn get(&mut self, app: &Router, uri: &str) -> Answer {
+        let mut request = Request::get(uri).body(Body::empty()).unwrap();
+        *request.headers_mut() = self.headers();
+        let response = app.clone().oneshot(request).await.unwrap();
+        self.receive(response).await
+    }
+
+    async fn receive(&mut self, response: Response<Body>) -> Answer {
+        let answer = Answer::of(response).await;
+        for cookie in answer.cookies() {
+            self.jar.retain(|(name, _)| *name != cookie.name);
+            if cookie.attribute("Max-Age") != Some("0") {
+                self.jar.push((cookie.name, cookie.value));
+            }
+        }
+        answer
+    }
+}
+
+/// A `Cookie` header of these lines.
+pub(crate) fn cookie_lines<L: AsRef<[u8]>>(lines: impl IntoIterator<Item = L>) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for line in lines {
+        headers.append(COOKIE, HeaderValue::from_bytes(line.as_ref()).unwrap());
+    }
+    headers
 }
