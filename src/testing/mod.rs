@@ -10,7 +10,7 @@
 //! ```
 //!
 //! The expression is an async closure that gives a store, or `None` where there is no server; all of them may be handles on the same server, because the
-//! checks use ids of their own. The tests need `tokio` with the features `macros` and `rt-multi-thread`.
+//! checks use ids of their own. In it, names mean what they mean where the macro stands, apart from `super::`. The tests need `tokio` with the features `macros` and `rt-multi-thread`.
 //!
 //! [`contract`] holds a store to its methods' documentation. [`promises`] holds sessions over that store to what the
 //! crate promises about parallel requests, failures and cancellation. Both adapt to one thing only: a store whose `get`

@@ -1,0 +1,123 @@
+//! Private servers for the tests: on free ports, in temporary folders, ended with the test process however that ends.
+//!
+//! Where a program is not installed the constructors give `None` and say so; with `SESSILE_REQUIRE_SERVERS` set they
+//! panic instead.
+
+mod process;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+pub use process::Server;
+use process::{Program, find, free_port, run, wait_for};
+
+/// A Redis without persistence, with these further arguments.
+pub fn redis(arguments: &[&str]) -> Option<Server> {
+    let program = find(&["redis-server", "valkey-server"])?;
+    let arguments: Vec<String> = arguments.iter().map(|&argument| argument.into()).collect();
+    Some(Server::start(move |port, folder| {
+        let mut command = Command::new(&program);
+        command.args([
+            "--port",
+            &port.to_string(),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+        ]);
+        command.arg("--dir").arg(folder).args(&arguments);
+        Program { command, stop: "TERM" }
+    }))
+}
+
+/// Three Redis nodes that form a cluster, and their addresses.
+pub fn redis_cluster() -> Option<Vec<Server>> {
+    let cli = find(&["redis-cli", "valkey-cli"])?;
+    let nodes: Option<Vec<_>> = (0..3)
+        .map(|_| {
+            let bus = free_port().to_string();
+            redis(&["--cluster-enabled", "yes", "--cluster-port", &bus])
+        })
+        .collect();
+    let nodes = nodes?;
+    let mut create = Command::new(&cli);
+    create.args(["--cluster", "create"]);
+    create.args(nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)));
+    run(create.args(["--cluster-replicas", "0", "--cluster-yes"]));
+    for node in &nodes {
+        wait_for("the cluster to agree on its slots", || {
+            let mut info = Command::new(&cli);
+            let info = info.args(["-p", &node.port.to_string(), "cluster", "info"]).output();
+            info.is_ok_and(|info| String::from_utf8_lossy(&info.stdout).contains("cluster_state:ok"))
+        });
+    }
+    Some(nodes)
+}
+
+/// A PostgreSQL whose time zone is this one; its database is `postgres`.
+pub fn postgres(time_zone: &str) -> Option<Server> {
+    let server = find_postgres("postgres")?;
+    let initdb = server.with_file_name("initdb");
+    let time_zone = time_zone.to_owned();
+    Some(Server::start(move |port, folder| {
+        let data = folder.join("data");
+        if !data.exists() {
+            let mut init = as_user("postgres", &initdb, folder);
+            run(init.args(["--auth=trust", "--username=postgres", "--no-sync", "--pgdata"]).arg(&data));
+        }
+        let mut command = as_user("postgres", &server, folder);
+        command.arg("-D").arg(&data).arg("-k").arg(folder).args(["-p", &port.to_string()]);
+        command.args(["-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200"]);
+        command.args(["-c", &format!("timezone={time_zone}")]);
+        Program { command, stop: "INT" }
+    }))
+}
+
+/// A MariaDB or MySQL with a database `test` for the user `sessile` with the password `sessile`.
+pub fn mariadb() -> Option<Server> {
+    let server = find(&["mariadbd"])?;
+    let install = find(&["mariadb-install-db"])?;
+    Some(Server::start(move |port, folder| {
+        let data = folder.join("data");
+        let init = folder.join("init.sql");
+        if !data.exists() {
+            let sql = "CREATE DATABASE IF NOT EXISTS test;
+                       CREATE USER IF NOT EXISTS sessile@'%' IDENTIFIED BY 'sessile';
+                       GRANT ALL ON *.* TO sessile@'%';";
+            std::fs::write(&init, sql).expect("the temporary folder can be written to");
+            let mut install = as_user("mysql", &install, folder);
+            run(install
+                .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"])
+                .arg(format!("--datadir={}", data.display())));
+        }
+        let mut command = as_user("mysql", &server, folder);
+        command.arg("--no-defaults").arg(format!("--datadir={}", data.display()));
+        command.arg(format!("--socket={}", folder.join("socket").display()));
+        command.arg(format!("--init-file={}", init.display()));
+        command.args(["--bind-address=127.0.0.1", &format!("--port={port}"), "--max-connections=200"]);
+        Program { command, stop: "TERM" }
+    }))
+}
+
+fn find_postgres(name: &str) -> Option<PathBuf> {
+    // Debian keeps the server's programs out of PATH, in a folder for each version.
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut found: Vec<_> = versions.map(|version| version.path().join("bin").join(name)).collect();
+    found.retain(|path| path.is_file());
+    found.sort();
+    found.pop().or_else(|| find(&[name]))
+}
+
+/// These servers do not run as root, so there they run as the user their package made, which is to own the folder.
+fn as_user(user: &str, program: &Path, folder: &Path) -> Command {
+    let output = Command::new("id").arg("-u").output().expect("every system has `id`");
+    if output.stdout != b"0\n" {
+        return Command::new(program);
+    }
+    run(Command::new("chown").arg("-R").arg(user).arg(folder));
+    let mut command = Command::new("setpriv");
+    command.args([format!("--reuid={user}"), format!("--regid={user}"), "--init-groups".into()]).arg(program);
+    command
+}

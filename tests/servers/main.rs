@@ -1,0 +1,41 @@
+//! The conformance kit and more against real servers: those that `REDIS_URL`, `REDIS_CLUSTER_URLS`, `DATABASE_URL`,
+//! `POSTGRES_ZONED_URL` and `MYSQL_URL` name, else private ones, started here.
+
+#[cfg(feature = "mysql")]
+mod mysql;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "redis")]
+mod redis;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+
+#[cfg(not(all(feature = "redis", feature = "postgres", feature = "mysql", feature = "sqlite")))]
+#[test]
+fn stores_without_their_feature_are_skipped() {
+    eprintln!("skipped: run with --all-features for RedisStore, PostgresStore, MySqlStore and SqliteStore");
+}
+
+/// A server for all tests of this process: the one a variable names, else a private one.
+#[cfg(any(feature = "redis", feature = "postgres", feature = "mysql"))]
+struct Shared {
+    /// `None`: there is none to test against.
+    url: Option<String>,
+    _server: Vec<sessile_test_servers::Server>,
+}
+
+#[cfg(any(feature = "redis", feature = "postgres", feature = "mysql"))]
+impl Shared {
+    fn new(
+        variable: &str,
+        start: impl FnOnce() -> Option<(String, Vec<sessile_test_servers::Server>)>,
+    ) -> Self {
+        if let Ok(url) = std::env::var(variable) {
+            return Self { url: Some(url), _server: Vec::new() };
+        }
+        match start() {
+            Some((url, server)) => Self { url: Some(url), _server: server },
+            None => Self { url: None, _server: Vec::new() },
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! `MySqlStore`, on MariaDB.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use sessile::{MySqlStore, Record, SessionId, SessionStore};
+use sessile_test_servers as servers;
+use sqlx::mysql::{MySqlPool, MySqlPoolOptions};
+
+use crate::Shared;
+
+static SERVER: LazyLock<Shared> = LazyLock::new(|| {
+    Shared::new("MYSQL_URL", || {
+        let server = servers::mariadb()?;
+        Some((format!("mysql://sessile:sessile@{}/test", server.address()), vec![server]))
+    })
+});
+
+async fn store(table: &str) -> Option<MySqlStore> {
+    let store = MySqlStore::connect(SERVER.url.as_deref()?).await.unwrap().table(table).unwrap();
+    store.migrate().await.unwrap();
+    Some(store)
+}
+
+async fn pool() -> Option<MySqlPool> {
+    Some(MySqlPoolOptions::new().max_connections(2).connect(SERVER.url.as_deref()?).await.unwrap())
+}
+
+mod kit {
+    use super::*;
+    sessile::session_store_tests!(async || store("kit_sessions").await);
+}
+
+fn now() -> i64 {
+    i64::try_from(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs())
+        .unwrap()
+}
+
+#[tokio::test]
+async fn the_table_is_express_mysql_sessions() {
+    let (Some(store), Some(pool)) = (store("shape").await, pool().await) else { return };
+    let id = SessionId::random();
+    let record = Record::from_json(r#"{"cookie":{"originalMaxAge":60000},"n":1.0,"e":"é😀"}"#).unwrap();
+    store.set(&id, &record, Duration::from_secs(60)).await.unwrap();
+    let (data, expires): (String, i64) =
+        sqlx::query_as("SELECT data, CAST(expires AS SIGNED) FROM shape WHERE session_id = ?")
+            .bind(id.as_str())
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+    assert_eq!(data, record.as_json());
+    assert!((now() + 58..=now() + 62).contains(&expires));
+    sqlx::query("INSERT INTO shape (session_id, expires, data) VALUES (?, ?, ?) ON DUPLICATE KEY UPDATE expires = VALUES(expires), data = VALUES(data)")
+        .bind(id.as_str())
+        .bind(now() + 100)
+        .bind(r#"{"cookie":{"originalMaxAge":null},"by":"node"}"#)
+        .execute(&pool)
+        .await
+        .unwrap();
+    let stored = store.get(&id).await.unwrap().unwrap();
+    assert!(stored.record.as_json().ends_with(r#""by":"node"}"#));
+    assert!(stored.expires_in.unwrap() > Duration::from_secs(90));
+}
+
+#[tokio::test]
+async fn a_session_may_last_beyond_2038() {
+    let Some(store) = store("lasting").await else { return };
+    let (id, decades) = (SessionId::random(), Duration::from_secs(30 * 365 * 24 * 60 * 60));
+    store.set(&id, &Record::default(), decades).await.unwrap();
+    assert!(store.get(&id).await.unwrap().unwrap().expires_in.unwrap() > decades - Duration::from_secs(60));
+}
+
+#[tokio::test]
+async fn sweep_len_and_clear() {
+    let Some(store) = store("sweeping").await else { return };
+    store.clear().await.unwrap();
+    for n in 0..5_u64 {
+        let life = if n < 2 { Duration::ZERO } else { Duration::from_secs(60) };
+        store.set(&SessionId::random(), &Record::default(), life).await.unwrap();
+    }
+    // Whole seconds, rounded up: a life of nothing may last to the end of this second.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    assert_eq!(store.len().await.unwrap(), 3);
+    assert_eq!(store.sweep().await.unwrap(), 2);
+    store.clear().await.unwrap();
+    assert!(store.is_empty().await.unwrap());
+    assert!(store.table("x`;drop").is_err());
+}

@@ -1,0 +1,188 @@
+//! `PostgresStore`, on a server in UTC and on one in another zone.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use sessile::{PostgresStore, Record, SessionId, SessionStore};
+use sessile_test_servers as servers;
+use sqlx::postgres::{PgPool, PgPoolOptions};
+
+use crate::Shared;
+
+const ZONE: &str = "America/New_York";
+
+fn start(variable: &str, zone: &str) -> Shared {
+    Shared::new(variable, || {
+        let server = servers::postgres(zone)?;
+        Some((format!("postgres://postgres@{}/postgres", server.address()), vec![server]))
+    })
+}
+
+static UTC: LazyLock<Shared> = LazyLock::new(|| start("DATABASE_URL", "UTC"));
+static ZONED: LazyLock<Shared> = LazyLock::new(|| start("POSTGRES_ZONED_URL", ZONE));
+
+/// A table of the tests' own.
+async fn store(shared: &Shared, table: &str) -> Option<PostgresStore> {
+    let store = PostgresStore::connect(shared.url.as_deref()?).await.unwrap().table(table).unwrap();
+    // Many tests make it at the same time.
+    store.migrate().await.unwrap();
+    Some(store)
+}
+
+async fn pool(shared: &Shared) -> Option<PgPool> {
+    Some(PgPoolOptions::new().max_connections(2).connect(shared.url.as_deref()?).await.unwrap())
+}
+
+mod utc {
+    use super::*;
+    sessile::session_store_tests!(async || store(&UTC, "kit_sessions").await);
+}
+
+mod zoned {
+    use super::*;
+    sessile::session_store_tests!(async || { Some(store(&ZONED, "kit_sessions").await?.time_zone(ZONE)) });
+}
+
+#[tokio::test]
+async fn the_table_is_connect_pg_simples() {
+    let (Some(store), Some(pool)) = (store(&UTC, "shape").await, pool(&UTC).await) else { return };
+    let id = SessionId::random();
+    let record = Record::from_json(r#"{"cookie":{"originalMaxAge":60000},"n":1.0}"#).unwrap();
+    store.set(&id, &record, Duration::from_secs(60)).await.unwrap();
+    // As connect-pg-simple reads it.
+    let sess: String =
+        sqlx::query_scalar("SELECT sess::text FROM shape WHERE sid = $1 AND expire >= to_timestamp($2)")
+            .bind(id.as_str())
+            .bind(now() + 58.0)
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+    assert_eq!(sess, record.as_json());
+    let late: Option<i32> =
+        sqlx::query_scalar("SELECT 1 FROM shape WHERE sid = $1 AND expire >= to_timestamp($2)")
+            .bind(id.as_str())
+            .bind(now() + 62.0)
+            .fetch_optional(&pool)
+            .await
+            .unwrap();
+    assert!(late.is_none());
+    // As connect-pg-simple writes it.
+    sqlx::query("INSERT INTO shape (sess, expire, sid) SELECT $1::json, to_timestamp($2), $3 ON CONFLICT (sid) DO UPDATE SET sess=$1::json, expire=to_timestamp($2)")
+        .bind(r#"{"cookie":{"originalMaxAge":null},"by":"node"}"#)
+        .bind(now() + 100.0)
+        .bind(id.as_str())
+        .execute(&pool)
+        .await
+        .unwrap();
+    let stored = store.get(&id).await.unwrap().unwrap();
+    assert!(stored.record.as_json().ends_with(r#""by":"node"}"#));
+    let left = stored.expires_in.unwrap().as_secs_f64();
+    assert!((95.0..=100.5).contains(&left), "{left}");
+}
+
+fn now() -> f64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64()
+}
+
+/// node-pg takes the server's zone; a pool of sqlx forces UTC.
+#[tokio::test]
+async fn a_row_that_node_wrote_in_another_zone_lives_as_long_as_node_meant() {
+    let Some(store) = store(&ZONED, "zones").await else { return };
+    let Some(pool) = pool(&ZONED).await else { return };
+    let node = sqlx::query("SET TIME ZONE 'America/New_York'");
+    let mut node_connection = pool.acquire().await.unwrap();
+    node.execute(&mut *node_connection).await.unwrap();
+    let write =
+        "INSERT INTO zones (sid, sess, expire) VALUES ($1, '{\"cookie\":{}}'::json, to_timestamp($2))";
+    let (live, over) = (SessionId::random(), SessionId::random());
+    for (id, expires) in [(&live, now() + 60.0), (&over, now() - 60.0)] {
+        sqlx::query(write).bind(id.as_str()).bind(expires).execute(&mut *node_connection).await.unwrap();
+    }
+    let zoned = store.clone().time_zone(ZONE);
+    let left = zoned.get(&live).await.unwrap().unwrap().expires_in.unwrap();
+    assert!(left <= Duration::from_secs(60) && left > Duration::from_secs(50), "{left:?}");
+    assert!(zoned.get(&over).await.unwrap().is_none());
+    // The trap, for which the option is there.
+    assert!(store.get(&live).await.unwrap().is_none(), "the server's zone is UTC: this tests nothing");
+    // And the other way round.
+    zoned.set(&over, &Record::default(), Duration::from_secs(60)).await.unwrap();
+    let read = "SELECT count(*) FROM zones WHERE sid = $1 AND expire >= to_timestamp($2) AND expire <= to_timestamp($3)";
+    let seen: i64 = sqlx::query_scalar(read)
+        .bind(over.as_str())
+        .bind(now() + 50.0)
+        .bind(now() + 62.0)
+        .fetch_one(&mut *node_connection)
+        .await
+        .unwrap();
+    assert_eq!(seen, 1);
+    assert_eq!(zoned.sweep().await.unwrap(), 0);
+    assert_eq!(zoned.len().await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn sweep_len_and_clear() {
+    let Some(store) = store(&UTC, "sweeping").await else { return };
+    store.clear().await.unwrap();
+    for n in 0..5_u64 {
+        let life = if n < 2 { Duration::ZERO } else { Duration::from_secs(60) };
+        store.set(&SessionId::random(), &Record::default(), life).await.unwrap();
+    }
+    // Whole seconds, rounded up: a life of nothing may last to the end of this second.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    assert_eq!(store.len().await.unwrap(), 3);
+    assert_eq!(store.sweep().await.unwrap(), 2);
+    assert_eq!(store.sweep().await.unwrap(), 0);
+    assert!(!store.is_empty().await.unwrap());
+    store.clear().await.unwrap();
+    assert!(store.is_empty().await.unwrap());
+}
+
+#[tokio::test]
+async fn schema_and_table_are_selectable_and_checked() {
+    let Some(pool) = pool(&UTC).await else { return };
+    sqlx::query("CREATE SCHEMA IF NOT EXISTS web").execute(&pool).await.unwrap();
+    let store = PostgresStore::new(pool.clone()).schema("web").unwrap().table("Visits").unwrap();
+    store.migrate().await.unwrap();
+    store.migrate().await.unwrap();
+    store.set(&SessionId::random(), &Record::default(), Duration::from_secs(60)).await.unwrap();
+    let count: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM web.\"Visits\"").fetch_one(&pool).await.unwrap();
+    assert!(count >= 1);
+    for name in ["x;drop", "x\"y", "", "1a"] {
+        assert!(store.clone().table(name).is_err() && store.clone().schema(name).is_err(), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_read_only_server_serves_and_loses_nothing() {
+    let (Some(store), Some(url)) = (store(&UTC, "read_only").await, UTC.url.as_deref()) else { return };
+    let id = SessionId::random();
+    store.set(&id, &Record::default(), Duration::from_secs(60)).await.unwrap();
+    let options: sqlx::postgres::PgConnectOptions = url.parse().unwrap();
+    let pool =
+        PgPoolOptions::new().connect_with(options.options([("default_transaction_read_only", "on")])).await;
+    let read_only = PostgresStore::new(pool.unwrap()).table("read_only").unwrap();
+    let version = read_only.get(&id).await.unwrap().unwrap().version.unwrap();
+    for refused in [
+        read_only.set(&id, &Record::default(), Duration::from_secs(9)).await.map(drop),
+        read_only.touch(&id, Duration::from_secs(9)).await.map(drop),
+        read_only.replace(&id, &version, &Record::default(), Duration::from_secs(9)).await.map(drop),
+        read_only.destroy(&id).await.map(drop),
+    ] {
+        let error = refused.unwrap_err();
+        assert!(error.is_unavailable() && std::error::Error::source(&error).is_some(), "{error:?}");
+    }
+    assert!(store.get(&id).await.unwrap().unwrap().expires_in.unwrap() > Duration::from_secs(50));
+}
+
+#[tokio::test]
+async fn a_table_that_is_locked_ends_as_a_timeout() {
+    let (Some(store), Some(pool)) = (store(&UTC, "locked").await, pool(&UTC).await) else { return };
+    let mut lock = pool.begin().await.unwrap();
+    sqlx::query("LOCK TABLE locked").execute(&mut *lock).await.unwrap();
+    let hasty = store.clone().timeout(Duration::from_millis(200));
+    let error = hasty.get(&SessionId::random()).await.unwrap_err();
+    assert!(error.is_unavailable(), "{error:?}");
+    lock.rollback().await.unwrap();
+    assert!(hasty.get(&SessionId::random()).await.unwrap().is_none());
+}

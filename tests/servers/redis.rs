@@ -1,0 +1,161 @@
+//! `RedisStore`, on one server and on a cluster.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use redis::AsyncCommands as _;
+use redis::aio::MultiplexedConnection;
+use sessile::testing::Visitor;
+use sessile::{Record, RedisStore, Session, SessionConfig, SessionId, SessionStore};
+use sessile_test_servers as servers;
+
+use crate::Shared;
+
+static SINGLE: LazyLock<Shared> = LazyLock::new(|| {
+    Shared::new("REDIS_URL", || {
+        let server = servers::redis(&[])?;
+        Some((format!("redis://{}/", server.address()), vec![server]))
+    })
+});
+
+static CLUSTER: LazyLock<Shared> = LazyLock::new(|| {
+    Shared::new("REDIS_CLUSTER_URLS", || {
+        let nodes = servers::redis_cluster()?;
+        let urls: Vec<_> = nodes.iter().map(|node| format!("redis://{}/", node.address())).collect();
+        Some((urls.join(","), nodes))
+    })
+});
+
+async fn store() -> Option<RedisStore> {
+    Some(RedisStore::connect(SINGLE.url.as_deref()?).await.unwrap())
+}
+
+/// A connection beside the store's, as another program would have.
+async fn beside() -> Option<MultiplexedConnection> {
+    let client = redis::Client::open(SINGLE.url.as_deref()?).unwrap();
+    Some(client.get_multiplexed_async_connection().await.unwrap())
+}
+
+mod single {
+    use super::*;
+    sessile::session_store_tests!(store);
+}
+
+mod cluster {
+    use super::*;
+    sessile::session_store_tests!(async || {
+        let urls = CLUSTER.url.as_deref()?;
+        Some(sessile::RedisStore::connect_cluster(urls.split(',')).await.unwrap())
+    });
+}
+
+#[tokio::test]
+async fn keys_values_and_times_are_connect_redis() {
+    let (Some(store), Some(mut other)) = (store().await, beside().await) else { return };
+    let id = SessionId::random();
+    let key = format!("sess:{}", id.as_str());
+    let record = Record::from_json(r#"{"cookie":{"originalMaxAge":60000},"user":"bob"}"#).unwrap();
+    // Whole seconds, rounded up.
+    store.set(&id, &record, Duration::from_millis(59_001)).await.unwrap();
+    assert_eq!(other.get::<_, String>(&key).await.unwrap(), record.as_json());
+    assert_eq!(other.ttl::<_, i64>(&key).await.unwrap(), 60);
+    store.touch(&id, Duration::from_secs(100)).await.unwrap();
+    assert_eq!(other.ttl::<_, i64>(&key).await.unwrap(), 100);
+    let version = store.get(&id).await.unwrap().unwrap().version.unwrap();
+    store.replace(&id, &version, &record, Duration::from_secs(50)).await.unwrap();
+    assert_eq!(other.ttl::<_, i64>(&key).await.unwrap(), 50);
+    // A life of nothing removes, as connect-redis does.
+    store.set(&id, &record, Duration::ZERO).await.unwrap();
+    assert!(!other.exists::<_, bool>(&key).await.unwrap());
+    // With `disableTTL` there a key never expires.
+    let _: () = other.set(&key, record.as_json()).await.unwrap();
+    assert_eq!(store.get(&id).await.unwrap().unwrap().expires_in, Some(Duration::MAX));
+    for nothing in ["", "null", " null "] {
+        let _: () = other.set(&key, nothing).await.unwrap();
+        assert!(store.get(&id).await.unwrap().is_none(), "{nothing:?} is no session");
+    }
+    let _: () = other.set(&key, "{broken").await.unwrap();
+    assert!(store.get(&id).await.unwrap_err().is_corrupt());
+    assert_eq!(other.get::<_, String>(&key).await.unwrap(), "{broken");
+    let named = store.clone().prefix("shop:");
+    named.set(&id, &record, Duration::from_secs(9)).await.unwrap();
+    assert!(other.exists::<_, bool>(format!("shop:{}", id.as_str())).await.unwrap());
+}
+
+/// What the server counts of a request's commands, scripts' own ones left out.
+async fn commands(other: &mut MultiplexedConnection) -> u64 {
+    let info: String = redis::cmd("INFO").arg("commandstats").query_async(other).await.unwrap();
+    let count = |name: &str| -> u64 {
+        let line = info.lines().find(|line| line.starts_with(&format!("cmdstat_{name}:calls=")));
+        line.map_or(0, |line| line.split(['=', ',']).nth(1).unwrap().parse().unwrap())
+    };
+    // A load is GET and PTTL in one pipeline, so PTTL does not count; what a script does itself is subtracted.
+    let inside = count("eval") + count("evalsha");
+    count("get") + count("set") + count("del") + count("expire") + inside
+}
+
+#[tokio::test]
+async fn round_trips_of_each_kind_of_request() {
+    // A server of its own: nothing else may be counted.
+    let Some(server) = servers::redis(&[]) else { return };
+    let url = format!("redis://{}/", server.address());
+    let store = RedisStore::connect(url.as_str()).await.unwrap();
+    let client = redis::Client::open(url).unwrap();
+    let mut other = client.get_multiplexed_async_connection().await.unwrap();
+    let options = || SessionConfig::builder("a secret of at least 32 bytes, for tests").store(store.clone());
+    let config = options().save_uninitialized(false).build().unwrap();
+    let mut user = Visitor::new(&config);
+    let session = user.open().await.unwrap();
+    session.insert("n", 0).unwrap();
+    user.commit(&session).await.unwrap();
+    // The first use of each script loads it.
+    for act in [|session: &Session| session.insert("n", 1).unwrap(), Session::cycle_id] {
+        let session = user.open().await.unwrap();
+        act(&session);
+        user.commit(&session).await.unwrap();
+    }
+
+    // Trips, and what the scripts do inside them on top.
+    let rolling = options().rolling(true).build().unwrap();
+    let cases: [(&str, u64, u64); 7] = [
+        ("read", 1, 0),
+        ("write", 2, 2),
+        ("rolling read", 2, 0),
+        ("new", 1, 0),
+        ("forged", 0, 0),
+        ("regenerate", 3, 0),
+        ("cycle", 3, 2),
+    ];
+    for (kind, trips, inside) in cases {
+        let config = if kind == "rolling read" { &rolling } else { &config };
+        let mut headers = user.headers();
+        match kind {
+            "new" => drop(headers.remove("cookie")),
+            "forged" => drop(headers.insert("cookie", "connect.sid=s%3Aforged.x".parse().unwrap())),
+            _ => {}
+        }
+        let before = commands(&mut other).await;
+        let session = config.session_from_headers(&headers).await.unwrap();
+        match kind {
+            "write" => assert!(session.update("n", |n: Option<u64>| n.map(|n| n + 1)).is_ok()),
+            "new" => session.insert("n", 1).unwrap(),
+            "regenerate" => session.regenerate(),
+            "cycle" => session.cycle_id(),
+            _ => {}
+        }
+        let guard = session.commit().await.unwrap();
+        let counted = commands(&mut other).await - before;
+        assert_eq!(counted, trips + inside, "{kind}: commands seen by the server");
+        println!("redis, {kind}: {trips} round trips");
+        if kind != "new" && kind != "forged" {
+            user.receive(guard);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_unavailable() {
+    let refused = RedisStore::connect("redis://127.0.0.1:1/").await.unwrap_err();
+    assert!(refused.is_unavailable() && std::error::Error::source(&refused).is_some());
+    assert!(RedisStore::connect("nonsense").await.unwrap_err().is_unavailable());
+}

@@ -1,0 +1,70 @@
+//! `SqliteStore`, on a file.
+
+use std::time::Duration;
+
+use sessile::{Record, SessionId, SessionStore, SqliteStore};
+
+async fn store(folder: &tempfile::TempDir) -> SqliteStore {
+    let store = SqliteStore::open(folder.path().join("sessions.db")).await.unwrap();
+    store.migrate().await.unwrap();
+    store
+}
+
+mod kit {
+    sessile::session_store_tests!(async || {
+        // A store does not own its file; this one goes with the build.
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap().keep();
+        let store = sessile::SqliteStore::open(folder.join("sessions.db")).await.unwrap();
+        store.migrate().await.unwrap();
+        store
+    });
+}
+
+#[tokio::test]
+async fn the_table_is_connect_sqlite3s() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(&folder).await;
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(folder.path().join("sessions.db"));
+    let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
+    let id = SessionId::random();
+    let record = Record::from_json(r#"{"cookie":{"originalMaxAge":60000},"n":1.0}"#).unwrap();
+    store.set(&id, &record, Duration::from_millis(60_500)).await.unwrap();
+    let now = i64::try_from(
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis(),
+    );
+    let now = now.unwrap();
+    let (sess, expired): (String, i64) =
+        sqlx::query_as("SELECT sess, expired FROM sessions WHERE sid = ? AND ? <= expired")
+            .bind(id.as_str())
+            .bind(now)
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+    assert_eq!(sess, record.as_json());
+    assert!((now + 58_000..=now + 60_500).contains(&expired));
+    sqlx::query("INSERT OR REPLACE INTO sessions VALUES (?, ?, ?)")
+        .bind(id.as_str())
+        .bind(now + 100_000)
+        .bind(r#"{"cookie":{"originalMaxAge":null},"by":"node"}"#)
+        .execute(&pool)
+        .await
+        .unwrap();
+    let stored = store.get(&id).await.unwrap().unwrap();
+    assert!(stored.record.as_json().ends_with(r#""by":"node"}"#));
+}
+
+#[tokio::test]
+async fn sweep_len_and_clear() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(&folder).await;
+    for n in 0..5_u64 {
+        let life = if n < 2 { Duration::ZERO } else { Duration::from_secs(60) };
+        store.set(&SessionId::random(), &Record::default(), life).await.unwrap();
+    }
+    assert_eq!(store.len().await.unwrap(), 3);
+    assert_eq!(store.sweep().await.unwrap(), 2);
+    store.clear().await.unwrap();
+    assert!(store.is_empty().await.unwrap());
+    assert!(store.table("x\";drop").is_err());
+    assert!(SqliteStore::open("/nowhere/sessions.db").await.unwrap_err().is_unavailable());
+}
