@@ -52,7 +52,9 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, Self::Rejection> {
         let config = SessionConfig::from_ref(state);
         if let Some(session) = Attached::find(parts, &config) {
-            return Ok((!session.is_new()).then_some(session));
+            // Loaded, whatever became of it since; or new, and stored since.
+            let live = session.origin() == Origin::Loaded || !session.is_new();
+            return Ok(live.then_some(session));
         }
         let session = from_parts(&config, parts).await?;
         if session.origin() != Origin::Loaded {
