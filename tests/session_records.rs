@@ -198,6 +198,10 @@ async fn cookie_objects_of_others() {
         (r#"{"originalMaxAge":"60000","expires":null}"#, None),
         (r#"{"originalMaxAge":false,"expires":false}"#, None),
         (r#"{"originalMaxAge":6e4}"#, Some(60_000)),
+        (r#"{"originalMaxAge":-5}"#, Some(0)),
+        // Where a JavaScript Date ends.
+        (r#"{"originalMaxAge":1e300}"#, Some(8_640_000_000_000_000)),
+        (r#"{"originalMaxAge":1e400}"#, None),
     ] {
         let session = open(cookie).await;
         assert_eq!(session.origin(), Origin::Loaded, "{cookie}");
