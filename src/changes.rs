@@ -126,9 +126,14 @@ impl<'a> View<'a> {
         }
     }
 
+    /// The stored `flash` object. connect-flash takes `null` for none, and so for a kind's list.
+    fn stored_flash(self) -> Option<&'a str> {
+        self.base?.raw(FLASH).filter(|flash| *flash != "null")
+    }
+
     /// The waiting flash messages of a kind, as raw JSON, oldest first.
     pub(crate) fn messages(self, kind: &str) -> Result<Vec<&'a str>, SessionError> {
-        let mut messages = match self.base.and_then(|base| base.raw(FLASH)) {
+        let mut messages = match self.stored_flash() {
             None => Vec::new(),
             Some(flash) => match members(flash)?.iter().find(|member| member.is(flash, kind)) {
                 None => Vec::new(),
@@ -154,7 +159,7 @@ impl<'a> View<'a> {
     /// The kinds that have or had messages, in the order they are stored in.
     pub(crate) fn flash_kinds(self) -> Result<Vec<Cow<'a, str>>, SessionError> {
         let mut kinds = Vec::<Cow<'a, str>>::new();
-        if let Some(flash) = self.base.and_then(|base| base.raw(FLASH)) {
+        if let Some(flash) = self.stored_flash() {
             for member in members(flash)? {
                 let raw = member.key.of(flash);
                 match member.escaped {
@@ -225,7 +230,7 @@ impl<'a> View<'a> {
         };
         let touched = |kind: &str| self.log.iter().any(|change| change.flash_kind() == Some(kind));
         let mut written = Vec::<String>::new();
-        if let Some(flash) = self.base.and_then(|base| base.raw(FLASH)) {
+        if let Some(flash) = self.stored_flash() {
             for member in members(flash)? {
                 let raw = member.key.of(flash);
                 let kind = if member.escaped { json::unescape(raw) } else { Some(raw.to_owned()) };
@@ -273,6 +278,9 @@ fn members(flash: &str) -> Result<Vec<json::Member>, SessionError> {
 }
 
 fn list<'j>(kind: &str, json: &'j str) -> Result<Vec<&'j str>, SessionError> {
+    if json == "null" {
+        return Ok(Vec::new());
+    }
     let raw: Vec<&serde_json::value::RawValue> = serde_json::from_str(json).map_err(|_| {
         SessionError::Decode { key: format!("{FLASH}.{kind}"), source: Refused::ForeignFlash.into() }
     })?;

@@ -103,6 +103,10 @@ impl<'t> Visitor<'t> for Members<'t> {
                 value: Span::new(start, end),
                 escaped,
             };
+            // Taken as bytes, a key may hold what no JSON text may.
+            if member.key.of(text).bytes().any(|byte| byte < b' ') {
+                return Err(A::Error::custom("a control character in a key"));
+            }
             match members.iter_mut().find(|earlier| same_key(earlier, &member, text)) {
                 Some(earlier) => earlier.value = member.value,
                 None => members.push(member),

@@ -12,7 +12,7 @@ const GOOD: &str = "s%3Aapple.D8Y%2BpkTAmeR0PobOhY4G97PRW%2Bj7bUnP%2F5m6%2FOn1MC
 const RAW: &str = "s:apple.D8Y+pkTAmeR0PobOhY4G97PRW+j7bUnP/5m6/On1MCU";
 const URL_SAFE: &str = "s%3Aapple.D8Y-pkTAmeR0PobOhY4G97PRW-j7bUnP_5m6_On1MCU";
 const BAD: &str = "s%3Aapple.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
-const STORED: [&str; 5] = ["apple", "pear", "user.42.v1", "a;b=c", "é☃😀"];
+const STORED: [&str; 6] = ["apple", "pear", "user.42.v1", "a;b=c", "é☃😀", "%"];
 const RECORD: &str = r#"{"cookie":{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"},"n":1}"#;
 
 async fn setup() -> (SessionConfig, Spy) {
@@ -60,6 +60,8 @@ async fn accepted() {
         ("dots in the id", "user.42.v1", sign("user.42.v1")),
         ("; and = in the id", "a;b=c", sign("a;b=c")),
         ("Unicode in the id", "é☃😀", sign("é☃😀")),
+        // What cannot be decoded is taken as it stands.
+        ("a raw % in the id", "%", line("s:%.kzQ6x52kKVdF35Qh62AWk4ZekS28K5XYCXKa/OTZ01g")),
         ("a second Cookie line", "apple", vec!["a=1".into(), format!("connect.sid={GOOD}")]),
     ];
     for (case, sid, lines) in cases {

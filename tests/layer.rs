@@ -262,6 +262,25 @@ async fn everyone_in_a_request_has_the_same_session() {
     }
 }
 
+/// An optional session is that of the request, also after a middleware gave it a new id.
+#[tokio::test]
+async fn an_optional_session_is_the_one_a_middleware_works_on() {
+    async fn middleware(session: Session, request: Request, next: Next) -> Response {
+        session.regenerate();
+        next.run(request).await
+    }
+    let config = builder().build().unwrap();
+    let state = App { sessions: config.clone() };
+    let app = Router::new()
+        .route("/", any(async |session: Option<Session>| session.is_some().to_string()))
+        .layer(from_fn_with_state(state.clone(), middleware))
+        .layer(SessionLayer::new(config))
+        .with_state(state);
+    let mut browser = Browser::new();
+    assert_eq!(browser.get(&app, "/").await.body, "false");
+    assert_eq!(browser.get(&app, "/").await.body, "true");
+}
+
 #[tokio::test]
 async fn two_names_are_two_sessions() {
     #[derive(Clone)]

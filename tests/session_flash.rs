@@ -194,6 +194,23 @@ async fn foreign_shapes_are_errors_and_stay() {
     }
 }
 
+/// JavaScript's `||` makes an empty object, or list, of it.
+#[tokio::test]
+async fn null_is_no_messages() {
+    let (config, store) = setup();
+    for (before, after) in
+        [("null", r#"{"info":["x"]}"#), (r#"{"info":null,"b":null}"#, r#"{"info":["x"],"b":null}"#)]
+    {
+        let mut browser = planted(&config, &store, before).await;
+        let session = browser.open(&config).await;
+        assert_eq!(session.take_flash::<String>("info").unwrap(), [""; 0]);
+        assert!(session.take_all_flash().is_empty() && !session.is_modified());
+        session.flash("info", "x").unwrap();
+        browser.commit(&session).await;
+        assert_eq!(stored(&store, &session).await, format!(r#","n":1,"flash":{after}}}"#));
+    }
+}
+
 /// The kinds a request leaves alone go back byte for byte, as do the messages of the one it adds to.
 #[tokio::test]
 async fn other_kinds_are_untouched() {

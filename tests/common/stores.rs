@@ -19,6 +19,8 @@ struct SpyState {
     ttls: Mutex<Vec<Duration>>,
     failing: Mutex<Vec<&'static str>>,
     left: Mutex<Option<Duration>>,
+    gate: Arc<tokio::sync::Mutex<()>>,
+    shut: Mutex<Option<tokio::sync::OwnedMutexGuard<()>>>,
 }
 
 impl Spy {
@@ -61,7 +63,17 @@ impl Spy {
         *self.0.left.lock().unwrap() = Some(left);
     }
 
-    fn note(&self, method: &'static str) -> Result<(), StoreError> {
+    /// Calls wait until [`release`](Self::release).
+    pub(crate) fn hold(&self) {
+        *self.0.shut.lock().unwrap() = Some(Arc::clone(&self.0.gate).try_lock_owned().unwrap());
+    }
+
+    pub(crate) fn release(&self) {
+        *self.0.shut.lock().unwrap() = None;
+    }
+
+    async fn note(&self, method: &'static str) -> Result<(), StoreError> {
+        drop(self.0.gate.lock().await);
         self.0.calls.lock().unwrap().push(method);
         match self.0.failing.lock().unwrap().contains(&method) {
             true => Err(StoreError::unavailable("the store is told to fail")),
@@ -76,7 +88,7 @@ impl Spy {
 
 impl SessionStore for Spy {
     async fn get(&self, id: &SessionId) -> Result<Option<Stored>, StoreError> {
-        self.note("get")?;
+        self.note("get").await?;
         let stored = self.0.records.get(id).await?;
         let left = *self.0.left.lock().unwrap();
         Ok(stored.map(|stored| match left {
@@ -86,24 +98,24 @@ impl SessionStore for Spy {
     }
 
     async fn set(&self, id: &SessionId, record: &Record, ttl: Duration) -> Result<(), StoreError> {
-        self.note("set")?;
+        self.note("set").await?;
         self.note_ttl(ttl);
         self.0.records.set(id, record, ttl).await
     }
 
     async fn destroy(&self, id: &SessionId) -> Result<(), StoreError> {
-        self.note("destroy")?;
+        self.note("destroy").await?;
         self.0.records.destroy(id).await
     }
 
     async fn touch(&self, id: &SessionId, ttl: Duration) -> Result<bool, StoreError> {
-        self.note("touch")?;
+        self.note("touch").await?;
         self.note_ttl(ttl);
         self.0.records.touch(id, ttl).await
     }
 
     async fn create(&self, id: &SessionId, record: &Record, ttl: Duration) -> Result<bool, StoreError> {
-        self.note("create")?;
+        self.note("create").await?;
         self.note_ttl(ttl);
         self.0.records.create(id, record, ttl).await
     }
@@ -115,13 +127,13 @@ impl SessionStore for Spy {
         record: &Record,
         ttl: Duration,
     ) -> Result<Replaced, StoreError> {
-        self.note("replace")?;
+        self.note("replace").await?;
         self.note_ttl(ttl);
         self.0.records.replace(id, expected, record, ttl).await
     }
 
     async fn destroy_if(&self, id: &SessionId, expected: &Version) -> Result<Replaced, StoreError> {
-        self.note("destroy_if")?;
+        self.note("destroy_if").await?;
         self.0.records.destroy_if(id, expected).await
     }
 }
