@@ -185,9 +185,7 @@ impl Session {
 
     /// The keys that have a value.
     pub fn keys(&self) -> Vec<String> {
-        let mut keys = self.state().view().keys();
-        keys.retain(|key| key != FLASH);
-        keys
+        self.state().view().keys()
     }
 
     /// Whether a key has a value.

@@ -86,3 +86,18 @@ async fn sweep_len_and_clear() {
     assert!(store.is_empty().await.unwrap());
     assert!(store.table("x`;drop").is_err());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_in_the_middle() {
+    let Some(server) = servers::mariadb() else { return };
+    let store =
+        MySqlStore::connect(&format!("mysql://sessile:sessile@{}/test", server.address())).await.unwrap();
+    store.migrate().await.unwrap();
+    crate::faults::kill_and_restart(store, server, true).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_processes() {
+    let (Some(url), Some(store)) = (SERVER.url.clone(), store("two_processes").await) else { return };
+    crate::faults::two_processes("mysql::two_processes", ("MYSQL_URL", &url), store).await;
+}

@@ -186,3 +186,18 @@ async fn a_table_that_is_locked_ends_as_a_timeout() {
     lock.rollback().await.unwrap();
     assert!(hasty.get(&SessionId::random()).await.unwrap().is_none());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_in_the_middle() {
+    let Some(server) = servers::postgres("UTC") else { return };
+    let url = format!("postgres://postgres@{}/postgres", server.address());
+    let store = PostgresStore::connect(&url).await.unwrap();
+    store.migrate().await.unwrap();
+    crate::faults::kill_and_restart(store, server, true).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_processes() {
+    let (Some(url), Some(store)) = (UTC.url.clone(), store(&UTC, "two_processes").await) else { return };
+    crate::faults::two_processes("postgres::two_processes", ("DATABASE_URL", &url), store).await;
+}

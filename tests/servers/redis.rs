@@ -159,3 +159,67 @@ async fn a_server_that_is_not_there_is_unavailable() {
     assert!(refused.is_unavailable() && std::error::Error::source(&refused).is_some());
     assert!(RedisStore::connect("nonsense").await.unwrap_err().is_unavailable());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_in_the_middle() {
+    // Every command on the disk before it is answered.
+    let Some(server) = servers::redis(&["--appendonly", "yes", "--appendfsync", "always"]) else { return };
+    let store = RedisStore::connect(format!("redis://{}/", server.address())).await.unwrap();
+    crate::faults::kill_and_restart(store, server, true).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_processes() {
+    // The child is told where its parent's server is.
+    let Some(url) = SINGLE.url.clone() else { return };
+    let store = RedisStore::connect(url.as_str()).await.unwrap();
+    crate::faults::two_processes("redis::two_processes", ("REDIS_URL", &url), store).await;
+}
+
+#[tokio::test]
+async fn a_server_without_memory_refuses_and_loses_nothing() {
+    let Some(server) = servers::redis(&["--maxmemory", "3mb", "--maxmemory-policy", "noeviction"]) else {
+        return;
+    };
+    let store = RedisStore::connect(format!("redis://{}/", server.address())).await.unwrap();
+    let pad =
+        |n: usize| Record::from_json(format!(r#"{{"cookie":{{}},"pad":"{}"}}"#, "x".repeat(n))).unwrap();
+    let id = SessionId::random();
+    store.set(&id, &pad(10), Duration::from_secs(60)).await.unwrap();
+    let mut refused = None;
+    for _ in 0..100 {
+        if let Err(error) = store.create(&SessionId::random(), &pad(100_000), Duration::from_secs(60)).await {
+            refused = Some(error);
+            break;
+        }
+    }
+    let refused = refused.expect("3 MB hold 10 MB");
+    assert!(refused.is_unavailable() && std::error::Error::source(&refused).is_some(), "{refused:?}");
+    let stored = store.get(&id).await.unwrap().unwrap();
+    assert_eq!(stored.record.as_json(), pad(10).as_json());
+    assert!(
+        store.replace(&id, &stored.version.unwrap(), &pad(100_000), Duration::from_secs(60)).await.is_err()
+    );
+    assert_eq!(store.get(&id).await.unwrap().unwrap().record.as_json(), pad(10).as_json());
+}
+
+#[tokio::test]
+async fn a_server_that_evicts_ends_sessions_and_revives_none() {
+    let Some(server) = servers::redis(&["--maxmemory", "3mb", "--maxmemory-policy", "allkeys-lru"]) else {
+        return;
+    };
+    let store = RedisStore::connect(format!("redis://{}/", server.address())).await.unwrap();
+    let config = crate::faults::config(store.clone());
+    let mut visitor = Visitor::new(&config);
+    let session = visitor.open().await.unwrap();
+    session.insert("n", 1).unwrap();
+    visitor.commit(&session).await.unwrap();
+    let late = visitor.open().await.unwrap();
+    late.insert("n", 2).unwrap();
+    let pad = Record::from_json(format!(r#"{{"cookie":{{}},"pad":"{}"}}"#, "x".repeat(100_000))).unwrap();
+    for _ in 0..100 {
+        store.set(&SessionId::random(), &pad, Duration::from_secs(60)).await.unwrap();
+    }
+    assert!(visitor.open().await.unwrap().is_new(), "nothing was evicted: this tests nothing");
+    assert!(matches!(late.commit().await, Err(sessile::SessionError::Gone)));
+}
