@@ -56,8 +56,9 @@ pub fn redis_cluster() -> Option<Vec<Server>> {
     Some(nodes)
 }
 
-/// A PostgreSQL whose time zone is this one; its database is `postgres`.
-pub fn postgres(time_zone: &str) -> Option<Server> {
+/// A PostgreSQL whose time zone is this one, with these further arguments; its database is `postgres`.
+pub fn postgres(time_zone: &str, arguments: &[&str]) -> Option<Server> {
+    let arguments: Vec<String> = arguments.iter().map(|&argument| argument.into()).collect();
     let server = find_postgres("postgres")?;
     let initdb = server.with_file_name("initdb");
     let time_zone = time_zone.to_owned();
@@ -70,7 +71,7 @@ pub fn postgres(time_zone: &str) -> Option<Server> {
         let mut command = as_user("postgres", &server, folder);
         command.arg("-D").arg(&data).arg("-k").arg(folder).args(["-p", &port.to_string()]);
         command.args(["-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200"]);
-        command.args(["-c", &format!("timezone={time_zone}")]);
+        command.args(["-c", &format!("timezone={time_zone}")]).args(&arguments);
         Program { command, stop: "INT" }
     }))
 }

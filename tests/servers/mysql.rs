@@ -7,7 +7,7 @@ use sessile::{MySqlStore, Record, SessionId, SessionStore};
 use sessile_test_servers as servers;
 use sqlx::mysql::{MySqlPool, MySqlPoolOptions};
 
-use crate::Shared;
+use crate::{Shared, trips};
 
 static SERVER: LazyLock<Shared> = LazyLock::new(|| {
     Shared::new("MYSQL_URL", || {
@@ -100,4 +100,24 @@ async fn killed_in_the_middle() {
 async fn two_processes() {
     let (Some(url), Some(store)) = (SERVER.url.clone(), store("two_processes").await) else { return };
     crate::faults::two_processes("mysql::two_processes", ("MYSQL_URL", &url), store).await;
+}
+
+#[tokio::test]
+async fn statements_of_each_kind_of_request() {
+    // A server of its own: nothing else may be counted.
+    let Some(server) = servers::mariadb() else { return };
+    let url = format!("mysql://sessile:sessile@{}/test", server.address());
+    let store = MySqlStore::connect(&url).await.unwrap();
+    store.migrate().await.unwrap();
+    let pool =
+        MySqlPoolOptions::new().max_connections(1).test_before_acquire(false).connect(&url).await.unwrap();
+    let counter = async || -> u64 {
+        // SHOW is a query of its own and none of these.
+        let show = "SHOW GLOBAL STATUS WHERE Variable_name IN ('Com_select', 'Com_insert', 'Com_update', 'Com_delete')";
+        let rows: Vec<(String, String)> = sqlx::query_as(show).fetch_all(&pool).await.unwrap();
+        rows.iter().map(|(_, count)| count.parse::<u64>().unwrap()).sum()
+    };
+    let counts = trips::per_kind(store, counter).await;
+    println!("mysql, statements: {:?} = {counts:?}", trips::KINDS);
+    assert_eq!(counts, [1, 2, 2, 1, 0, 3, 3]);
 }

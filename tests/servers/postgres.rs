@@ -7,13 +7,13 @@ use sessile::{PostgresStore, Record, SessionId, SessionStore};
 use sessile_test_servers as servers;
 use sqlx::postgres::{PgPool, PgPoolOptions};
 
-use crate::Shared;
+use crate::{Shared, trips};
 
 const ZONE: &str = "America/New_York";
 
 fn start(variable: &str, zone: &str) -> Shared {
     Shared::new(variable, || {
-        let server = servers::postgres(zone)?;
+        let server = servers::postgres(zone, &[])?;
         Some((format!("postgres://postgres@{}/postgres", server.address()), vec![server]))
     })
 }
@@ -189,7 +189,7 @@ async fn a_table_that_is_locked_ends_as_a_timeout() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_in_the_middle() {
-    let Some(server) = servers::postgres("UTC") else { return };
+    let Some(server) = servers::postgres("UTC", &[]) else { return };
     let url = format!("postgres://postgres@{}/postgres", server.address());
     let store = PostgresStore::connect(&url).await.unwrap();
     store.migrate().await.unwrap();
@@ -200,4 +200,28 @@ async fn killed_in_the_middle() {
 async fn two_processes() {
     let (Some(url), Some(store)) = (UTC.url.clone(), store(&UTC, "two_processes").await) else { return };
     crate::faults::two_processes("postgres::two_processes", ("DATABASE_URL", &url), store).await;
+}
+
+#[tokio::test]
+async fn statements_of_each_kind_of_request() {
+    // A server of its own, which counts.
+    let counting =
+        ["-c", "shared_preload_libraries=pg_stat_statements", "-c", "pg_stat_statements.track_utility=on"];
+    let Some(server) = servers::postgres("UTC", &counting) else { return };
+    let url = format!("postgres://postgres@{}/postgres", server.address());
+    let store = PostgresStore::connect(&url).await.unwrap();
+    store.migrate().await.unwrap();
+    let pool =
+        PgPoolOptions::new().max_connections(1).test_before_acquire(false).connect(&url).await.unwrap();
+    sqlx::query("CREATE EXTENSION pg_stat_statements").execute(&pool).await.unwrap();
+    let counter = async || -> u64 {
+        // Its own statements are told by their text.
+        let calls =
+            "SELECT coalesce(sum(calls), 0)::bigint FROM pg_stat_statements WHERE query NOT LIKE '%pg_stat%'";
+        let calls: i64 = sqlx::query_scalar(calls).fetch_one(&pool).await.unwrap();
+        calls.try_into().unwrap()
+    };
+    let counts = trips::per_kind(store, counter).await;
+    println!("postgres, statements: {:?} = {counts:?}", trips::KINDS);
+    assert_eq!(counts, [1, 2, 2, 1, 0, 3, 3]);
 }
