@@ -180,3 +180,33 @@ async fn a_server_that_evicts_ends_sessions_and_revives_none() {
     assert!(visitor.open().await.unwrap().is_new(), "nothing was evicted: this tests nothing");
     assert!(matches!(late.commit().await, Err(sessile::SessionError::Gone)));
 }
+
+#[tokio::test]
+async fn len_and_clear_keep_to_their_prefix() {
+    // Names of the tests' own, with letters that mean something in a pattern.
+    let own = format!("t[*?]\\{}:", SessionId::random().as_str());
+    if let Some(store) = store().await {
+        len_and_clear!(store.clone().prefix(&own), store.prefix("other:"));
+    }
+    if let Some(urls) = CLUSTER.url.as_deref() {
+        let store = RedisStore::connect_cluster(urls.split(',')).await.unwrap();
+        len_and_clear!(store.clone().prefix(&own), store.prefix("other:"));
+    }
+}
+
+macro_rules! len_and_clear {
+    ($store:expr, $other:expr) => {
+        let (store, other) = ($store, $other);
+        let foreign = SessionId::random();
+        other.set(&foreign, &Record::default(), Duration::from_secs(60)).await.unwrap();
+        assert!(store.is_empty().await.unwrap());
+        for _ in 0..50 {
+            store.set(&SessionId::random(), &Record::default(), Duration::from_secs(60)).await.unwrap();
+        }
+        assert_eq!(store.len().await.unwrap(), 50);
+        store.clear().await.unwrap();
+        assert_eq!(store.len().await.unwrap(), 0);
+        assert!(other.get(&foreign).await.unwrap().is_some(), "somebody else's key is gone");
+    };
+}
+use len_and_clear;

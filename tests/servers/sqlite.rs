@@ -53,6 +53,53 @@ async fn the_table_is_connect_sqlite3s() {
     assert!(stored.record.as_json().ends_with(r#""by":"node"}"#));
 }
 
+/// In the child: the folder its parent made.
+const FOLDER: &str = "SESSILE_TEST_SQLITE_FOLDER";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_processes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = std::env::var(FOLDER).unwrap_or_else(|_| folder.path().to_str().unwrap().to_owned());
+    let store = SqliteStore::open(format!("{path}/sessions.db")).await.unwrap();
+    store.migrate().await.unwrap();
+    crate::faults::two_processes("sqlite::two_processes", (FOLDER, &path), store).await;
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_full_disk_loses_nothing() {
+    let id = SessionId::new("known").unwrap();
+    if let Ok(folder) = std::env::var(FOLDER) {
+        // Every file this process writes may be 256 KiB long.
+        let store = SqliteStore::open(format!("{folder}/sessions.db")).await.unwrap();
+        let pad = Record::from_json(format!(r#"{{"cookie":{{}},"pad":"{}"}}"#, "x".repeat(1 << 20))).unwrap();
+        let old = store.get(&id).await.unwrap().unwrap();
+        for refused in [
+            store.set(&id, &pad, Duration::from_secs(60)).await.map(drop),
+            store.create(&SessionId::random(), &pad, Duration::from_secs(60)).await.map(drop),
+            store.replace(&id, &old.version.unwrap(), &pad, Duration::from_secs(60)).await.map(drop),
+        ] {
+            let error = refused.unwrap_err();
+            assert!(error.is_unavailable() && std::error::Error::source(&error).is_some(), "{error:?}");
+        }
+        assert_eq!(store.get(&id).await.unwrap().unwrap().record.as_json(), old.record.as_json());
+        assert_eq!(store.len().await.unwrap(), 1);
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(&folder).await;
+    store.set(&id, &Record::default(), Duration::from_secs(600)).await.unwrap();
+    let child = std::process::Command::new("sh")
+        .args(["-c", r#"trap "" XFSZ; ulimit -f 512; exec "$0" --exact sqlite::a_full_disk_loses_nothing"#])
+        .arg(std::env::current_exe().unwrap())
+        .env(FOLDER, folder.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&child.stdout);
+    assert!(child.status.success() && said.contains("1 passed"), "{said}");
+    assert_eq!(store.len().await.unwrap(), 1);
+}
+
 #[tokio::test]
 async fn sweep_len_and_clear() {
     let folder = tempfile::tempdir().unwrap();

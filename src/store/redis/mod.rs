@@ -4,6 +4,8 @@
 //! touch, and for `replace` and `destroy_if` a script over the one key, which answers done, gone, or what is there now.
 //! JSON is compared as text and never decoded in Lua, which would not give it back as it was.
 
+mod scan;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,11 +15,11 @@ use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
 use redis::{Client, Cmd, FromRedisValue, IntoConnectionInfo, Pipeline, RedisError, Script};
 
-use super::remote::{self, TIMEOUT, Try, in_time, seconds};
-use super::{Replaced, SessionStore, Stored, Version};
 use crate::error::StoreError;
 use crate::id::SessionId;
 use crate::record::Record;
+use crate::store::remote::{self, TIMEOUT, Try, in_time, seconds};
+use crate::store::{Replaced, SessionStore, Stored, Version};
 
 /// `ARGV`: what is expected, what is to be written, seconds to live.
 const REPLACE: &str = r"

@@ -1,0 +1,146 @@
+//! `len` and `clear`: a walk through the keys with the prefix, node by node where there are several.
+
+use std::collections::HashSet;
+
+use redis::aio::{ConnectionLike, ConnectionManager, MultiplexedConnection};
+use redis::cluster_async::ClusterConnection;
+use redis::cluster_routing::{RoutingInfo, SingleNodeRoutingInfo};
+use redis::{Cmd, FromRedisValue as _, RedisResult, Value};
+
+use super::RedisStore;
+use crate::error::StoreError;
+use crate::store::remote::in_time;
+
+/// So many keys the server looks at in one step.
+const STEP: u32 = 1000;
+
+/// A server whose keys can be walked through.
+trait Node: Send {
+    fn ask(&mut self, command: Cmd) -> impl Future<Output = RedisResult<Value>> + Send;
+}
+
+/// The only one.
+struct Single<C>(C);
+
+impl<C: ConnectionLike + Send> Node for Single<C> {
+    async fn ask(&mut self, command: Cmd) -> RedisResult<Value> {
+        self.0.req_packed_command(&command).await
+    }
+}
+
+/// A cluster's primary.
+struct Primary {
+    cluster: ClusterConnection,
+    host: String,
+    port: u16,
+}
+
+impl Node for Primary {
+    async fn ask(&mut self, command: Cmd) -> RedisResult<Value> {
+        let at = SingleNodeRoutingInfo::ByAddress { host: self.host.clone(), port: self.port };
+        self.cluster.route_command(command, RoutingInfo::SingleNode(at)).await
+    }
+}
+
+impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
+    /// The keys with the prefix on these nodes; a walk may meet one twice.
+    async fn keys(&self, nodes: Vec<impl Node>) -> Result<HashSet<String>, StoreError> {
+        let mut keys = HashSet::new();
+        for mut node in nodes {
+            let mut cursor = 0_u64;
+            loop {
+                let mut scan = redis::cmd("SCAN");
+                scan.arg(cursor).arg("MATCH").arg(pattern(&self.settings.prefix)).arg("COUNT").arg(STEP);
+                let step = async {
+                    let answer = node.ask(scan).await.map_err(StoreError::unavailable)?;
+                    <(u64, Vec<String>)>::from_redis_value(answer).map_err(StoreError::unavailable)
+                };
+                let (next, found) = in_time(self.settings.timeout, step).await?;
+                keys.extend(found);
+                cursor = next;
+                if cursor == 0 {
+                    break;
+                }
+            }
+        }
+        Ok(keys)
+    }
+
+    async fn remove(&self, keys: HashSet<String>) -> Result<(), StoreError> {
+        let mut connection = self.connection.clone();
+        for key in keys {
+            let mut unlink = redis::cmd("UNLINK");
+            unlink.arg(key);
+            let step =
+                async { unlink.query_async::<()>(&mut connection).await.map_err(StoreError::unavailable) };
+            in_time(self.settings.timeout, step).await?;
+        }
+        Ok(())
+    }
+}
+
+macro_rules! walks {
+    ($connection:ty, $nodes:ident) => {
+        impl RedisStore<$connection> {
+            /// How many sessions there are, by a walk through the server's keys.
+            ///
+            /// # Errors
+            /// [`StoreError::unavailable`].
+            pub async fn len(&self) -> Result<usize, StoreError> {
+                Ok(self.keys($nodes(&self.connection).await?).await?.len())
+            }
+
+            /// Whether there is no session.
+            ///
+            /// # Errors
+            /// [`StoreError::unavailable`].
+            pub async fn is_empty(&self) -> Result<bool, StoreError> {
+                Ok(self.len().await? == 0)
+            }
+
+            /// Removes every session. Keys without the prefix stay.
+            ///
+            /// # Errors
+            /// [`StoreError::unavailable`].
+            pub async fn clear(&self) -> Result<(), StoreError> {
+                let keys = self.keys($nodes(&self.connection).await?).await?;
+                self.remove(keys).await
+            }
+        }
+    };
+}
+
+walks!(ConnectionManager, single);
+walks!(MultiplexedConnection, single);
+walks!(ClusterConnection, primaries);
+
+async fn single<C: ConnectionLike + Clone + Send>(connection: &C) -> Result<Vec<Single<C>>, StoreError> {
+    Ok(vec![Single(connection.clone())])
+}
+
+async fn primaries(cluster: &ClusterConnection) -> Result<Vec<Primary>, StoreError> {
+    // Each line: first and last slot, then the nodes that serve them, the primary first, as host, port and more.
+    type Slots = Vec<(u16, u16, (String, u16, Value, Value))>;
+    let mut connection = cluster.clone();
+    let answer: Value = redis::cmd("CLUSTER")
+        .arg("SLOTS")
+        .query_async(&mut connection)
+        .await
+        .map_err(StoreError::unavailable)?;
+    let slots = Slots::from_redis_value(answer).map_err(StoreError::unavailable)?;
+    let addresses: HashSet<_> = slots.into_iter().map(|(_, _, (host, port, ..))| (host, port)).collect();
+    Ok(addresses.into_iter().map(|(host, port)| Primary { cluster: cluster.clone(), host, port }).collect())
+}
+
+/// The prefix taken literally, and anything behind it.
+fn pattern(prefix: &str) -> String {
+    let mut pattern = String::with_capacity(prefix.len() + 1);
+    for letter in prefix.chars() {
+        if matches!(letter, '*' | '?' | '[' | ']' | '^' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(letter);
+    }
+    pattern.push('*');
+    pattern
+}
