@@ -1,4 +1,5 @@
-//! One program, and the store chosen at start: `STORE=memory` (the default) or `STORE=file:./sessions`.
+//! One program, and the store chosen at start: `STORE=memory` (the default), `STORE=file:./sessions`, and with the feature
+//! of the same name `redis://…`, `postgres://…`, `mysql://…` or `sqlite:FILE`.
 
 use axum::Router;
 use axum::extract::FromRef;
@@ -11,15 +12,36 @@ struct App {
     sessions: SessionConfig,
 }
 
-fn with_store(
+async fn with_store(
     options: SessionConfigBuilder,
     url: &str,
 ) -> Result<SessionConfigBuilder, Box<dyn std::error::Error>> {
-    match url.split_once(':') {
-        None if url == "memory" => Ok(options.store(MemoryStore::with_capacity_limit(1_000_000))),
-        Some(("file", folder)) => Ok(options.store(FileStore::new(folder)?)),
-        _ => Err(format!("STORE={url}: neither `memory` nor `file:FOLDER`").into()),
-    }
+    let (scheme, rest) = url.split_once(':').unwrap_or((url, ""));
+    Ok(match scheme {
+        "memory" => options.store(MemoryStore::with_capacity_limit(1_000_000)),
+        "file" => options.store(FileStore::new(rest)?),
+        #[cfg(feature = "redis")]
+        "redis" => options.store(sessile::RedisStore::connect(url).await?),
+        #[cfg(feature = "postgres")]
+        "postgres" => {
+            let store = sessile::PostgresStore::connect(url).await?;
+            store.migrate().await?;
+            options.store(store)
+        }
+        #[cfg(feature = "mysql")]
+        "mysql" => {
+            let store = sessile::MySqlStore::connect(url).await?;
+            store.migrate().await?;
+            options.store(store)
+        }
+        #[cfg(feature = "sqlite")]
+        "sqlite" => {
+            let store = sessile::SqliteStore::open(rest).await?;
+            store.migrate().await?;
+            options.store(store)
+        }
+        _ => return Err(format!("STORE={url}: no such store, or its feature is not enabled").into()),
+    })
 }
 
 async fn count(session: Session) -> Result<impl IntoResponse, SessionError> {
@@ -31,7 +53,7 @@ async fn count(session: Session) -> Result<impl IntoResponse, SessionError> {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let store = std::env::var("STORE").unwrap_or("memory".into());
     let options = SessionConfig::builder("a secret of at least 32 bytes, from your environment");
-    let sessions = with_store(options.save_uninitialized(false), &store)?.build()?;
+    let sessions = with_store(options.save_uninitialized(false), &store).await?.build()?;
     let app = Router::new().route("/", get(count)).with_state(App { sessions });
 
     let port = std::env::var("PORT").unwrap_or("3000".into());

@@ -13,7 +13,8 @@
 //! - [`Session`]: data, flash messages, new ids, logout, "remember me". [`SessionKey`] and [`FlashKey`] name a key and the
 //!   type of its value once.
 //! - [`SessionLayer`]: the commit in one place instead of in each handler.
-//! - [`MemoryStore`], [`FileStore`], and [`SessionStore`] for a store of your own.
+//! - [`MemoryStore`] and [`FileStore`]; `RedisStore`, `PostgresStore`, `MySqlStore` and `SqliteStore` behind the features
+//!   `redis`, `postgres`, `mysql` and `sqlite`; [`SessionStore`] for a store of your own.
 //! - [`guide`]: longer texts. Coming from Express; how long sessions live.
 //!
 //! # What it promises

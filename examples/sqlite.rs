@@ -1,0 +1,38 @@
+//! Sessions in an SQLite file, which several processes of one machine can share.
+//!
+//! `cargo run --example sqlite --features sqlite`
+
+use axum::Router;
+use axum::extract::FromRef;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use sessile::{Session, SessionConfig, SessionError, SqliteStore};
+
+#[derive(Clone, FromRef)]
+struct App {
+    sessions: SessionConfig,
+}
+
+async fn count(session: Session) -> Result<impl IntoResponse, SessionError> {
+    let views = session.update("views", |views: Option<u64>| Some(views.unwrap_or(0) + 1))?;
+    Ok((session.commit().await?, format!("views: {}\n", views.unwrap_or(0))))
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let store = SqliteStore::open(std::env::var("SESSIONS").unwrap_or("sessions.db".into())).await?;
+    store.migrate().await?;
+    // Removes expired sessions, until the handle is dropped.
+    let _sweep = store.sweep_every(std::time::Duration::from_secs(900));
+    let sessions = SessionConfig::builder("a secret of at least 32 bytes, from your environment")
+        .save_uninitialized(false)
+        .store(store)
+        .build()?;
+    let app = Router::new().route("/", get(count)).with_state(App { sessions });
+
+    let port = std::env::var("PORT").unwrap_or("3000".into());
+    let listener = tokio::net::TcpListener::bind(format!("127.0.0.1:{port}")).await?;
+    println!("listening on http://{}", listener.local_addr()?);
+    axum::serve(listener, app).await?;
+    Ok(())
+}
