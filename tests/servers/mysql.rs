@@ -121,3 +121,40 @@ async fn statements_of_each_kind_of_request() {
     println!("mysql, statements: {:?} = {counts:?}", trips::KINDS);
     assert_eq!(counts, [1, 2, 2, 1, 0, 3, 3]);
 }
+
+#[tokio::test]
+async fn a_dropped_connection_is_replaced_within_the_request() {
+    let Some(server) = servers::mariadb() else { return };
+    let url = format!("mysql://sessile:sessile@{}/test", server.address());
+    // One connection, so that the one that drops is the one in use.
+    let one = || MySqlPoolOptions::new().max_connections(1).test_before_acquire(false);
+    let store = MySqlStore::new(one().connect(&url).await.unwrap());
+    store.migrate().await.unwrap();
+    let other = one().connect(&url).await.unwrap();
+    let (id, minute) = (SessionId::random(), Duration::from_secs(60));
+    store.set(&id, &Record::default(), minute).await.unwrap();
+    for _ in 0..3 {
+        let others = "SELECT CAST(id AS SIGNED) FROM information_schema.processlist
+                      WHERE user = 'sessile' AND id <> CONNECTION_ID()";
+        let connections: Vec<i64> = sqlx::query_scalar(others).fetch_all(&other).await.unwrap();
+        assert!(!connections.is_empty());
+        for id in connections {
+            let kill = sqlx::AssertSqlSafe(format!("KILL {id}"));
+            sqlx::raw_sql(kill).execute(&other).await.unwrap();
+        }
+        assert!(store.get(&id).await.unwrap().is_some());
+        assert!(store.touch(&id, minute).await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_is_locked_ends_as_a_timeout() {
+    let (Some(store), Some(pool)) = (store("locked").await, pool().await) else { return };
+    let mut lock = pool.acquire().await.unwrap();
+    sqlx::raw_sql("LOCK TABLES locked WRITE").execute(&mut *lock).await.unwrap();
+    let hasty = store.clone().timeout(Duration::from_millis(200));
+    let error = hasty.get(&SessionId::random()).await.unwrap_err();
+    assert!(error.is_unavailable(), "{error:?}");
+    sqlx::raw_sql("UNLOCK TABLES").execute(&mut *lock).await.unwrap();
+    assert!(store.get(&SessionId::random()).await.unwrap().is_none());
+}

@@ -225,3 +225,25 @@ async fn statements_of_each_kind_of_request() {
     println!("postgres, statements: {:?} = {counts:?}", trips::KINDS);
     assert_eq!(counts, [1, 2, 2, 1, 0, 3, 3]);
 }
+
+#[tokio::test]
+async fn a_dropped_connection_is_replaced_within_the_request() {
+    let Some(server) = servers::postgres("UTC", &[]) else { return };
+    let url = format!("postgres://postgres@{}/postgres", server.address());
+    // One connection, so that the one that drops is the one in use.
+    let pool =
+        PgPoolOptions::new().max_connections(1).test_before_acquire(false).connect(&url).await.unwrap();
+    let store = PostgresStore::new(pool);
+    store.migrate().await.unwrap();
+    let other = PgPoolOptions::new().max_connections(1).connect(&url).await.unwrap();
+    let (id, minute) = (SessionId::random(), Duration::from_secs(60));
+    store.set(&id, &Record::default(), minute).await.unwrap();
+    for _ in 0..3 {
+        let terminate = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+                         WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
+        let ended: i64 = sqlx::query_scalar(terminate).fetch_one(&other).await.unwrap();
+        assert!(ended > 0);
+        assert!(store.get(&id).await.unwrap().is_some());
+        assert!(store.touch(&id, minute).await.unwrap());
+    }
+}

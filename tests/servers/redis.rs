@@ -6,7 +6,7 @@ use std::time::Duration;
 use redis::AsyncCommands as _;
 use redis::aio::MultiplexedConnection;
 use sessile::testing::Visitor;
-use sessile::{Record, RedisStore, SessionId, SessionStore};
+use sessile::{Record, RedisStore, Replaced, SessionId, SessionStore};
 use sessile_test_servers as servers;
 
 use crate::{Shared, trips};
@@ -210,3 +210,48 @@ macro_rules! len_and_clear {
     };
 }
 use len_and_clear;
+
+#[tokio::test]
+async fn a_server_that_forgot_the_scripts_is_told_them_again() {
+    let Some(server) = servers::redis(&[]) else { return };
+    let url = format!("redis://{}/", server.address());
+    let store = RedisStore::connect(url.as_str()).await.unwrap();
+    let mut other = redis::Client::open(url).unwrap().get_multiplexed_async_connection().await.unwrap();
+    let (id, minute) = (SessionId::random(), Duration::from_secs(60));
+    store.set(&id, &Record::default(), minute).await.unwrap();
+    let expected = store.get(&id).await.unwrap().unwrap().version.unwrap();
+    for _ in 0..2 {
+        let done = store.replace(&id, &expected, &Record::default(), minute).await.unwrap();
+        assert!(matches!(done, Replaced::Done(_) | Replaced::Conflict(_)), "{done:?}");
+        let () = redis::cmd("SCRIPT").arg("FLUSH").query_async(&mut other).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_dropped_connection_is_made_anew_within_the_request() {
+    let Some(server) = servers::redis(&[]) else { return };
+    let url = format!("redis://{}/", server.address());
+    let store = RedisStore::connect(url.as_str()).await.unwrap();
+    let mut other = redis::Client::open(url).unwrap().get_multiplexed_async_connection().await.unwrap();
+    let (id, minute) = (SessionId::random(), Duration::from_secs(60));
+    store.set(&id, &Record::default(), minute).await.unwrap();
+    for _ in 0..5 {
+        let killed: u64 =
+            redis::cmd("CLIENT").arg("KILL").arg("SKIPME").arg("yes").query_async(&mut other).await.unwrap();
+        assert!(killed > 0);
+        assert!(store.get(&id).await.unwrap().is_some());
+        assert!(store.touch(&id, minute).await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_answer_ends_as_a_timeout() {
+    let Some(server) = servers::redis(&[]) else { return };
+    let url = format!("redis://{}/", server.address());
+    let hasty = RedisStore::connect(url.as_str()).await.unwrap().timeout(Duration::from_millis(100));
+    let mut other = redis::Client::open(url).unwrap().get_multiplexed_async_connection().await.unwrap();
+    let () = redis::cmd("CLIENT").arg("PAUSE").arg(600).arg("ALL").query_async(&mut other).await.unwrap();
+    let began = std::time::Instant::now();
+    let error = hasty.get(&SessionId::random()).await.unwrap_err();
+    assert!(error.is_unavailable() && began.elapsed() < Duration::from_millis(500), "{error:?}");
+}
