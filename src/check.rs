@@ -2,8 +2,9 @@
 
 use cookie::SameSite;
 
-use crate::config::{ConfigError, Secure};
+use crate::config::Secure;
 use crate::cookie::Attributes;
+use crate::error::ConfigError;
 
 /// Browsers ignore an attribute value over this many bytes (RFC 6265bis).
 const MAX_ATTRIBUTE: usize = 1024;

@@ -10,6 +10,54 @@ use axum::response::{IntoResponse, Response};
 
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
+/// Why [`SessionConfigBuilder::build`](crate::SessionConfigBuilder::build) refused; each variant names the option to change.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// `secret` is an empty list.
+    #[error("`secret`: at least one secret is needed")]
+    NoSecret,
+    /// One of the secrets is empty.
+    #[error("`secret`: an empty secret signs nothing")]
+    EmptySecret,
+    /// Under 32 bytes, and the configuration is [`SessionConfig::hardened`](crate::SessionConfig::hardened).
+    #[error("`secret`: the hardened preset needs secrets of 32 bytes or more")]
+    ShortSecret,
+    /// `name` is no cookie name: 1 to 256 letters, digits or any of ``!#$%&'*+-.^_`|~``.
+    #[error("`name`: not a legal cookie name")]
+    Name,
+    /// `path` does not start with `/`, is over 1,024 bytes, or has a `;`, a control or a non-ASCII character.
+    #[error(
+        "`path`: not a legal cookie path; it starts with `/` and has no `;`, control or non-ASCII character"
+    )]
+    Path,
+    /// `domain` is no host name.
+    #[error("`domain`: not a legal cookie domain; it is a host name in ASCII")]
+    Domain,
+    /// The name's prefix (`__Host-`, `__Secure-`, `__Http-`) demands what another option denies.
+    #[error("`name`: the prefix {prefix} needs {needs}")]
+    Prefix {
+        /// The prefix of the cookie's name.
+        prefix: &'static str,
+        /// What the options lack.
+        needs: &'static str,
+    },
+    /// `same_site(None)` without `secure`.
+    #[error("`same_site`: browsers drop a `SameSite=None` cookie without `secure`")]
+    SameSite,
+    /// `partitioned(true)` without `secure`.
+    #[error("`partitioned`: browsers drop a `Partitioned` cookie without `secure`")]
+    Partitioned,
+    /// `max_age` is zero or over 400 days.
+    #[error(
+        "`max_age`: more than zero, at most 400 days; for a cookie that ends with the browser use `browser_session()`"
+    )]
+    MaxAge,
+    /// `store_ttl` is zero or over 400 days.
+    #[error("`store_ttl`: more than zero, at most 400 days")]
+    StoreTtl,
+}
+
 /// What a [`SessionStore`](crate::SessionStore) answers when it cannot do its work.
 ///
 /// A missing session is not an error: `get` answers `Ok(None)`, `replace` answers

@@ -8,7 +8,8 @@ use axum::http::request::Parts;
 use axum::http::uri::{PathAndQuery, Scheme};
 use axum::http::{HeaderMap, Method};
 
-use crate::config::{Inner, SessionConfig, default_touch_after};
+use crate::builder::default_touch_after;
+use crate::config::{Inner, SessionConfig};
 use crate::cookie::candidates;
 use crate::error::{SessionRejection, cause};
 use crate::id::SessionId;

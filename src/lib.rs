@@ -117,6 +117,7 @@
 //! Do not give a session a new id there: the browser would never learn it.
 #![forbid(unsafe_code)]
 
+mod builder;
 mod changes;
 mod check;
 mod commit;
@@ -150,8 +151,9 @@ pub mod guide {
 
 pub use ::cookie::SameSite;
 
-pub use config::{ConfigError, Priority, Secure, SessionConfig, SessionConfigBuilder};
-pub use error::{SessionError, SessionRejection, StoreError};
+pub use builder::SessionConfigBuilder;
+pub use config::{Priority, Secure, SessionConfig};
+pub use error::{ConfigError, SessionError, SessionRejection, StoreError};
 pub use flash::Flashes;
 pub use guard::SessionGuard;
 pub use id::{InvalidSessionId, SessionId};

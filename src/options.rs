@@ -6,7 +6,8 @@ use std::time::Duration;
 use cookie::SameSite;
 use serde::{Deserialize, Deserializer};
 
-use crate::config::{Priority, Secure, SessionConfig, SessionConfigBuilder};
+use crate::builder::SessionConfigBuilder;
+use crate::config::{Priority, Secure, SessionConfig};
 
 /// The options of a session as a plain struct, to be read from a JSON or TOML file.
 ///

@@ -9,7 +9,8 @@ use tokio::task::JoinSet;
 
 use super::contract::poll_only;
 use super::{Answer, Op, Probe, Visitor};
-use crate::config::{SessionConfig, SessionConfigBuilder};
+use crate::builder::SessionConfigBuilder;
+use crate::config::SessionConfig;
 use crate::error::SessionError;
 use crate::id::SessionId;
 use crate::session::{Origin, Session};
