@@ -84,7 +84,7 @@ pub(crate) struct Inner {
 }
 
 impl SessionConfig {
-    /// The defaults over a new [`MemoryStore`]. See [`SessionConfigBuilder`] for what they are.
+    /// The defaults over a new [`MemoryStore`](crate::MemoryStore). See [`SessionConfigBuilder`] for what they are.
     ///
     /// # Errors
     /// [`ConfigError::NoSecret`] and [`ConfigError::EmptySecret`].
