@@ -312,3 +312,14 @@ fn expires_of_any_year_is_read() {
         assert_eq!(record.cookie_expires(), None, "{text}");
     }
 }
+
+/// A key that is no text in Rust is data all the same.
+#[tokio::test]
+async fn clear_removes_what_has_no_name_in_rust() {
+    let (config, store, mut browser) = setup(format!(r#"{{{COOKIE},"\ud800":1}}"#));
+    let session = browser.open(&config).await;
+    session.clear();
+    assert!(session.is_modified());
+    browser.commit(&session).await;
+    assert_eq!(store.text("apple").unwrap(), format!("{{{COOKIE}}}"));
+}

@@ -1,26 +1,26 @@
 //! Captured `tracing` events.
 
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
+use tracing::Dispatch;
 use tracing_subscriber::fmt::MakeWriter;
 
 /// Everything this thread logs, down to TRACE, until it is dropped.
 pub(crate) struct Logs {
     text: Sink,
-    _guard: tracing::subscriber::DefaultGuard,
+    _guard: tracing::dispatcher::DefaultGuard,
 }
 
 impl Logs {
     pub(crate) fn capture() -> Self {
+        // With a single subscriber in the process, an event that another test's thread reaches first is switched off
+        // for all threads. So there are always two more, which want everything and print nothing.
+        static OTHERS: OnceLock<[Dispatch; 2]> = OnceLock::new();
+        OTHERS.get_or_init(|| [subscriber(Sink::default()), subscriber(Sink::default())]);
         let text = Sink::default();
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::TRACE)
-            .with_ansi(false)
-            .without_time()
-            .with_writer(text.clone())
-            .finish();
-        Self { text, _guard: tracing::subscriber::set_default(subscriber) }
+        let guard = tracing::dispatcher::set_default(&subscriber(text.clone()));
+        Self { text, _guard: guard }
     }
 
     pub(crate) fn text(&self) -> String {
@@ -31,6 +31,15 @@ impl Logs {
         let text = self.text();
         text.lines().filter(|line| line.trim_start().starts_with("WARN")).map(str::to_owned).collect()
     }
+}
+
+fn subscriber(text: Sink) -> Dispatch {
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_ansi(false)
+        .without_time()
+        .with_writer(text);
+    Dispatch::new(subscriber.finish())
 }
 
 #[derive(Clone, Default)]
