@@ -1,5 +1,7 @@
 //! What the browser tests share: a WebDriver, browsers with a profile of their own, and the example under test.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -18,8 +20,24 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A chromedriver of our own on a free port.
 pub struct Driver {
-    _process: Child,
-    url: String,
+    process: Child,
+    address: String,
+}
+
+impl Drop for Driver {
+    /// A driver that is killed leaves its browsers behind, and a failed test does not quit them: so it is asked to.
+    fn drop(&mut self) {
+        let asked = TcpStream::connect(&self.address).and_then(|mut stream| {
+            stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+            let address = &self.address;
+            write!(stream, "GET /shutdown HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+            stream.read_to_end(&mut Vec::new())
+        });
+        if asked.is_err() {
+            // It is gone, or it does not listen: what is left is to end it.
+            let _ = self.process.start_kill();
+        }
+    }
 }
 
 impl Driver {
@@ -40,7 +58,7 @@ impl Driver {
         command.arg("--port=0");
         let (process, line) = start(command, "started successfully on port ").await?;
         let port = line.trim_end_matches(['.', '\n']);
-        Ok(Some(Self { _process: process, url: format!("http://127.0.0.1:{port}") }))
+        Ok(Some(Self { process, address: format!("127.0.0.1:{port}") }))
     }
 
     /// A browser on a profile: two with the same one, one after the other, are one browser started twice.
@@ -59,7 +77,10 @@ impl Driver {
         let capabilities = json!({ "goog:chromeOptions": { "args": arguments } });
         let serde_json::Value::Object(capabilities) = capabilities else { unreachable!("an object") };
         let connector = hyper_util::client::legacy::connect::HttpConnector::new();
-        let client = ClientBuilder::new(connector).capabilities(capabilities).connect(&self.url).await?;
+        let client = ClientBuilder::new(connector)
+            .capabilities(capabilities)
+            .connect(&format!("http://{}", self.address))
+            .await?;
         Ok(Browser(client))
     }
 }
