@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{FromRef, FromRequestParts, State};
+use axum::http::header::CACHE_CONTROL;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
@@ -62,14 +63,13 @@ where
     }
 }
 
-async fn home(user: User) -> Markup {
-    page(
-        "Home",
-        html! {
-            p { "You are logged in as " strong #user { (user.name) } "." }
-            form method="post" action="/logout" { button { "Log out" } }
-        },
-    )
+async fn home(user: User, session: Session) -> Result<impl IntoResponse, SessionError> {
+    let content = html! {
+        p { "You are logged in as " strong #user { (user.name) } "." }
+        form method="post" action="/logout" { button { "Log out" } }
+    };
+    // The guard tells caches that the page depends on the cookie; this one is to be kept by none.
+    Ok((session.commit().await?, [(CACHE_CONTROL, "no-store")], page("Home", content)))
 }
 
 async fn login_form(session: Session) -> Result<impl IntoResponse, SessionError> {

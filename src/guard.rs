@@ -18,6 +18,8 @@ use crate::state::Issued;
 /// - With a cookie, no shared cache may keep the response: `Cache-Control` gains `private` and loses `public` and
 ///   `s-maxage`; where there is none it becomes `private, no-cache`. After `destroy` it is `no-store`.
 ///
+/// Return it also where a session was only read: the answer depends on the cookie, and caches have to be told.
+///
 /// Parts of a response apply in order: put the guard after a part that sets `Cache-Control`.
 #[derive(Clone)]
 #[must_use = "the guard must be returned as a part of the response, otherwise the browser gets no cookie"]
