@@ -3,11 +3,13 @@
 //! Where a program is not installed the constructors give `None` and say so; with `SESSILE_REQUIRE_SERVERS` set they
 //! panic instead.
 
+mod node;
 mod process;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+pub use node::node;
 pub use process::Server;
 use process::{Program, find, free_port, run, wait_for};
 

@@ -3,8 +3,10 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::{TcpListener, TcpStream};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -62,9 +64,13 @@ impl Server {
         self.pid = pid.trim().parse().expect("a process id");
         self.watch = Some(watch);
         let address = self.address();
-        wait_for(&format!("the server in {} to listen", self.folder.display()), || {
-            TcpStream::connect(&address).is_ok()
-        });
+        let listens = || TcpStream::connect(&address).is_ok();
+        assert!(reached(listens), "the server does not listen on {address}; it said:\n{}", self.log());
+    }
+
+    /// What the server printed so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
     }
 
     /// `127.0.0.1` and the port.
@@ -117,8 +123,23 @@ pub(crate) fn find(names: &[&str]) -> Option<PathBuf> {
     found
 }
 
+/// Ports for servers. They lie below those that the kernel gives to outgoing connections (from 32768 on Linux), or one of
+/// the tests' own connections could take a port between its choice here and the server's start.
+const PORTS: RangeInclusive<u16> = 15_000..=31_999;
+
+/// A port that nothing listens on and that this process has not chosen before.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port()
+    static CHOSEN: AtomicUsize = AtomicUsize::new(0);
+    // Each process begins elsewhere, as several may run at a time.
+    let begin = std::process::id() as usize * 61;
+    let port = || {
+        let chosen = CHOSEN.fetch_add(1, Ordering::Relaxed);
+        PORTS.start() + ((begin + chosen) % PORTS.len()) as u16
+    };
+    std::iter::repeat_with(port)
+        .take(PORTS.len())
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .expect("a free port")
 }
 
 pub(crate) fn run(command: &mut Command) {
@@ -127,10 +148,18 @@ pub(crate) fn run(command: &mut Command) {
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&said()));
 }
 
-pub(crate) fn wait_for(what: &str, mut reached: impl FnMut() -> bool) {
+pub(crate) fn wait_for(what: &str, condition: impl FnMut() -> bool) {
+    assert!(reached(condition), "waited in vain for {what}");
+}
+
+/// Waits for a condition; `false` when it was in vain.
+fn reached(mut condition: impl FnMut() -> bool) -> bool {
     let began = Instant::now();
-    while !reached() {
-        assert!(began.elapsed() < PATIENCE, "waited in vain for {what}");
+    while !condition() {
+        if began.elapsed() > PATIENCE {
+            return false;
+        }
         std::thread::sleep(Duration::from_millis(20));
     }
+    true
 }

@@ -1,0 +1,11 @@
+//! What the tests against Express share.
+
+use std::path::Path;
+
+use sessile_test_servers::Server;
+
+/// A program of the folder `node`; see [`sessile_test_servers::node`].
+pub fn node(script: &str, environment: &[(&str, &str)]) -> Option<Server> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("node");
+    sessile_test_servers::node(&folder.join(script), environment)
+}
