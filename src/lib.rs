@@ -15,7 +15,7 @@
 //! - [`SessionLayer`]: the commit in one place instead of in each handler.
 //! - [`MemoryStore`] and [`FileStore`]; `RedisStore`, `PostgresStore`, `MySqlStore` and `SqliteStore` behind the features
 //!   `redis`, `postgres`, `mysql` and `sqlite`; [`SessionStore`] for a store of your own.
-//! - [`guide`]: longer texts. Coming from Express; how long sessions live.
+//! - [`guide`]: longer texts. Coming from Express; how long sessions live; security.
 //!
 //! # What it promises
 //! Each with a test against every store; `testing` (a feature) is the kit for stores of your own.
@@ -147,6 +147,8 @@ pub mod guide {
     pub mod coming_from_express {}
     #[doc = include_str!("../docs/expiration.md")]
     pub mod expiration {}
+    #[doc = include_str!("../docs/security.md")]
+    pub mod security {}
 }
 
 pub use ::cookie::SameSite;
