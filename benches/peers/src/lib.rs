@@ -2,7 +2,9 @@
 
 pub mod app;
 pub mod contestants;
+pub mod inner;
 pub mod machine;
+pub mod memory;
 pub mod payload;
 pub mod process;
 pub mod report;

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use crate::app::{App, Ask};
 use crate::contestants::Contestant;
+use crate::inner::{Core, output};
 use crate::report::{Part, Table, plus};
 use crate::runtime::block_on;
 use crate::scenario::Scenario;
@@ -19,12 +20,30 @@ const WARM_UP: usize = 2_000;
 type Figures<T> = HashMap<(Scenario, Contestant), T>;
 
 pub fn measure() -> Part {
-    let mut times = Figures::new();
-    for scenario in Scenario::ALL {
-        times.extend(block_on(time(scenario)));
+    let times = parse(&output(Core::Only(0), &["time"]), |figures| match *figures {
+        [low, median, high] => Spread { low, median, high },
+        _ => panic!("three figures, not {figures:?}"),
+    });
+    let allocations = parse(&counted(), |figures| figures[0]);
+    let allocations = allocations.iter().map(|(&(scenario, contestant), &figure)| {
+        let bare = contestant.bare();
+        let over = if bare == contestant { figure } else { figure - allocations[&(scenario, bare)] };
+        ((scenario, contestant), over)
+    });
+    Part {
+        name: "process",
+        title: "What a request costs",
+        text: render(&times, &allocations.collect::<Figures<f64>>()),
     }
-    let allocations = counted();
-    Part { name: "process", title: "What a request costs", text: render(&times, &allocations) }
+}
+
+/// Times everyone and prints a line each.
+pub fn time_all() {
+    for scenario in Scenario::ALL {
+        for (contestant, Spread { low, median, high }) in block_on(time(scenario)) {
+            println!("{} {} {low} {median} {high}", scenario.word(), contestant.word());
+        }
+    }
 }
 
 async fn contest(scenario: Scenario) -> Vec<(Contestant, Box<dyn App>, Ask)> {
@@ -37,7 +56,7 @@ async fn contest(scenario: Scenario) -> Vec<(Contestant, Box<dyn App>, Ask)> {
     contest
 }
 
-async fn time(scenario: Scenario) -> Figures<Spread> {
+async fn time(scenario: Scenario) -> HashMap<Contestant, Spread> {
     let contest = contest(scenario).await;
     for (_, app, ask) in &contest {
         app.drive(std::slice::from_ref(ask), WARM_UP).await;
@@ -61,7 +80,7 @@ async fn time(scenario: Scenario) -> Figures<Spread> {
             .map(|(own, bare_one)| if bare == contestant { *own } else { own - bare_one });
         Spread::of(over.collect())
     };
-    rounds.keys().map(|&contestant| ((scenario, contestant), over(contestant))).collect()
+    rounds.keys().map(|&contestant| (contestant, over(contestant))).collect()
 }
 
 /// Counts with the given function, which tells how many allocations there were so far, and prints a line each.
@@ -90,29 +109,26 @@ pub fn count(allocations: impl Fn() -> usize) {
     }
 }
 
-/// The figures of the program that counts, over those of the bare servers.
-fn counted() -> Figures<f64> {
+/// What the program that counts prints.
+fn counted() -> String {
     let beside =
         std::env::current_exe().expect("this program has a path").with_file_name("sessile-peers-count");
     let output =
         Command::new(&beside).output().unwrap_or_else(|error| panic!("{}: {error}", beside.display()));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let lines = String::from_utf8(output.stdout).expect("text");
-    let figures: Figures<f64> = lines
-        .lines()
-        .map(|line| {
-            let words: Vec<_> = line.split(' ').collect();
-            let scenario = Scenario::ALL.into_iter().find(|scenario| scenario.word() == words[0]);
-            let contestant = Contestant::parse(words[1]).expect("a contestant");
-            ((scenario.expect("a scenario"), contestant), words[2].parse().expect("a number"))
-        })
-        .collect();
-    let over = figures.iter().map(|(&(scenario, contestant), &figure)| {
-        let bare = contestant.bare();
-        let over = if bare == contestant { figure } else { figure - figures[&(scenario, bare)] };
-        ((scenario, contestant), over)
-    });
-    over.collect()
+    String::from_utf8(output.stdout).expect("text")
+}
+
+/// Lines of a scenario, a contestant and figures.
+fn parse<T>(lines: &str, figures: impl Fn(&[f64]) -> T) -> Figures<T> {
+    let line = |line: &str| {
+        let mut words = line.split(' ');
+        let scenario = Scenario::parse(words.next()?)?;
+        let contestant = Contestant::parse(words.next()?)?;
+        let numbers: Result<Vec<f64>, _> = words.map(str::parse).collect();
+        Some(((scenario, contestant), figures(&numbers.ok()?)))
+    };
+    lines.lines().map(|text| line(text).unwrap_or_else(|| panic!("{text:?}"))).collect()
 }
 
 fn render(times: &Figures<Spread>, allocations: &Figures<f64>) -> String {

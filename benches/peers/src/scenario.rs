@@ -48,6 +48,10 @@ impl Scenario {
         }
     }
 
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|scenario| scenario.word() == word)
+    }
+
     pub fn bars(self) -> Vec<Bar> {
         let bar = |contestant, nanoseconds, allocations| Bar { contestant, nanoseconds, allocations };
         match self {
