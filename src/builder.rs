@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use cookie::SameSite;
 
-use crate::config::{Inner, Priority, Secure, SessionConfig};
+use crate::config::{Inner, Priority, SameSiteOption, Secure, SessionConfig, Transport};
 use crate::cookie::{Attributes, MAX_LIFE};
 use crate::error::ConfigError;
 use crate::id::SessionId;
@@ -48,7 +48,7 @@ impl SessionConfigBuilder {
                 http_only: true,
                 path: "/".into(),
                 domain: None,
-                same_site: Some(SameSite::Lax),
+                same_site: SameSiteOption::Fixed(SameSite::Lax),
                 partitioned: false,
                 priority: None,
             },
@@ -105,6 +105,9 @@ impl SessionConfigBuilder {
     }
 
     /// The paths the browser sends the cookie to (Express: `cookie.path`). Default: `/`.
+    ///
+    /// A request for another path carries no cookie, whoever sends it. So `save_uninitialized` stores nothing there: it
+    /// would put a new session in the place of one the browser has.
     pub fn path(mut self, path: impl Into<String>) -> Self {
         self.cookie.path = path.into();
         self
@@ -118,13 +121,21 @@ impl SessionConfigBuilder {
 
     /// Which cross-site requests carry the cookie (Express: `cookie.sameSite`). Default: `Lax`.
     pub fn same_site(mut self, same_site: SameSite) -> Self {
-        self.cookie.same_site = Some(same_site);
+        self.cookie.same_site = SameSiteOption::Fixed(same_site);
         self
     }
 
     /// Leaves the `SameSite` attribute out (Express: `cookie.sameSite: false`).
     pub fn no_same_site(mut self) -> Self {
-        self.cookie.same_site = None;
+        self.cookie.same_site = SameSiteOption::Omitted;
+        self
+    }
+
+    /// `SameSite=None` where the request came over https, else `Lax` (Express: `cookie.sameSite: 'auto'`), for pages
+    /// that other sites embed. Needs [`secure`](Self::secure): `true` or [`Secure::Auto`], which says what counts as
+    /// https.
+    pub fn same_site_auto(mut self) -> Self {
+        self.cookie.same_site = SameSiteOption::Auto;
         self
     }
 
@@ -217,9 +228,11 @@ impl SessionConfigBuilder {
         }
         let life = self.max_age.unwrap_or(self.store_ttl);
         let touch_after = self.touch_after.unwrap_or_else(|| default_touch_after(life));
-        let template = |secure| CookieTemplate::new(&self.cookie, self.secure, secure);
+        let template = |transport| {
+            CookieTemplate::new(&self.cookie, self.secure, self.cookie.transit(self.secure, transport))
+        };
         Ok(SessionConfig(Arc::new(Inner {
-            templates: [template(false), template(true)],
+            templates: [template(Transport::Unknown), template(Transport::Https)],
             signer: Signer::new(&self.secrets),
             cookie: self.cookie,
             secure: self.secure,

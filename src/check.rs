@@ -2,7 +2,7 @@
 
 use cookie::SameSite;
 
-use crate::config::Secure;
+use crate::config::{SameSiteOption, Secure};
 use crate::cookie::Attributes;
 use crate::error::ConfigError;
 
@@ -15,7 +15,8 @@ pub(crate) fn options(cookie: &Attributes, secure: Secure) -> Result<(), ConfigE
     path(&cookie.path)?;
     cookie.domain.as_deref().map_or(Ok(()), domain)?;
     prefix(cookie, secure)?;
-    if secure == Secure::Never && cookie.same_site == Some(SameSite::None) {
+    let cross_site = matches!(cookie.same_site, SameSiteOption::Fixed(SameSite::None) | SameSiteOption::Auto);
+    if secure == Secure::Never && cross_site {
         return Err(ConfigError::SameSite);
     }
     if secure == Secure::Never && cookie.partitioned {

@@ -5,7 +5,7 @@
 //! | destroyed | it was stored, or the request carried a cookie of the name | `destroy` if it was stored | expired |
 //! | regenerated | | `create` new, then `destroy` old | set |
 //! | cycled | | `create` new, then `destroy_if` old, with fresh data on `Conflict` | set |
-//! | new | modified, or `save_uninitialized`, or `save()` | `create` | set |
+//! | new | modified, or `save()`, or `save_uninitialized` within the cookie's path | `create` | set |
 //! | new | else | – | – |
 //! | existing | modified | `replace`, over fresh data on `Conflict` | set if `rolling`, a max-age, a changed max-age, or an old secret |
 //! | existing | untouched, `resave` or `save()` | `replace` | set if `rolling` or an old secret |
@@ -20,11 +20,12 @@ use std::time::{Duration, SystemTime};
 
 use crate::changes::{Change, View};
 use crate::config::{Inner, Secure, Transport};
+use crate::cookie::Transit;
 use crate::error::SessionError;
 use crate::guard::SessionGuard;
 use crate::id::SessionId;
 use crate::record::Record;
-use crate::session::Session;
+use crate::session::{self, Session};
 use crate::state::{Carried, Held, Issued, Move, Progress, Stage, State};
 use crate::store::{Replaced, Version};
 
@@ -138,14 +139,14 @@ pub(crate) async fn commit(session: &Session, demand: Demand) -> Result<SessionG
         if state.progress == Progress::Settled && demand == Demand::Commit {
             return Ok(SessionGuard::new(inner.config.clone(), state.issued.clone()));
         }
-        let facts = facts(&state, config, inner.transport, demand);
+        let facts = facts(&state, inner, demand);
         if facts.undeliverable
             && matches!(facts.stage, StageKind::New | StageKind::Moved { stored: false, .. })
         {
             config.warn_undeliverable();
         }
         let (write, cookie) = decide(&facts);
-        (Job::new(config, &mut state, config.secure.on(inner.transport)), write, cookie)
+        (Job::new(config, &mut state, inner.transport), write, cookie)
     };
     let done = job.run(write).await;
     let mut state = session.state();
@@ -161,9 +162,9 @@ pub(crate) async fn commit(session: &Session, demand: Demand) -> Result<SessionG
         (Cookie::Set, Written::Held(held) | Written::Touched(held)) => {
             let max_age = held.record.max_age();
             let value = config.signer.sign(&held.id);
-            Some(Issued::Set(config.cookie.set(&value, job.secure, max_age, SystemTime::now())?))
+            Some(Issued::Set(config.cookie.set(&value, job.transit(), max_age, SystemTime::now())?))
         }
-        (Cookie::Expire, _) => Some(Issued::Expire(config.cookie.expire(job.secure)?)),
+        (Cookie::Expire, _) => Some(Issued::Expire(config.cookie.expire(job.transit())?)),
     };
     if matches!(issued, Some(Issued::Set(_))) {
         state.cookie = Carried::Yes;
@@ -178,7 +179,8 @@ pub(crate) async fn commit(session: &Session, demand: Demand) -> Result<SessionG
     Ok(SessionGuard::new(inner.config.clone(), state.issued.clone()))
 }
 
-fn facts(state: &State, config: &Inner, transport: Transport, demand: Demand) -> Facts {
+fn facts(state: &State, session: &session::Inner, demand: Demand) -> Facts {
+    let (config, transport) = (session.config.inner(), session.transport);
     let view = state.view();
     let max_age = match view.max_age(config.max_age) {
         _ if view.max_age_differs(config.max_age) => MaxAge::Changed,
@@ -200,7 +202,7 @@ fn facts(state: &State, config: &Inner, transport: Transport, demand: Demand) ->
         undeliverable: config.secure == Secure::Always && transport == Transport::ProxiedHttp,
         resave: config.resave,
         rolling: config.rolling,
-        save_uninitialized: config.save_uninitialized,
+        save_uninitialized: config.save_uninitialized && session.request.is_within(&config.cookie.path),
     }
 }
 
@@ -212,7 +214,7 @@ struct Job<'c> {
     id: Option<SessionId>,
     /// What is in the store: under `id`, or under the id that is left behind.
     held: Option<Held>,
-    secure: bool,
+    transport: Transport,
 }
 
 /// What came of it.
@@ -223,14 +225,18 @@ enum Written {
 }
 
 impl<'c> Job<'c> {
-    fn new(config: &'c Inner, state: &mut State, secure: bool) -> Self {
+    fn new(config: &'c Inner, state: &mut State, transport: Transport) -> Self {
         let (id, held) = match &state.stage {
             Stage::New { id } => (id.clone(), None),
             Stage::Live(held) => (None, Some(held.clone())),
             Stage::Moved { id, from, .. } => (Some(id.clone()), from.clone()),
             Stage::Destroyed { stored } => (None, stored.clone()),
         };
-        Self { config, log: state.depart(), id, held, secure }
+        Self { config, log: state.depart(), id, held, transport }
+    }
+
+    fn transit(&self) -> Transit {
+        self.config.cookie.transit(self.config.secure, self.transport)
     }
 
     async fn run(&self, write: Write) -> Result<Written, SessionError> {
@@ -269,8 +275,8 @@ impl<'c> Job<'c> {
 
     /// The record to be stored: what this request did, over `base`.
     fn compose(&self, base: Option<&Record>) -> Result<Record, SessionError> {
-        let draft =
-            View { base, log: &self.log }.replay(self.config.template(self.secure), self.config.max_age)?;
+        let draft = View { base, log: &self.log }
+            .replay(self.config.template(self.transport), self.config.max_age)?;
         Ok(draft.compose(SystemTime::now()))
     }
 

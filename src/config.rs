@@ -5,6 +5,7 @@ use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use axum::http::{HeaderMap, uri};
+use cookie::SameSite;
 
 use crate::builder::SessionConfigBuilder;
 use crate::cookie::Attributes;
@@ -69,7 +70,7 @@ pub(crate) struct Inner {
     pub(crate) signer: Signer,
     pub(crate) secure: Secure,
     pub(crate) trust_proxy: bool,
-    /// What a new record says of its cookie, by whether the cookie is `Secure`.
+    /// What a new record says of its cookie, by whether the request came over https.
     pub(crate) templates: [CookieTemplate<'static>; 2],
     pub(crate) max_age: Option<Duration>,
     pub(crate) store: AnyStore,
@@ -148,8 +149,8 @@ impl Inner {
         max_age.unwrap_or(self.store_ttl)
     }
 
-    pub(crate) fn template(&self, secure: bool) -> &CookieTemplate<'static> {
-        &self.templates[usize::from(secure)]
+    pub(crate) fn template(&self, transport: Transport) -> &CookieTemplate<'static> {
+        &self.templates[usize::from(transport == Transport::Https)]
     }
 
     /// Says once why no session is stored.
@@ -231,6 +232,26 @@ impl Secure {
             Self::Never => false,
             Self::Always => true,
             Self::Auto => transport == Transport::Https,
+        }
+    }
+}
+
+/// Which `SameSite` attribute the cookie carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SameSiteOption {
+    Omitted,
+    Fixed(SameSite),
+    /// `None` over https, else `Lax`.
+    Auto,
+}
+
+impl SameSiteOption {
+    pub(crate) fn on(self, transport: Transport) -> Option<SameSite> {
+        match (self, transport) {
+            (Self::Omitted, _) => None,
+            (Self::Fixed(same_site), _) => Some(same_site),
+            (Self::Auto, Transport::Https) => Some(SameSite::None),
+            (Self::Auto, Transport::ProxiedHttp | Transport::Unknown) => Some(SameSite::Lax),
         }
     }
 }

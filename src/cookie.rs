@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, HeaderValue};
 use cookie::{Cookie, SameSite};
 use time::OffsetDateTime;
 
-use crate::config::Priority;
+use crate::config::{Priority, SameSiteOption, Secure, Transport};
 use crate::error::SessionError;
 use crate::id::MAX_LEN;
 
@@ -28,21 +28,32 @@ pub(crate) struct Attributes {
     pub(crate) http_only: bool,
     pub(crate) path: String,
     pub(crate) domain: Option<String>,
-    pub(crate) same_site: Option<SameSite>,
+    pub(crate) same_site: SameSiteOption,
     pub(crate) partitioned: bool,
     pub(crate) priority: Option<Priority>,
 }
 
+/// The attributes that depend on how the request came.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Transit {
+    pub(crate) secure: bool,
+    pub(crate) same_site: Option<SameSite>,
+}
+
 impl Attributes {
+    pub(crate) fn transit(&self, secure: Secure, transport: Transport) -> Transit {
+        Transit { secure: secure.on(transport), same_site: self.same_site.on(transport) }
+    }
+
     /// A `Set-Cookie` line; without a max-age the browser drops the cookie when it closes.
     pub(crate) fn set(
         &self,
         value: &str,
-        secure: bool,
+        transit: Transit,
         max_age: Option<Duration>,
         now: SystemTime,
     ) -> Result<HeaderValue, SessionError> {
-        let mut cookie = self.base(value, secure);
+        let mut cookie = self.base(value, transit);
         if let Some(life) = max_age.map(|life| life.min(MAX_LIFE)) {
             // Whole seconds, rounded up: a `Max-Age` of 0 would delete the cookie.
             let seconds = life.as_secs() + u64::from(life.subsec_nanos() > 0);
@@ -53,19 +64,19 @@ impl Attributes {
     }
 
     /// A `Set-Cookie` line that deletes the cookie: everything that identifies it, and a past expiry.
-    pub(crate) fn expire(&self, secure: bool) -> Result<HeaderValue, SessionError> {
-        let mut cookie = self.base("", secure);
+    pub(crate) fn expire(&self, transit: Transit) -> Result<HeaderValue, SessionError> {
+        let mut cookie = self.base("", transit);
         cookie.set_max_age(time::Duration::ZERO);
         cookie.set_expires(OffsetDateTime::UNIX_EPOCH);
         self.line(&cookie)
     }
 
-    fn base<'c>(&'c self, value: &'c str, secure: bool) -> Cookie<'c> {
+    fn base<'c>(&'c self, value: &'c str, transit: Transit) -> Cookie<'c> {
         let mut cookie = Cookie::new(&self.name, value);
         cookie.set_http_only(self.http_only);
-        cookie.set_same_site(self.same_site);
+        cookie.set_same_site(transit.same_site);
         cookie.set_partitioned(self.partitioned);
-        cookie.set_secure(secure);
+        cookie.set_secure(transit.secure);
         cookie.set_path(&self.path);
         if let Some(domain) = &self.domain {
             cookie.set_domain(domain);

@@ -42,7 +42,7 @@ pub enum ConfigError {
         /// What the options lack.
         needs: &'static str,
     },
-    /// `same_site(None)` without `secure`.
+    /// `same_site(None)` or `same_site_auto()` without `secure`.
     #[error("`same_site`: browsers drop a `SameSite=None` cookie without `secure`")]
     SameSite,
     /// `partitioned(true)` without `secure`.

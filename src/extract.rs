@@ -3,10 +3,10 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use axum::extract::{FromRef, FromRequestParts, OptionalFromRequestParts};
+use axum::extract::{FromRef, FromRequestParts, OptionalFromRequestParts, OriginalUri};
 use axum::http::request::Parts;
 use axum::http::uri::{PathAndQuery, Scheme};
-use axum::http::{HeaderMap, Method};
+use axum::http::{Extensions, HeaderMap, Method, Uri};
 
 use crate::builder::default_touch_after;
 use crate::config::{Inner, SessionConfig};
@@ -17,11 +17,34 @@ use crate::session::{Origin, Session};
 use crate::state::{Carried, Held, Stage, State};
 use crate::store::Stored;
 
-/// What a warning about a lost session names.
+/// What was asked for, as far as it is known.
 #[derive(Default)]
 pub(crate) struct RequestLine {
     pub(crate) method: Option<Method>,
+    /// As the browser sent it, also inside a nested router.
     pub(crate) path: Option<PathAndQuery>,
+}
+
+impl RequestLine {
+    pub(crate) fn new(method: &Method, uri: &Uri, extensions: &Extensions) -> Self {
+        Self { method: Some(method.clone()), path: original(uri, extensions).path_and_query().cloned() }
+    }
+
+    /// [`is_within`]; where the path is not known, it is taken to be.
+    pub(crate) fn is_within(&self, cookie_path: &str) -> bool {
+        self.path.as_ref().is_none_or(|path| is_within(path.path(), cookie_path))
+    }
+}
+
+/// The URI as the browser sent it: a nested router has cut off what it is mounted at.
+pub(crate) fn original<'r>(uri: &'r Uri, extensions: &'r Extensions) -> &'r Uri {
+    extensions.get::<OriginalUri>().map_or(uri, |original| &original.0)
+}
+
+/// Whether a browser sends a cookie of this path with a request for that one (RFC 6265, 5.1.4).
+pub(crate) fn is_within(path: &str, cookie_path: &str) -> bool {
+    let rest = path.strip_prefix(cookie_path);
+    rest.is_some_and(|rest| rest.is_empty() || cookie_path.ends_with('/') || rest.starts_with('/'))
 }
 
 impl<S> FromRequestParts<S> for Session
@@ -86,7 +109,7 @@ impl Attached {
 }
 
 async fn from_parts(config: &SessionConfig, parts: &Parts) -> Result<Session, SessionRejection> {
-    let line = RequestLine { method: Some(parts.method.clone()), path: parts.uri.path_and_query().cloned() };
+    let line = RequestLine::new(&parts.method, &parts.uri, &parts.extensions);
     load_over(config, &parts.headers, parts.uri.scheme(), line).await
 }
 

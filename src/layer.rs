@@ -13,7 +13,7 @@ use tower_service::Service;
 use crate::config::SessionConfig;
 use crate::cookie::candidates;
 use crate::error::SessionError;
-use crate::extract::{Attached, RequestLine, load_over};
+use crate::extract::{Attached, RequestLine, is_within, load_over, original};
 use crate::session::Session;
 use crate::state::Progress;
 
@@ -91,6 +91,7 @@ impl SessionLayer {
             || config.rolling
             // A cookie that verifies names a session that is not new, as far as can be told without loading it.
             || config.save_uninitialized
+                && is_within(original(request.uri(), request.extensions()).path(), &config.cookie.path)
                 && !candidates(headers, &config.cookie.name).any(|value| config.signer.verify(value).is_some());
         if !wanted {
             return None;
@@ -101,10 +102,7 @@ impl SessionLayer {
                 kept.append(name.clone(), line.clone());
             }
         }
-        let line = RequestLine {
-            method: Some(request.method().clone()),
-            path: request.uri().path_and_query().cloned(),
-        };
+        let line = RequestLine::new(request.method(), request.uri(), request.extensions());
         Some(Unasked { headers: kept, scheme: request.uri().scheme().cloned(), line })
     }
 

@@ -7,7 +7,7 @@ use cookie::SameSite;
 use serde::{Deserialize, Deserializer};
 
 use crate::builder::SessionConfigBuilder;
-use crate::config::{Priority, Secure, SessionConfig};
+use crate::config::{Priority, SameSiteOption, Secure, SessionConfig};
 
 /// The options of a session as a plain struct, to be read from a JSON or TOML file.
 ///
@@ -53,13 +53,11 @@ pub struct SessionOptions {
 
 /// The `cookie` part of [`SessionOptions`].
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[serde(from = "GivenCookie")]
 pub struct CookieOptions {
     /// Milliseconds the session lives; `null` until the browser closes. Default: 86,400,000 (a day).
-    #[serde(deserialize_with = "present")]
     pub max_age: Option<Option<u64>>,
     /// `true`, `false` or `"auto"`. Default: `false`.
-    #[serde(deserialize_with = "secure")]
     pub secure: Option<Secure>,
     /// Hide the cookie from scripts. Default: `true`.
     pub http_only: Option<bool>,
@@ -68,13 +66,51 @@ pub struct CookieOptions {
     /// Default: none, the host that set the cookie.
     pub domain: Option<String>,
     /// `"lax"`, `"strict"`, `"none"`, `true` (strict) or `false` (no attribute). Default: `"lax"`.
-    #[serde(deserialize_with = "same_site")]
     pub same_site: Option<Option<SameSite>>,
+    /// `sameSite: "auto"`: then `same_site` is not looked at.
+    pub same_site_auto: bool,
     /// Default: `false`.
     pub partitioned: Option<bool>,
     /// `"low"`, `"medium"` or `"high"`. Default: no attribute.
-    #[serde(deserialize_with = "priority")]
     pub priority: Option<Priority>,
+}
+
+/// The same as it stands in a file.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+struct GivenCookie {
+    #[serde(deserialize_with = "present")]
+    max_age: Option<Option<u64>>,
+    #[serde(deserialize_with = "secure")]
+    secure: Option<Secure>,
+    http_only: Option<bool>,
+    path: Option<String>,
+    domain: Option<String>,
+    #[serde(deserialize_with = "same_site")]
+    same_site: Option<SameSiteOption>,
+    partitioned: Option<bool>,
+    #[serde(deserialize_with = "priority")]
+    priority: Option<Priority>,
+}
+
+impl From<GivenCookie> for CookieOptions {
+    fn from(given: GivenCookie) -> Self {
+        Self {
+            max_age: given.max_age,
+            secure: given.secure,
+            http_only: given.http_only,
+            path: given.path,
+            domain: given.domain,
+            same_site: given.same_site.and_then(|same_site| match same_site {
+                SameSiteOption::Omitted => Some(None),
+                SameSiteOption::Fixed(same_site) => Some(Some(same_site)),
+                SameSiteOption::Auto => None,
+            }),
+            same_site_auto: given.same_site == Some(SameSiteOption::Auto),
+            partitioned: given.partitioned,
+            priority: given.priority,
+        }
+    }
 }
 
 impl SessionOptions {
@@ -108,6 +144,7 @@ impl SessionOptions {
             Some(Some(millis)) => builder.max_age(Duration::from_millis(millis)),
         };
         match cookie.same_site {
+            _ if cookie.same_site_auto => builder.same_site_auto(),
             None => builder,
             Some(None) => builder.no_same_site(),
             Some(Some(same_site)) => builder.same_site(same_site),
@@ -164,17 +201,20 @@ fn secure<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Secure>, D::Erro
     }
 }
 
-fn same_site<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Option<SameSite>>, D::Error> {
+fn same_site<'de, D: Deserializer<'de>>(input: D) -> Result<Option<SameSiteOption>, D::Error> {
     let text = match Option::<BoolOrText>::deserialize(input)? {
-        None | Some(BoolOrText::Bool(false)) => return Ok(Some(None)),
-        Some(BoolOrText::Bool(true)) => return Ok(Some(Some(SameSite::Strict))),
+        None | Some(BoolOrText::Bool(false)) => return Ok(Some(SameSiteOption::Omitted)),
+        Some(BoolOrText::Bool(true)) => return Ok(Some(SameSiteOption::Fixed(SameSite::Strict))),
         Some(BoolOrText::Text(text)) => text.to_ascii_lowercase(),
     };
     match text.as_str() {
-        "lax" => Ok(Some(Some(SameSite::Lax))),
-        "strict" => Ok(Some(Some(SameSite::Strict))),
-        "none" => Ok(Some(Some(SameSite::None))),
-        _ => Err(serde::de::Error::custom("cookie.sameSite is \"lax\", \"strict\", \"none\", true or false")),
+        "lax" => Ok(Some(SameSiteOption::Fixed(SameSite::Lax))),
+        "strict" => Ok(Some(SameSiteOption::Fixed(SameSite::Strict))),
+        "none" => Ok(Some(SameSiteOption::Fixed(SameSite::None))),
+        "auto" => Ok(Some(SameSiteOption::Auto)),
+        _ => Err(serde::de::Error::custom(
+            "cookie.sameSite is \"lax\", \"strict\", \"none\", \"auto\", true or false",
+        )),
     }
 }
 

@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::config::Secure;
-use crate::cookie::Attributes;
+use crate::cookie::{Attributes, Transit};
 use crate::error::{JsonError, StoreError};
 use crate::json::{self, Member, Span};
 
@@ -241,7 +241,7 @@ impl CookieTemplate<'static> {
     }
 
     /// What a record born under these attributes says, in Express' order; what Express leaves out is left out.
-    pub(crate) fn new(cookie: &Attributes, option: Secure, secure: bool) -> Self {
+    pub(crate) fn new(cookie: &Attributes, option: Secure, transit: Transit) -> Self {
         let mut between = String::new();
         if cookie.partitioned {
             between.push_str(",\"partitioned\":true");
@@ -252,7 +252,7 @@ impl CookieTemplate<'static> {
         between.push_str(BETWEEN);
         let mut after = String::new();
         if option != Secure::Never {
-            after.push_str(&format!(",\"secure\":{secure}"));
+            after.push_str(&format!(",\"secure\":{}", transit.secure));
         }
         after.push_str(&format!(",\"httpOnly\":{}", cookie.http_only));
         // Domain and path were checked to be printable ASCII; a quote or a backslash is still to be escaped.
@@ -260,7 +260,7 @@ impl CookieTemplate<'static> {
             after.push_str(&format!(",\"domain\":{}", json::quote(domain)));
         }
         after.push_str(&format!(",\"path\":{}", json::quote(&cookie.path)));
-        if let Some(same_site) = cookie.same_site {
+        if let Some(same_site) = transit.same_site {
             after.push_str(&format!(",\"sameSite\":\"{}\"", same_site.to_string().to_ascii_lowercase()));
         }
         after.push('}');

@@ -69,7 +69,7 @@ pub struct Session(Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) config: SessionConfig,
     pub(crate) transport: Transport,
-    request: RequestLine,
+    pub(crate) request: RequestLine,
     state: Mutex<State>,
     /// One commit of this session at a time.
     pub(crate) committing: tokio::sync::Mutex<()>,

@@ -144,6 +144,7 @@ fn prefixes() {
 fn what_browsers_take_over_https_only() {
     let none = || builder().same_site(SameSite::None);
     assert_eq!(refused(none()), ConfigError::SameSite);
+    assert_eq!(refused(builder().same_site_auto()), ConfigError::SameSite);
     assert!(none().secure(true).build().is_ok() && none().secure(Secure::Auto).build().is_ok());
     let partitioned = || builder().partitioned(true);
     assert_eq!(refused(partitioned()), ConfigError::Partitioned);
@@ -292,7 +293,9 @@ fn values_of_a_file() {
     ] {
         assert_eq!(same_site(json).unwrap(), expected, "{json}");
     }
-    for bad in ["\"auto\"", "\"\"", "1"] {
+    let auto = options(r#"{"cookie": {"sameSite": "Auto"}}"#).unwrap();
+    assert_eq!((auto.cookie.same_site, auto.cookie.same_site_auto), (None, true));
+    for bad in ["\"automatic\"", "\"\"", "1"] {
         assert!(same_site(bad).is_err(), "{bad}");
     }
     for (json, expected) in [("true", Secure::Always), ("false", Secure::Never), ("\"auto\"", Secure::Auto)] {

@@ -6,8 +6,10 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod auto;
 mod ends;
 mod general;
 mod lookup;
+mod path;
 mod proxy;
 mod site;
