@@ -12,7 +12,7 @@ use crate::builder::default_touch_after;
 use crate::config::{Inner, SessionConfig};
 use crate::cookie::candidates;
 use crate::error::{SessionRejection, cause};
-use crate::id::SessionId;
+use crate::secret::Verified;
 use crate::session::{Origin, Session};
 use crate::state::{Carried, Held, Stage, State};
 use crate::store::Stored;
@@ -115,9 +115,9 @@ pub(crate) async fn load_over(
             continue;
         };
         match inner.store.get(&verified.id).await {
-            Ok(Some(stored)) => match keep_alive(inner, &verified.id, stored).await {
+            Ok(Some(stored)) => match keep_alive(inner, verified, stored).await {
                 Some(held) => {
-                    let cookie = if verified.old_secret { Carried::OldSecret } else { Carried::Yes };
+                    let cookie = if held.signature.is_some() { Carried::Yes } else { Carried::OldSecret };
                     return Ok(session(State::new(Origin::Loaded, cookie, Stage::Live(held))));
                 }
                 None => origin = origin.max(Origin::Unknown),
@@ -138,7 +138,7 @@ pub(crate) async fn load_over(
 }
 
 /// Extends the life of a session that was not touched for a while. `None`: it ended meanwhile.
-async fn keep_alive(inner: &Inner, id: &SessionId, stored: Stored) -> Option<Held> {
+async fn keep_alive(inner: &Inner, cookie: Verified, stored: Stored) -> Option<Held> {
     let ttl = inner.ttl(stored.record.max_age());
     let left = stored.expires_in.or_else(|| {
         let expires = stored.record.cookie_expires()?;
@@ -147,19 +147,16 @@ async fn keep_alive(inner: &Inner, id: &SessionId, stored: Stored) -> Option<Hel
     let pause = pause(inner, ttl);
     let idle = ttl.saturating_sub(left.unwrap_or_default());
     let known = Stored { expires_in: left, ..stored };
-    let mut held = Held::new(id.clone(), known, ttl);
+    let held = Held::new(cookie.id, cookie.current, known, ttl);
     if idle <= pause && !pause.is_zero() {
         return Some(held);
     }
     let _lane = match held.version {
-        None => Some(inner.lanes.enter(id).await),
+        None => Some(inner.lanes.enter(&held.id).await),
         Some(_) => None,
     };
-    match inner.store.touch(id, ttl).await {
-        Ok(true) => {
-            held.expires = SystemTime::now().checked_add(ttl).unwrap_or(held.expires);
-            Some(held)
-        }
+    match inner.store.touch(&held.id, ttl).await {
+        Ok(true) => Some(held.extended(ttl)),
         Ok(false) => None,
         Err(error) => {
             // The session is readable, so it is served; it lives as long as it did.

@@ -135,6 +135,7 @@ mod options;
 mod record;
 mod secret;
 mod session;
+mod set_cookie;
 mod state;
 mod store;
 #[cfg(feature = "testing")]
