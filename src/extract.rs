@@ -1,6 +1,6 @@
 //! From a request to its [`Session`].
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use axum::extract::{FromRef, FromRequestParts, OptionalFromRequestParts};
@@ -64,15 +64,23 @@ where
     }
 }
 
-/// The sessions of one request, in its extensions: one for each cookie name.
-#[derive(Clone, Default)]
-pub(crate) struct Attached(Arc<Mutex<Vec<Session>>>);
+/// The session of a request, in its extensions. Sessions of other cookie names follow it, each in the one before.
+#[derive(Clone)]
+pub(crate) enum Attached {
+    Extracted(Session),
+    /// The layer was there first.
+    Awaited(Arc<OnceLock<Session>>),
+}
 
 impl Attached {
     pub(crate) fn get(&self, config: &SessionConfig) -> Option<Session> {
         let name = &config.inner().cookie.name;
-        let sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        sessions.iter().find(|session| session.inner().config.inner().cookie.name == *name).cloned()
+        let first = match self {
+            Self::Extracted(session) => Some(session),
+            Self::Awaited(place) => place.get(),
+        };
+        let mut sessions = std::iter::successors(first, |session| session.inner().next.get());
+        sessions.find(|session| session.inner().config.inner().cookie.name == *name).cloned()
     }
 
     fn find(parts: &Parts, config: &SessionConfig) -> Option<Session> {
@@ -80,8 +88,27 @@ impl Attached {
     }
 
     fn add(parts: &mut Parts, session: &Session) {
-        let attached = parts.extensions.get_or_insert_default::<Self>();
-        attached.0.lock().unwrap_or_else(PoisonError::into_inner).push(session.clone());
+        let mut place = match parts.extensions.get::<Self>() {
+            None => {
+                parts.extensions.insert(Self::Extracted(session.clone()));
+                return;
+            }
+            Some(Self::Extracted(first)) => &first.inner().next,
+            Some(Self::Awaited(place)) => place,
+        };
+        loop {
+            let there = place.get_or_init(|| session.clone());
+            if there.is(session) {
+                return;
+            }
+            place = &there.inner().next;
+        }
+    }
+}
+
+impl Default for Attached {
+    fn default() -> Self {
+        Self::Awaited(Arc::default())
     }
 }
 

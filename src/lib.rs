@@ -159,7 +159,7 @@ pub use flash::Flashes;
 pub use guard::SessionGuard;
 pub use id::{InvalidSessionId, SessionId};
 pub use key::{FlashKey, SessionKey};
-pub use layer::{SessionLayer, SessionService};
+pub use layer::{SessionFuture, SessionLayer, SessionService};
 pub use options::{CookieOptions, SessionOptions};
 pub use record::Record;
 pub use secret::{Secret, Secrets};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use serde::Serialize;
@@ -73,6 +73,8 @@ pub(crate) struct Inner {
     state: Mutex<State>,
     /// One commit of this session at a time.
     pub(crate) committing: tokio::sync::Mutex<()>,
+    /// The request's session of another cookie name.
+    pub(crate) next: OnceLock<Session>,
 }
 
 /// Why a session is what it is.
@@ -119,7 +121,12 @@ impl Session {
         state: State,
     ) -> Self {
         let (state, committing) = (Mutex::new(state), tokio::sync::Mutex::default());
-        Self(Arc::new(Inner { config, transport, request, state, committing }))
+        Self(Arc::new(Inner { config, transport, request, state, committing, next: OnceLock::new() }))
+    }
+
+    /// Whether both are handles on one session.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     pub(crate) fn inner(&self) -> &Inner {
