@@ -135,6 +135,7 @@ mod options;
 mod record;
 mod secret;
 mod session;
+mod set_cookie;
 mod state;
 mod store;
 #[cfg(feature = "testing")]
@@ -160,7 +161,7 @@ pub use flash::Flashes;
 pub use guard::SessionGuard;
 pub use id::{InvalidSessionId, SessionId};
 pub use key::{FlashKey, SessionKey};
-pub use layer::{SessionLayer, SessionService};
+pub use layer::{SessionFuture, SessionLayer, SessionService};
 pub use options::{CookieOptions, SessionOptions};
 pub use record::Record;
 pub use secret::{Secret, Secrets};
