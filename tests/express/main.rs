@@ -2,14 +2,23 @@
 //!
 //! Each test is named after its row and says in its first sentence what the row asks for. Where the answer differs on
 //! purpose, a paragraph that begins with "Differs:" says how and why, and the test holds that answer to it.
+//! `docs/express-tests.md` is made of these sentences.
 
 #[path = "../common/mod.rs"]
 mod common;
 
 mod auto;
+mod cookie;
+mod cookie_object;
+mod count;
 mod ends;
 mod general;
 mod lookup;
+mod naming;
 mod path;
 mod proxy;
+mod secrets;
+mod session;
 mod site;
+mod unset;
+mod writes;

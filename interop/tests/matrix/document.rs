@@ -51,8 +51,9 @@ pub(crate) fn page(version: &str, code: &HashMap<Action, String>, compared: &[Co
                 "As before, signed with the second of two secrets.",
             ),
         };
-        let _ = write!(page, "\n## {title}\n{text}\n\n");
         let cells: Vec<_> = compared.iter().filter(|cell| cell.cell.visitor == visitor).collect();
+        let equal = cells.iter().filter(|cell| cell.by.is_empty()).count();
+        let _ = write!(page, "\n## {title}\n{text} Of {} cells {equal} are equal.\n\n", cells.len());
         table(&mut page, code, &cells);
     }
     page
