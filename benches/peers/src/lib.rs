@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod contestants;
+pub mod http;
 pub mod inner;
 pub mod machine;
 pub mod memory;
@@ -10,4 +11,6 @@ pub mod process;
 pub mod report;
 pub mod runtime;
 pub mod scenario;
+pub mod serve;
 pub mod statistics;
+pub mod wrk;

@@ -5,12 +5,13 @@ use std::process::ExitCode;
 use sessile_peers::contestants::Contestant;
 use sessile_peers::inner::INNER;
 use sessile_peers::report::{PARTS, Part, publish};
-use sessile_peers::{memory, process};
+use sessile_peers::{http, memory, process, serve};
 
 fn measure(part: &str) -> Option<Part> {
     Some(match part {
         "process" => process::measure(),
         "memory" => memory::measure(),
+        "http" => http::measure(),
         _ => return None,
     })
 }
@@ -20,6 +21,8 @@ fn inner(arguments: &[&str]) -> Option<()> {
     match *arguments {
         ["time"] => process::time_all(),
         ["resident", word, path] => println!("{}", memory::per_session(Contestant::parse(word)?, path)),
+        ["serve", word] => serve::serve(Contestant::parse(word)?),
+        ["serve-files", store, folder] => serve::serve_files(store, folder),
         ["sweep"] => println!("{}", memory::sweep().map(|figure| figure.to_string()).join(" ")),
         ["threads", word, count] => {
             println!("{}", memory::threads(Contestant::parse(word)?, count.parse().ok()?))
