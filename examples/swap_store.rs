@@ -1,10 +1,12 @@
 //! One program, and the store chosen at start: `STORE=memory` (the default), `STORE=file:./sessions`, and with the feature
-//! of the same name `redis://…`, `postgres://…`, `mysql://…` or `sqlite:FILE`.
+//! of the same name `redis://…`, `postgres://…`, `mysql://…` or `sqlite:FILE`. It counts your views of each page; on a store
+//! that processes share, start it as often as you like.
 
 use axum::Router;
 use axum::extract::FromRef;
+use axum::http::Uri;
 use axum::response::IntoResponse;
-use axum::routing::get;
+use axum::routing::{get, post};
 use sessile::{FileStore, MemoryStore, Session, SessionConfig, SessionConfigBuilder, SessionError};
 
 #[derive(Clone, FromRef)]
@@ -44,9 +46,14 @@ async fn with_store(
     })
 }
 
-async fn count(session: Session) -> Result<impl IntoResponse, SessionError> {
-    let views = session.update("views", |views: Option<u64>| Some(views.unwrap_or(0) + 1))?;
+async fn count(uri: Uri, session: Session) -> Result<impl IntoResponse, SessionError> {
+    let views = session.update(uri.path(), |views: Option<u64>| Some(views.unwrap_or(0) + 1))?;
     Ok((session.commit().await?, format!("views: {}\n", views.unwrap_or(0))))
+}
+
+async fn forget(session: Session) -> Result<impl IntoResponse, SessionError> {
+    session.destroy();
+    Ok((session.commit().await?, "forgotten\n"))
 }
 
 #[tokio::main]
@@ -54,11 +61,15 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let store = std::env::var("STORE").unwrap_or("memory".into());
     let options = SessionConfig::builder("a secret of at least 32 bytes, from your environment");
     let sessions = with_store(options.save_uninitialized(false), &store).await?.build()?;
-    let app = Router::new().route("/", get(count)).with_state(App { sessions });
+    let app = Router::new()
+        .route("/", get(count))
+        .route("/{page}", get(count))
+        .route("/forget", post(forget))
+        .with_state(App { sessions });
 
     let port = std::env::var("PORT").unwrap_or("3000".into());
     let listener = tokio::net::TcpListener::bind(format!("127.0.0.1:{port}")).await?;
-    println!("listening on http://{}, sessions in {store}", listener.local_addr()?);
+    println!("listening on http://{}", listener.local_addr()?);
     axum::serve(listener, app).await?;
     Ok(())
 }

@@ -7,11 +7,11 @@ use std::time::Duration;
 use cookie::SameSite;
 
 use crate::config::{Inner, Priority, SameSiteOption, Secure, SessionConfig, Transport};
-use crate::cookie::{Attributes, MAX_LIFE};
 use crate::error::ConfigError;
 use crate::id::SessionId;
 use crate::record::CookieTemplate;
 use crate::secret::{Secrets, Signer};
+use crate::set_cookie::{Attributes, MAX_LIFE, SetCookie};
 use crate::store::lanes::Lanes;
 use crate::store::{AnyStore, MemoryStore, SessionStore};
 
@@ -234,6 +234,7 @@ impl SessionConfigBuilder {
         Ok(SessionConfig(Arc::new(Inner {
             templates: [template(Transport::Unknown), template(Transport::Https)],
             signer: Signer::new(&self.secrets),
+            set_cookie: SetCookie::new(&self.cookie, self.secure),
             cookie: self.cookie,
             secure: self.secure,
             trust_proxy: self.trust_proxy,

@@ -304,7 +304,10 @@ fn same_within(one: &str, other: &str, depth: usize) -> bool {
         let (Ok(a), Ok(b)) = (list("", one), list("", other)) else { return false };
         return a.len() == b.len() && a.iter().zip(&b).all(|(a, b)| same_within(a, b, depth - 1));
     }
-    let (true, Ok(a), Ok(b)) = (one.starts_with('{'), members(one), members(other)) else { return false };
+    if !one.starts_with('{') {
+        return false;
+    }
+    let (Ok(a), Ok(b)) = (members(one), members(other)) else { return false };
     let twin = |member: &json::Member| b.iter().find(|twin| member.key.of(one) == twin.key.of(other));
     a.len() == b.len()
         && a.iter().all(|member| {

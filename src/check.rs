@@ -3,8 +3,8 @@
 use cookie::SameSite;
 
 use crate::config::{SameSiteOption, Secure};
-use crate::cookie::Attributes;
 use crate::error::ConfigError;
+use crate::set_cookie::Attributes;
 
 /// Browsers ignore an attribute value over this many bytes (RFC 6265bis).
 const MAX_ATTRIBUTE: usize = 1024;

@@ -20,14 +20,13 @@ use std::time::{Duration, SystemTime};
 
 use crate::changes::{Change, View};
 use crate::config::{Inner, Secure, Transport};
-use crate::cookie::Transit;
 use crate::error::SessionError;
 use crate::guard::SessionGuard;
 use crate::id::SessionId;
 use crate::record::Record;
 use crate::session::{self, Session};
 use crate::state::{Carried, Held, Issued, Move, Progress, Stage, State};
-use crate::store::{Replaced, Version};
+use crate::store::{Replaced, Stored};
 
 /// So often a write is tried against other writers, and a new id against taken ones.
 const ATTEMPTS: u32 = 64;
@@ -161,10 +160,12 @@ pub(crate) async fn commit(session: &Session, demand: Demand) -> Result<SessionG
         (Cookie::Keep, _) | (Cookie::Set, Written::Nothing) => None,
         (Cookie::Set, Written::Held(held) | Written::Touched(held)) => {
             let max_age = held.record.max_age();
-            let value = config.signer.sign(&held.id);
-            Some(Issued::Set(config.cookie.set(&value, job.transit(), max_age, SystemTime::now())?))
+            let signature = held.signature.unwrap_or_else(|| config.signer.sign(&held.id));
+            let line =
+                config.set_cookie.set((&held.id, &signature), inner.transport, max_age, SystemTime::now())?;
+            Some(Issued::Set(line))
         }
-        (Cookie::Expire, _) => Some(Issued::Expire(config.cookie.expire(job.transit())?)),
+        (Cookie::Expire, _) => Some(Issued::Expire(config.set_cookie.expire(inner.transport)?)),
     };
     if matches!(issued, Some(Issued::Set(_))) {
         state.cookie = Carried::Yes;
@@ -235,10 +236,6 @@ impl<'c> Job<'c> {
         Self { config, log: state.depart(), id, held, transport }
     }
 
-    fn transit(&self) -> Transit {
-        self.config.cookie.transit(self.config.secure, self.transport)
-    }
-
     async fn run(&self, write: Write) -> Result<Written, SessionError> {
         match (write, &self.held) {
             (Write::Nothing, _) => Ok(Written::Nothing),
@@ -280,9 +277,10 @@ impl<'c> Job<'c> {
         Ok(draft.compose(SystemTime::now()))
     }
 
-    fn written(&self, id: SessionId, record: Record, version: Option<Version>) -> Held {
+    /// A record that was stored under a new id.
+    fn born(&self, id: SessionId, record: Record) -> Held {
         let ttl = self.config.ttl(record.max_age());
-        Held { id, record, version, expires: SystemTime::now() }.extended(ttl)
+        Held::new(id, None, Stored::from(record), ttl)
     }
 
     /// A new record; another id is minted where one is taken.
@@ -292,7 +290,7 @@ impl<'c> Job<'c> {
         let mut id = self.id.clone().unwrap_or_else(|| self.config.mint());
         for _ in 0..NEW_IDS {
             if self.config.store.create(&id, &record, ttl).await? {
-                return Ok(self.written(id, record, None));
+                return Ok(self.born(id, record));
             }
             id = self.config.mint();
         }
@@ -308,7 +306,7 @@ impl<'c> Job<'c> {
             match self.config.store.replace(&held.id, &held.expected(), &record, ttl).await? {
                 Replaced::Done(version) => {
                     let version = held.version.is_some().then_some(version);
-                    return Ok(self.written(held.id, record, version));
+                    return Ok(Held { record, version, ..held }.extended(ttl));
                 }
                 Replaced::Gone => return Err(SessionError::Gone),
                 Replaced::Conflict(fresh) => held.refresh(fresh),
@@ -366,15 +364,7 @@ impl<'c> Job<'c> {
     async fn rewrite(&self, id: SessionId, base: Option<&Record>) -> Result<Held, SessionError> {
         let record = self.compose(base)?;
         self.config.store.set(&id, &record, self.config.ttl(record.max_age())).await?;
-        Ok(self.written(id, record, None))
-    }
-}
-
-impl Held {
-    fn extended(mut self, ttl: Duration) -> Self {
-        let now = SystemTime::now();
-        self.expires = now.checked_add(ttl).unwrap_or(now);
-        self
+        Ok(self.born(id, record))
     }
 }
 
@@ -400,14 +390,14 @@ async fn pause(attempt: u32) {
 pub(crate) async fn reload(session: &Session) -> Result<(), SessionError> {
     let inner = session.inner();
     let _turn = inner.committing.lock().await;
-    let id = match &session.state().stage {
+    let (id, signature) = match &session.state().stage {
         Stage::Destroyed { .. } => return Err(SessionError::Destroyed),
         Stage::New { .. } | Stage::Moved { from: None, .. } => return Err(SessionError::Gone),
-        Stage::Live(held) | Stage::Moved { from: Some(held), .. } => held.id.clone(),
+        Stage::Live(held) | Stage::Moved { from: Some(held), .. } => (held.id.clone(), held.signature),
     };
     let config = inner.config.inner();
     let stored = config.store.get(&id).await?.ok_or(SessionError::Gone)?;
     let ttl = config.ttl(stored.record.max_age());
-    session.state().reloaded(Held::new(id, stored, ttl));
+    session.state().reloaded(Held::new(id, signature, stored, ttl));
     Ok(())
 }

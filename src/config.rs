@@ -8,13 +8,13 @@ use axum::http::{HeaderMap, uri};
 use cookie::SameSite;
 
 use crate::builder::SessionConfigBuilder;
-use crate::cookie::Attributes;
 use crate::error::{ConfigError, SessionRejection};
 use crate::id::SessionId;
 use crate::options::SessionOptions;
 use crate::record::CookieTemplate;
-use crate::secret::{Secrets, Signer};
+use crate::secret::{Secrets, Signer, push_value};
 use crate::session::Session;
+use crate::set_cookie::{Attributes, SetCookie};
 use crate::store::AnyStore;
 use crate::store::lanes::Lanes;
 
@@ -67,6 +67,7 @@ pub struct SessionConfig(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
     pub(crate) cookie: Attributes,
+    pub(crate) set_cookie: SetCookie,
     pub(crate) signer: Signer,
     pub(crate) secure: Secure,
     pub(crate) trust_proxy: bool,
@@ -125,7 +126,9 @@ impl SessionConfig {
     /// The cookie's value, as sent, for a session id.
     #[must_use]
     pub fn sign(&self, id: &SessionId) -> String {
-        self.0.signer.sign(id)
+        let mut value = String::new();
+        push_value(id, &self.0.signer.sign(id), &mut value);
+        value
     }
 
     /// The inverse of [`sign`](Self::sign): the id in a cookie's value, if one of the secrets signed it.

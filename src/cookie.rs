@@ -1,15 +1,10 @@
-//! The session's cookie on the wire: found in a request, written to a response.
-
-use std::fmt::Write as _;
-use std::time::{Duration, SystemTime};
+//! The session's cookie on the wire: how it is found in a request, and how its value is spelled.
 
 use axum::http::header::COOKIE;
 use axum::http::{HeaderMap, HeaderValue};
-use cookie::{Cookie, SameSite};
-use time::OffsetDateTime;
+use memchr::{memchr, memchr_iter};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::config::{Priority, SameSiteOption, Secure, Transport};
-use crate::error::SessionError;
 use crate::id::MAX_LEN;
 
 /// How many cookies of the session's name are looked at in one request.
@@ -18,95 +13,21 @@ const MAX_CANDIDATES: usize = 4;
 pub(crate) const SIGNATURE_LEN: usize = 43;
 /// `s:`, the id, a dot, the signature.
 pub(crate) const MAX_DECODED: usize = 2 + MAX_LEN + 1 + SIGNATURE_LEN;
-/// What browsers cap a cookie's life at: 400 days (RFC 6265bis).
-pub(crate) const MAX_LIFE: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+/// What `encodeURIComponent` escapes.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'!')
+    .remove(b'~')
+    .remove(b'*')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')');
 
-/// What is the same on every cookie of one configuration.
-#[derive(Debug, Clone)]
-pub(crate) struct Attributes {
-    pub(crate) name: String,
-    pub(crate) http_only: bool,
-    pub(crate) path: String,
-    pub(crate) domain: Option<String>,
-    pub(crate) same_site: SameSiteOption,
-    pub(crate) partitioned: bool,
-    pub(crate) priority: Option<Priority>,
-}
-
-/// The attributes that depend on how the request came.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Transit {
-    pub(crate) secure: bool,
-    pub(crate) same_site: Option<SameSite>,
-}
-
-impl Attributes {
-    pub(crate) fn transit(&self, secure: Secure, transport: Transport) -> Transit {
-        Transit { secure: secure.on(transport), same_site: self.same_site.on(transport) }
-    }
-
-    /// A `Set-Cookie` line; without a max-age the browser drops the cookie when it closes.
-    pub(crate) fn set(
-        &self,
-        value: &str,
-        transit: Transit,
-        max_age: Option<Duration>,
-        now: SystemTime,
-    ) -> Result<HeaderValue, SessionError> {
-        let mut cookie = self.base(value, transit);
-        if let Some(life) = max_age.map(|life| life.min(MAX_LIFE)) {
-            // Whole seconds, rounded up: a `Max-Age` of 0 would delete the cookie.
-            let seconds = life.as_secs() + u64::from(life.subsec_nanos() > 0);
-            cookie.set_max_age(time::Duration::seconds(i64::try_from(seconds).unwrap_or(i64::MAX)));
-            cookie.set_expires(OffsetDateTime::from(now + life));
-        }
-        self.line(&cookie)
-    }
-
-    /// A `Set-Cookie` line that deletes the cookie: everything that identifies it, and a past expiry.
-    pub(crate) fn expire(&self, transit: Transit) -> Result<HeaderValue, SessionError> {
-        let mut cookie = self.base("", transit);
-        cookie.set_max_age(time::Duration::ZERO);
-        cookie.set_expires(OffsetDateTime::UNIX_EPOCH);
-        self.line(&cookie)
-    }
-
-    fn base<'c>(&'c self, value: &'c str, transit: Transit) -> Cookie<'c> {
-        let mut cookie = Cookie::new(&self.name, value);
-        cookie.set_http_only(self.http_only);
-        cookie.set_same_site(transit.same_site);
-        cookie.set_partitioned(self.partitioned);
-        cookie.set_secure(transit.secure);
-        cookie.set_path(&self.path);
-        if let Some(domain) = &self.domain {
-            cookie.set_domain(domain);
-        }
-        cookie
-    }
-
-    fn line(&self, cookie: &Cookie<'_>) -> Result<HeaderValue, SessionError> {
-        let mut line = cookie.to_string();
-        if let Some(priority) = self.priority {
-            // The `cookie` crate does not know this attribute of Chromium.
-            line.push_str("; Priority=");
-            line.push_str(priority.as_str());
-        }
-        HeaderValue::try_from(line).map_err(|_| SessionError::Cookie)
-    }
-}
-
-/// JavaScript's `encodeURIComponent`.
-pub(crate) fn encode_uri_component(text: &str, out: &mut String) {
-    for &byte in text.as_bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' => out.push(char::from(byte)),
-            b'-' | b'_' | b'.' | b'!' | b'~' | b'*' | b'\'' | b'(' | b')' => out.push(char::from(byte)),
-            other => {
-                // Writing to a String does not fail.
-                let _ = write!(out, "%{other:02X}");
-            }
-        }
-    }
+/// Appends JavaScript's `encodeURIComponent` of a text.
+pub(crate) fn push_uri_component(text: &str, out: &mut String) {
+    out.extend(utf8_percent_encode(text, ESCAPED));
 }
 
 /// JavaScript's `decodeURIComponent` as the npm package `cookie` uses it: a value that is not well formed stays as it
@@ -120,33 +41,25 @@ pub(crate) fn decode_uri_component<'b>(
         // Node reads headers as Latin-1, so raw bytes over 0x7F never verify there; here neither.
         if fits && value.is_ascii() { std::str::from_utf8(value).ok() } else { None }
     };
-    if !value.contains(&b'%') {
-        return plain(value);
-    }
+    let Some(first) = memchr(b'%', value) else { return plain(value) };
     if value.len() > 3 * MAX_DECODED || !value.is_ascii() {
         return None;
     }
     let mut len = 0;
     let mut rest = value;
-    loop {
-        let byte = match rest {
-            [] => break,
-            [b'%', high, low, tail @ ..] => {
-                rest = tail;
-                match (hex(*high), hex(*low)) {
-                    (Some(high), Some(low)) => high << 4 | low,
-                    _ => return plain(value),
-                }
-            }
-            [b'%', ..] => return plain(value),
-            [byte, tail @ ..] => {
-                rest = tail;
-                *byte
-            }
-        };
-        *buffer.get_mut(len)? = byte;
-        len += 1;
+    let mut escape = Some(first);
+    while let Some(at) = escape {
+        let (before, escaped) = rest.split_at(at);
+        let [b'%', high, low, tail @ ..] = escaped else { return plain(value) };
+        let (Some(high), Some(low)) = (hex(*high), hex(*low)) else { return plain(value) };
+        buffer.get_mut(len..len + at)?.copy_from_slice(before);
+        *buffer.get_mut(len + at)? = high << 4 | low;
+        len += at + 1;
+        rest = tail;
+        escape = memchr(b'%', rest);
     }
+    buffer.get_mut(len..len + rest.len())?.copy_from_slice(rest);
+    len += rest.len();
     match std::str::from_utf8(&buffer[..len]) {
         Ok(text) => Some(text),
         Err(_) => plain(value),
@@ -167,24 +80,35 @@ pub(crate) fn unquote(value: &[u8]) -> &[u8] {
 /// The values of the cookies called `name`, in the order the browser sent them, at most [`MAX_CANDIDATES`].
 /// Names are compared byte for byte.
 pub(crate) fn candidates<'h>(headers: &'h HeaderMap, name: &'h str) -> impl Iterator<Item = &'h [u8]> {
-    headers
-        .get_all(COOKIE)
-        .into_iter()
-        .flat_map(|line| line.as_bytes().split(|&byte| byte == b';'))
-        .filter_map(|pair| {
-            let at = pair.iter().position(|&byte| byte == b'=')?;
-            let (found, value) = (trim(&pair[..at]), trim(&pair[at + 1..]));
-            (found == name.as_bytes()).then_some(value)
-        })
-        .take(MAX_CANDIDATES)
+    let lines = headers.get_all(COOKIE).into_iter().map(HeaderValue::as_bytes);
+    lines.flat_map(pairs).filter_map(|pair| value_of(pair, name.as_bytes())).take(MAX_CANDIDATES)
+}
+
+/// The parts of a `Cookie` line.
+fn pairs(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut start = 0;
+    memchr_iter(b';', line)
+        .chain([line.len()])
+        .map(move |end| &line[std::mem::replace(&mut start, end + 1)..end])
+}
+
+/// The value of a pair, if its name is this one. A name has no `=` and no white space in it.
+fn value_of<'h>(pair: &'h [u8], name: &[u8]) -> Option<&'h [u8]> {
+    let value = trim_start(trim_start(pair).strip_prefix(name)?).strip_prefix(b"=")?;
+    Some(trim(value))
 }
 
 /// Spaces and tabs, the only white space a cookie pair may be padded with.
-fn trim(mut bytes: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] = bytes {
+fn trim(bytes: &[u8]) -> &[u8] {
+    let mut bytes = trim_start(bytes);
+    while let [rest @ .., b' ' | b'\t'] = bytes {
         bytes = rest;
     }
-    while let [rest @ .., b' ' | b'\t'] = bytes {
+    bytes
+}
+
+fn trim_start(mut bytes: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] = bytes {
         bytes = rest;
     }
     bytes

@@ -1,6 +1,6 @@
 //! From a request to its [`Session`].
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use axum::extract::{FromRef, FromRequestParts, OptionalFromRequestParts, OriginalUri};
@@ -12,7 +12,7 @@ use crate::builder::default_touch_after;
 use crate::config::{Inner, SessionConfig};
 use crate::cookie::candidates;
 use crate::error::{SessionRejection, cause};
-use crate::id::SessionId;
+use crate::secret::Verified;
 use crate::session::{Origin, Session};
 use crate::state::{Carried, Held, Stage, State};
 use crate::store::Stored;
@@ -87,15 +87,23 @@ where
     }
 }
 
-/// The sessions of one request, in its extensions: one for each cookie name.
-#[derive(Clone, Default)]
-pub(crate) struct Attached(Arc<Mutex<Vec<Session>>>);
+/// The session of a request, in its extensions. Sessions of other cookie names follow it, each in the one before.
+#[derive(Clone)]
+pub(crate) enum Attached {
+    Extracted(Session),
+    /// The layer was there first.
+    Awaited(Arc<OnceLock<Session>>),
+}
 
 impl Attached {
     pub(crate) fn get(&self, config: &SessionConfig) -> Option<Session> {
         let name = &config.inner().cookie.name;
-        let sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        sessions.iter().find(|session| session.inner().config.inner().cookie.name == *name).cloned()
+        let first = match self {
+            Self::Extracted(session) => Some(session),
+            Self::Awaited(place) => place.get(),
+        };
+        let mut sessions = std::iter::successors(first, |session| session.inner().next.get());
+        sessions.find(|session| session.inner().config.inner().cookie.name == *name).cloned()
     }
 
     fn find(parts: &Parts, config: &SessionConfig) -> Option<Session> {
@@ -103,8 +111,27 @@ impl Attached {
     }
 
     fn add(parts: &mut Parts, session: &Session) {
-        let attached = parts.extensions.get_or_insert_default::<Self>();
-        attached.0.lock().unwrap_or_else(PoisonError::into_inner).push(session.clone());
+        let mut place = match parts.extensions.get::<Self>() {
+            None => {
+                parts.extensions.insert(Self::Extracted(session.clone()));
+                return;
+            }
+            Some(Self::Extracted(first)) => &first.inner().next,
+            Some(Self::Awaited(place)) => place,
+        };
+        loop {
+            let there = place.get_or_init(|| session.clone());
+            if there.is(session) {
+                return;
+            }
+            place = &there.inner().next;
+        }
+    }
+}
+
+impl Default for Attached {
+    fn default() -> Self {
+        Self::Awaited(Arc::default())
     }
 }
 
@@ -138,9 +165,9 @@ pub(crate) async fn load_over(
             continue;
         };
         match inner.store.get(&verified.id).await {
-            Ok(Some(stored)) => match keep_alive(inner, &verified.id, stored).await {
+            Ok(Some(stored)) => match keep_alive(inner, verified, stored).await {
                 Some(held) => {
-                    let cookie = if verified.old_secret { Carried::OldSecret } else { Carried::Yes };
+                    let cookie = if held.signature.is_some() { Carried::Yes } else { Carried::OldSecret };
                     return Ok(session(State::new(Origin::Loaded, cookie, Stage::Live(held))));
                 }
                 None => origin = origin.max(Origin::Unknown),
@@ -161,7 +188,7 @@ pub(crate) async fn load_over(
 }
 
 /// Extends the life of a session that was not touched for a while. `None`: it ended meanwhile.
-async fn keep_alive(inner: &Inner, id: &SessionId, stored: Stored) -> Option<Held> {
+async fn keep_alive(inner: &Inner, cookie: Verified, stored: Stored) -> Option<Held> {
     let ttl = inner.ttl(stored.record.max_age());
     let left = stored.expires_in.or_else(|| {
         let expires = stored.record.cookie_expires()?;
@@ -170,19 +197,16 @@ async fn keep_alive(inner: &Inner, id: &SessionId, stored: Stored) -> Option<Hel
     let pause = pause(inner, ttl);
     let idle = ttl.saturating_sub(left.unwrap_or_default());
     let known = Stored { expires_in: left, ..stored };
-    let mut held = Held::new(id.clone(), known, ttl);
+    let held = Held::new(cookie.id, cookie.current, known, ttl);
     if idle <= pause && !pause.is_zero() {
         return Some(held);
     }
     let _lane = match held.version {
-        None => Some(inner.lanes.enter(id).await),
+        None => Some(inner.lanes.enter(&held.id).await),
         Some(_) => None,
     };
-    match inner.store.touch(id, ttl).await {
-        Ok(true) => {
-            held.expires = SystemTime::now().checked_add(ttl).unwrap_or(held.expires);
-            Some(held)
-        }
+    match inner.store.touch(&held.id, ttl).await {
+        Ok(true) => Some(held.extended(ttl)),
         Ok(false) => None,
         Err(error) => {
             // The session is readable, so it is served; it lives as long as it did.

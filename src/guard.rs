@@ -58,6 +58,10 @@ impl SessionGuard {
 }
 
 fn vary(headers: &mut HeaderMap) {
+    if !headers.contains_key(VARY) {
+        headers.insert(VARY, HeaderValue::from_static("Cookie"));
+        return;
+    }
     let mut names = Vec::new();
     for line in headers.get_all(VARY) {
         let mut listed = line.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
@@ -74,6 +78,10 @@ fn vary(headers: &mut HeaderMap) {
 }
 
 fn keep_private(headers: &mut HeaderMap) {
+    if !headers.contains_key(CACHE_CONTROL) {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+        return;
+    }
     let mut rules = Vec::new();
     for line in headers.get_all(CACHE_CONTROL) {
         // A line that is no text was no rule to any cache either.

@@ -3,8 +3,10 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::fmt::Write as _;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use arrayvec::ArrayString;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
@@ -16,8 +18,18 @@ pub(crate) const MAX_LEN: usize = 256;
 /// Its `Debug` is redacted and it has no `Display`, so that it cannot slip into a log.
 /// New sessions get a random UUID (version 4) unless
 /// [`genid`](crate::SessionConfigBuilder::genid) says otherwise.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct SessionId(Arc<str>);
+#[derive(Clone)]
+pub struct SessionId(Text);
+
+/// A UUID, and any other short id, needs no memory of its own.
+#[derive(Clone)]
+enum Text {
+    Short(ArrayString<SHORT>),
+    Long(Arc<str>),
+}
+
+/// The length of a UUID as text.
+const SHORT: usize = 36;
 
 impl SessionId {
     /// An id from text: 1 to 256 bytes, no control characters.
@@ -25,41 +37,39 @@ impl SessionId {
     /// # Errors
     /// [`InvalidSessionId`] when the text is empty, too long, or has a control character.
     pub fn new(id: impl Into<String>) -> Result<Self, InvalidSessionId> {
-        let id = id.into();
-        Self::check(&id)?;
-        Ok(Self(id.into()))
+        Self::parse(&id.into())
     }
 
     /// The same as [`SessionId::new`], from borrowed text.
     pub(crate) fn parse(id: &str) -> Result<Self, InvalidSessionId> {
-        Self::check(id)?;
-        Ok(Self(id.into()))
-    }
-
-    fn check(id: &str) -> Result<(), InvalidSessionId> {
         match id.len() {
             0 => Err(InvalidSessionId(Reason::Empty)),
             len if len > MAX_LEN => Err(InvalidSessionId(Reason::TooLong)),
-            _ if id.chars().any(char::is_control) => Err(InvalidSessionId(Reason::Control)),
-            _ => Ok(()),
+            _ if has_control(id) => Err(InvalidSessionId(Reason::Control)),
+            _ => Ok(Self::from_legal(id)),
         }
+    }
+
+    fn from_legal(id: &str) -> Self {
+        Self(ArrayString::from(id).map_or_else(|_| Text::Long(id.into()), Text::Short))
     }
 
     /// A fresh random id: a UUID, version 4, from the operating system's generator.
     #[must_use]
     pub fn random() -> Self {
         let mut text = Uuid::encode_buffer();
-        Self((&*Uuid::new_v4().hyphenated().encode_lower(&mut text)).into())
+        Self::from_legal(Uuid::new_v4().hyphenated().encode_lower(&mut text))
     }
 
     /// The id where a store can hold it, else its hash behind a `=`; no two ids share one, because an id that begins with
     /// `=` is hashed as well.
     pub(crate) fn or_hash(&self, holds: impl Fn(&str) -> bool) -> Cow<'_, str> {
-        if !self.0.starts_with('=') && holds(&self.0) {
-            return Cow::Borrowed(&self.0);
+        let id = self.as_str();
+        if !id.starts_with('=') && holds(id) {
+            return Cow::Borrowed(id);
         }
         let mut hash = String::from("=");
-        for byte in Sha256::digest(self.0.as_bytes()) {
+        for byte in Sha256::digest(id.as_bytes()) {
             // Writing to a String does not fail.
             let _ = write!(hash, "{byte:02x}");
         }
@@ -69,8 +79,31 @@ impl SessionId {
     /// The id as text, for a store's key. It is a credential: keep it out of logs and pages.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        match &self.0 {
+            Text::Short(id) => id,
+            Text::Long(id) => id,
+        }
     }
+}
+
+impl PartialEq for SessionId {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for SessionId {}
+
+impl Hash for SessionId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
+    }
+}
+
+fn has_control(id: &str) -> bool {
+    // Nearly every id is printable ASCII, which the processor tells of many bytes at once.
+    let printable = id.bytes().fold(true, |all, byte| all & (b' '..=b'~').contains(&byte));
+    !printable && id.chars().any(char::is_control)
 }
 
 impl fmt::Debug for SessionId {

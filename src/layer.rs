@@ -1,18 +1,19 @@
 //! [`SessionLayer`]: the commit in one place, for those who want Express' habit.
 
-use std::task::{Context, Poll};
-use std::{fmt, pin::Pin};
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
 use axum::http::header::COOKIE;
 use axum::http::uri::Scheme;
 use axum::http::{HeaderMap, HeaderName, Request};
 use axum::response::{IntoResponse, Response};
+use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::config::SessionConfig;
 use crate::cookie::candidates;
-use crate::error::SessionError;
 use crate::extract::{Attached, RequestLine, is_within, load_over, original};
 use crate::session::Session;
 use crate::state::Progress;
@@ -28,7 +29,7 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 ///
 /// Where the handler answers with a 5xx status, nothing is committed, unless
 /// [`save_on_server_error`](Self::save_on_server_error) says so. A failed commit takes the place of the handler's
-/// answer: 503 when the store is unavailable, else what [`SessionError`] says, with an opaque body.
+/// answer: 503 when the store is unavailable, else what [`SessionError`](crate::SessionError) says, with an opaque body.
 ///
 /// The configuration is the same as in the app state:
 ///
@@ -106,30 +107,30 @@ impl SessionLayer {
         Some(Unasked { headers: kept, scheme: request.uri().scheme().cloned(), line })
     }
 
-    async fn finish(self, attached: Attached, unasked: Option<Unasked>, response: Response) -> Response {
+    /// What is left to do once the handler has answered; `None`: nothing.
+    fn ending(&self, attached: &Attached, unasked: Option<Unasked>, failed: bool) -> Option<Ending> {
         let session = attached.get(&self.config);
-        if response.status().is_server_error() && self.on_server_error == OnServerError::Skip {
-            return match session {
-                Some(session) => session.give_up(response),
-                None => response,
-            };
+        if failed && self.on_server_error == OnServerError::Skip {
+            return session.map(Ending::GiveUp);
         }
-        let session = match (session, unasked) {
-            (Some(session), _) => session,
-            (None, None) => return response,
-            (None, Some(unasked)) => match unasked.load(&self.config).await {
-                Ok(session) => session,
-                Err(error) => return error.into_response(),
-            },
-        };
-        match session.commit().await {
-            Ok(guard) => {
-                let mut response = response;
-                guard.apply(response.headers_mut());
-                response
-            }
-            Err(error) => error.into_response(),
+        session.map(Ending::Commit).or(unasked.map(Ending::Load))
+    }
+}
+
+enum Ending {
+    GiveUp(Session),
+    Commit(Session),
+    /// Nobody asked for the session, but the options do.
+    Load(Unasked),
+}
+
+async fn commit(session: Session, mut response: Response) -> Response {
+    match session.commit().await {
+        Ok(guard) => {
+            guard.apply(response.headers_mut());
+            response
         }
+        Err(error) => error.into_response(),
     }
 }
 
@@ -140,8 +141,11 @@ struct Unasked {
 }
 
 impl Unasked {
-    async fn load(self, config: &SessionConfig) -> Result<Session, SessionError> {
-        Ok(load_over(config, &self.headers, self.scheme.as_ref(), self.line).await?)
+    async fn commit(self, config: SessionConfig, response: Response) -> Response {
+        match load_over(&config, &self.headers, self.scheme.as_ref(), self.line).await {
+            Ok(session) => commit(session, response).await,
+            Err(error) => error.into_response(),
+        }
     }
 }
 
@@ -181,7 +185,7 @@ where
 {
     type Response = Response;
     type Error = S::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Response, S::Error>> + Send>>;
+    type Future = SessionFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
@@ -192,10 +196,65 @@ where
         let unasked = layer.unasked(&request);
         let attached = request.extensions_mut().get_or_insert_default::<Attached>().clone();
         let answer = self.inner.call(request);
-        Box::pin(async move {
-            let response = answer.await?.into_response();
-            Ok(layer.finish(attached, unasked, response).await)
-        })
+        SessionFuture { step: Step::Answer { answer, layer, attached, unasked } }
+    }
+}
+
+pin_project! {
+    /// The answer of a [`SessionService`].
+    pub struct SessionFuture<F> {
+        #[pin]
+        step: Step<F>,
+    }
+}
+
+pin_project! {
+    #[project = StepProjection]
+    enum Step<F> {
+        Answer {
+            #[pin]
+            answer: F,
+            layer: SessionLayer,
+            attached: Attached,
+            unasked: Option<Unasked>,
+        },
+        Commit { response: Pin<Box<dyn Future<Output = Response> + Send>> },
+    }
+}
+
+impl<F, R, E> Future for SessionFuture<F>
+where
+    F: Future<Output = Result<R, E>>,
+    R: IntoResponse,
+{
+    type Output = Result<Response, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut step = self.project().step;
+        loop {
+            let committing: Pin<Box<dyn Future<Output = Response> + Send>> = match step.as_mut().project() {
+                StepProjection::Commit { response } => return response.as_mut().poll(cx).map(Ok),
+                StepProjection::Answer { answer, layer, attached, unasked } => {
+                    let response = ready!(answer.poll(cx))?.into_response();
+                    let failed = response.status().is_server_error();
+                    match layer.ending(attached, unasked.take(), failed) {
+                        None => return Poll::Ready(Ok(response)),
+                        Some(Ending::GiveUp(session)) => return Poll::Ready(Ok(session.give_up(response))),
+                        Some(Ending::Commit(session)) => Box::pin(commit(session, response)),
+                        Some(Ending::Load(unasked)) => {
+                            Box::pin(unasked.commit(layer.config.clone(), response))
+                        }
+                    }
+                }
+            };
+            step.set(Step::Commit { response: committing });
+        }
+    }
+}
+
+impl<F> fmt::Debug for SessionFuture<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionFuture").finish_non_exhaustive()
     }
 }
 

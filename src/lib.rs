@@ -15,7 +15,7 @@
 //! - [`SessionLayer`]: the commit in one place instead of in each handler.
 //! - [`MemoryStore`] and [`FileStore`]; `RedisStore`, `PostgresStore`, `MySqlStore` and `SqliteStore` behind the features
 //!   `redis`, `postgres`, `mysql` and `sqlite`; [`SessionStore`] for a store of your own.
-//! - [`guide`]: longer texts. Coming from Express; how long sessions live.
+//! - [`guide`]: longer texts. Coming from Express; how long sessions live; security.
 //!
 //! # What it promises
 //! Each with a test against every store; `testing` (a feature) is the kit for stores of your own.
@@ -135,6 +135,7 @@ mod options;
 mod record;
 mod secret;
 mod session;
+mod set_cookie;
 mod state;
 mod store;
 #[cfg(feature = "testing")]
@@ -147,6 +148,8 @@ pub mod guide {
     pub mod coming_from_express {}
     #[doc = include_str!("../docs/expiration.md")]
     pub mod expiration {}
+    #[doc = include_str!("../docs/security.md")]
+    pub mod security {}
 }
 
 pub use ::cookie::SameSite;
@@ -158,7 +161,7 @@ pub use flash::Flashes;
 pub use guard::SessionGuard;
 pub use id::{InvalidSessionId, SessionId};
 pub use key::{FlashKey, SessionKey};
-pub use layer::{SessionLayer, SessionService};
+pub use layer::{SessionFuture, SessionLayer, SessionService};
 pub use options::{CookieOptions, SessionOptions};
 pub use record::Record;
 pub use secret::{Secret, Secrets};

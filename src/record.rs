@@ -12,9 +12,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::config::Secure;
-use crate::cookie::{Attributes, Transit};
 use crate::error::{JsonError, StoreError};
 use crate::json::{self, Member, Span};
+use crate::set_cookie::{Attributes, Transit};
 
 /// The key under which the cookie's state stands, as in Express.
 pub(crate) const COOKIE: &str = "cookie";

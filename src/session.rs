@@ -2,8 +2,8 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -16,7 +16,7 @@ use crate::extract::RequestLine;
 use crate::guard::SessionGuard;
 use crate::id::SessionId;
 use crate::record::{COOKIE, FLASH};
-use crate::state::{Held, Move, Progress, Stage, State};
+use crate::state::{Move, Progress, Stage, State};
 
 /// The session of one request.
 ///
@@ -73,6 +73,8 @@ pub(crate) struct Inner {
     state: Mutex<State>,
     /// One commit of this session at a time.
     pub(crate) committing: tokio::sync::Mutex<()>,
+    /// The request's session of another cookie name.
+    pub(crate) next: OnceLock<Session>,
 }
 
 /// Why a session is what it is.
@@ -119,7 +121,12 @@ impl Session {
         state: State,
     ) -> Self {
         let (state, committing) = (Mutex::new(state), tokio::sync::Mutex::default());
-        Self(Arc::new(Inner { config, transport, request, state, committing }))
+        Self(Arc::new(Inner { config, transport, request, state, committing, next: OnceLock::new() }))
+    }
+
+    /// Whether both are handles on one session.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     pub(crate) fn inner(&self) -> &Inner {
@@ -334,7 +341,7 @@ impl Session {
     pub fn set_max_age(&self, max_age: Option<Duration>) {
         if let Ok(mut state) = self.writable() {
             let whole = |age: Duration| Duration::from_millis(age.as_millis() as u64);
-            state.push(Change::MaxAge(max_age.map(|age| whole(age.min(crate::cookie::MAX_LIFE)))));
+            state.push(Change::MaxAge(max_age.map(|age| whole(age.min(crate::set_cookie::MAX_LIFE)))));
         }
     }
 
@@ -344,7 +351,9 @@ impl Session {
         let state = self.state();
         let max_age = state.view().max_age(configured)?;
         match &state.stage {
-            Stage::Live(held) if !state.view().max_age_differs(configured) => Some(held.expires),
+            Stage::Live(held) if !state.view().max_age_differs(configured) => {
+                SystemTime::now().checked_add(held.expires.saturating_duration_since(Instant::now()))
+            }
             _ => SystemTime::now().checked_add(max_age),
         }
     }
@@ -364,15 +373,6 @@ impl Session {
     /// `Decode` or `Encode` from an [`update`](Self::update) that ran again; `Cookie`.
     pub async fn commit(&self) -> Result<SessionGuard, SessionError> {
         commit::commit(self, commit::Demand::Commit).await
-    }
-}
-
-impl Held {
-    pub(crate) fn new(id: SessionId, stored: crate::store::Stored, ttl: Duration) -> Self {
-        let left = stored.expires_in.unwrap_or(ttl);
-        let now = SystemTime::now();
-        let expires = now.checked_add(left).unwrap_or(now);
-        Self { id, record: stored.record, version: stored.version, expires }
     }
 }
 

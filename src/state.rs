@@ -1,12 +1,13 @@
 //! What a [`Session`](crate::Session) knows between its calls, and the moves it can make.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant};
 
 use axum::http::HeaderValue;
 
 use crate::changes::{Change, View};
 use crate::id::SessionId;
 use crate::record::Record;
+use crate::secret::Signature;
 use crate::session::Origin;
 use crate::store::{Stored, Version};
 
@@ -60,14 +61,30 @@ pub(crate) enum Move {
 #[derive(Clone)]
 pub(crate) struct Held {
     pub(crate) id: SessionId,
+    /// The id's signature, where the request brought it.
+    pub(crate) signature: Option<Signature>,
     pub(crate) record: Record,
     /// `None`: the store does not compare versions by itself.
     pub(crate) version: Option<Version>,
     /// When the store drops the record unless it is touched.
-    pub(crate) expires: SystemTime,
+    pub(crate) expires: Instant,
 }
 
 impl Held {
+    pub(crate) fn new(id: SessionId, signature: Option<Signature>, stored: Stored, ttl: Duration) -> Self {
+        let left = stored.expires_in.unwrap_or(ttl);
+        let seen = stored.seen.unwrap_or_else(Instant::now);
+        let expires = seen.checked_add(left).unwrap_or(seen);
+        Self { id, signature, record: stored.record, version: stored.version, expires }
+    }
+
+    /// The store lets it live for so long from now.
+    pub(crate) fn extended(mut self, ttl: Duration) -> Self {
+        let now = Instant::now();
+        self.expires = now.checked_add(ttl).unwrap_or(now);
+        self
+    }
+
     pub(crate) fn expected(&self) -> Version {
         self.version.clone().unwrap_or_else(|| Version::of(&self.record))
     }

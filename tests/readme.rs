@@ -18,3 +18,30 @@ fn every_link_leads_somewhere() {
         assert!(root.join(link).exists(), "README links to {link}, which is not there");
     }
 }
+
+/// Every test that the security page names is there.
+#[test]
+fn every_test_of_the_security_page_exists() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut sources = String::new();
+    for folder in ["tests", "tests/servers", "src/testing"] {
+        for file in std::fs::read_dir(root.join(folder)).unwrap() {
+            let path = file.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "rs") {
+                sources.push_str(&std::fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    let page = include_str!("../docs/security.md");
+    let rows = page.lines().filter(|line| line.starts_with('|') && line.contains('`'));
+    let cells = rows.filter_map(|row| row.trim_end_matches('|').rsplit('|').next());
+    let names: Vec<_> = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
+    assert!(names.len() > 40, "{names:?}");
+    for name in names {
+        let test = [format!("fn {name}("), format!("fn {name}<")];
+        assert!(
+            test.iter().any(|test| sources.contains(test)),
+            "docs/security.md names {name}, which is no test"
+        );
+    }
+}

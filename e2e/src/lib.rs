@@ -112,17 +112,28 @@ pub struct Example {
 
 impl Example {
     pub async fn start(name: &str) -> Result<Self, Error> {
+        Self::start_with(name, &[], &[]).await
+    }
+
+    /// With features of the crate, and with these variables.
+    pub async fn start_with(
+        name: &str,
+        features: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Result<Self, Error> {
         let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
+        let features = features.join(",");
         let cargo = |command: &str| {
             let mut cargo = Command::new(env!("CARGO"));
             cargo.current_dir(&root).args([command, "--quiet", "--package", "sessile", "--example", name]);
+            cargo.args(["--features", &features]);
             cargo
         };
         if !cargo("build").status().await?.success() {
             return Err("the example does not build".into());
         }
         let mut command = cargo("run");
-        command.env("PORT", "0");
+        command.env("PORT", "0").envs(environment.iter().copied());
         let (process, url) = start(command, "listening on ").await?;
         Ok(Self { _process: process, url })
     }

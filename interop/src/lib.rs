@@ -1,5 +1,12 @@
 //! What the tests against Express share.
 
+pub mod axum_app;
+pub mod http;
+pub mod pair;
+pub mod place;
+pub mod scenarios;
+pub mod visitor;
+
 use std::path::Path;
 
 use sessile_test_servers::Server;

@@ -55,9 +55,12 @@ impl Held {
     }
 
     fn stored(&self, now: Instant) -> Stored {
-        Stored::from(self.record.clone())
-            .with_version(Version::of(&self.record))
-            .with_expires_in(self.expires.saturating_duration_since(now))
+        Stored {
+            record: self.record.clone(),
+            version: Some(Version::of(&self.record)),
+            expires_in: Some(self.expires.saturating_duration_since(now)),
+            seen: Some(now),
+        }
     }
 }
 
@@ -175,7 +178,7 @@ impl Drop for Shared {
 }
 
 fn deadline(now: Instant, ttl: Duration) -> Instant {
-    now.checked_add(ttl).unwrap_or_else(|| now + crate::cookie::MAX_LIFE)
+    now.checked_add(ttl).unwrap_or_else(|| now + crate::set_cookie::MAX_LIFE)
 }
 
 /// A thread's body: removes what expired, round after round, until the store is gone.

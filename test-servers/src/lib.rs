@@ -90,18 +90,26 @@ pub fn mariadb() -> Option<Server> {
                        CREATE USER IF NOT EXISTS sessile@'%' IDENTIFIED BY 'sessile';
                        GRANT ALL ON *.* TO sessile@'%';";
             std::fs::write(&init, sql).expect("the temporary folder can be written to");
-            let mut install = as_user("mysql", &install, folder);
+            let mut install = with_temporary_folder(&install, folder);
             run(install
                 .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"])
                 .arg(format!("--datadir={}", data.display())));
         }
-        let mut command = as_user("mysql", &server, folder);
+        let mut command = with_temporary_folder(&server, folder);
         command.arg("--no-defaults").arg(format!("--datadir={}", data.display()));
         command.arg(format!("--socket={}", folder.join("socket").display()));
         command.arg(format!("--init-file={}", init.display()));
         command.args(["--bind-address=127.0.0.1", &format!("--port={port}"), "--max-connections=200"]);
         Program { command, stop: "TERM" }
     }))
+}
+
+/// A MariaDB program. As it starts it removes the temporary tables of an earlier run, and takes those of another running
+/// server for such ones where both use one folder.
+fn with_temporary_folder(program: &Path, folder: &Path) -> Command {
+    let mut command = as_user("mysql", Path::new("env"), folder);
+    command.arg(format!("TMPDIR={}", folder.display())).arg(program);
+    command
 }
 
 fn find_postgres(name: &str) -> Option<PathBuf> {

@@ -44,7 +44,8 @@ async fn the_table_is_connect_sqlite3s() {
     assert!((now + 58_000..=now + 60_500).contains(&expired));
     sqlx::query("INSERT OR REPLACE INTO sessions VALUES (?, ?, ?)")
         .bind(id.as_str())
-        .bind(now + 100_000)
+        // Node.js binds numbers as reals.
+        .bind((now + 100_000) as f64)
         .bind(r#"{"cookie":{"originalMaxAge":null},"by":"node"}"#)
         .execute(&pool)
         .await

@@ -67,7 +67,10 @@ impl Statements {
     fn new(table: &str) -> Self {
         let sql = |text: String| Arc::from(text);
         Self {
-            get: sql(format!("SELECT sess, expired - ?1 FROM \"{table}\" WHERE sid = ?2 AND expired > ?1")),
+            // Node.js binds numbers as reals.
+            get: sql(format!(
+                "SELECT sess, CAST(expired - ?1 AS INTEGER) FROM \"{table}\" WHERE sid = ?2 AND expired > ?1"
+            )),
             set: sql(format!(
                 "INSERT INTO \"{table}\" (sid, expired, sess) VALUES (?2, ?1 + ?3, ?4)
                  ON CONFLICT (sid) DO UPDATE SET expired = excluded.expired, sess = excluded.sess"

@@ -1,0 +1,136 @@
+//! Who takes part, each with the same routes:
+//!
+//! | route | what it does |
+//! |---|---|
+//! | `/fill/{bytes}` | stores the payload of that size |
+//! | `/read` | reads a number and a struct |
+//! | `/write` | counts one up |
+//! | `/new` | stores one key |
+//! | `/renew` | gives the session a new id and keeps its data |
+//! | `/plain` | has no business with sessions |
+
+pub mod actix;
+pub mod axum_sessions;
+pub mod bare;
+pub mod jar;
+pub mod sessile;
+pub mod tower;
+
+use ::axum_session::SessionNullPool;
+use actix_web::App as ActixApp;
+use actix_web::test::init_service;
+use axum::Router;
+
+use crate::app::{App, Axum};
+
+pub(crate) const SECRET: &str =
+    "a secret of sixty-four bytes or more, which is what axum-extra's and actix' keys ask for";
+
+/// Someone who keeps sessions in memory, or nobody who does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Contestant {
+    BareAxum,
+    BareActix,
+    Jar,
+    TowerPlain,
+    Tower,
+    AxumSessionPlain,
+    AxumSession,
+    Actix,
+    Sessile,
+    SessileLayer,
+    SessileUnguarded,
+}
+
+use Contestant::*;
+
+impl Contestant {
+    pub const ALL: [Self; 11] = [
+        BareAxum,
+        BareActix,
+        Jar,
+        TowerPlain,
+        Tower,
+        AxumSessionPlain,
+        AxumSession,
+        Actix,
+        Sessile,
+        SessileLayer,
+        SessileUnguarded,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            BareAxum => "bare axum",
+            BareActix => "bare actix-web",
+            Jar => "axum-extra `SignedCookieJar`, no store",
+            TowerPlain => "tower-sessions, unsigned",
+            Tower => "tower-sessions, signed",
+            AxumSessionPlain => "axum_session, unsigned",
+            AxumSession => "axum_session, signed",
+            Actix => "actix-session",
+            Sessile => "sessile, extractor",
+            SessileLayer => "sessile, layer",
+            SessileUnguarded => "sessile, extractor, no guard",
+        }
+    }
+
+    /// The word for it on the command line.
+    pub fn word(self) -> &'static str {
+        match self {
+            BareAxum => "bare-axum",
+            BareActix => "bare-actix",
+            Jar => "jar",
+            TowerPlain => "tower-plain",
+            Tower => "tower",
+            AxumSessionPlain => "axum-session-plain",
+            AxumSession => "axum-session",
+            Actix => "actix",
+            Sessile => "sessile",
+            SessileLayer => "sessile-layer",
+            SessileUnguarded => "sessile-unguarded",
+        }
+    }
+
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|contestant| contestant.word() == word)
+    }
+
+    /// The server its figures are taken over.
+    pub fn bare(self) -> Self {
+        if matches!(self, BareActix | Actix) { BareActix } else { BareAxum }
+    }
+
+    /// Its application with an empty store in memory; `None` for those on actix-web.
+    pub async fn router(self, rolling: bool) -> Option<Router> {
+        Some(match self {
+            BareAxum => bare::axum(),
+            Jar => jar::axum(rolling),
+            TowerPlain => tower::newest::axum(tower_sessions::MemoryStore::default(), rolling, false),
+            Tower => tower::newest::axum(tower_sessions::MemoryStore::default(), rolling, true),
+            AxumSessionPlain | AxumSession => {
+                let (keeps, signed) = (axum_sessions::Memory::Keeps, self == AxumSession);
+                axum_sessions::axum::<SessionNullPool>(None, keeps, rolling, signed).await
+            }
+            Sessile => sessile::extractor(::sessile::MemoryStore::new(), rolling),
+            SessileLayer => sessile::layer(::sessile::MemoryStore::new(), rolling),
+            SessileUnguarded => sessile::unguarded(::sessile::MemoryStore::new()),
+            BareActix | Actix => return None,
+        })
+    }
+
+    /// Its application with an empty store in memory.
+    pub async fn app(self, rolling: bool) -> Box<dyn App> {
+        match self.router(rolling).await {
+            Some(router) => Box::new(Axum(router)),
+            None if self == BareActix => {
+                Box::new(crate::app::Actix(init_service(ActixApp::new().configure(bare::actix)).await))
+            }
+            None => {
+                let middleware = actix::middleware(actix::MemoryStore::default(), rolling);
+                let app = ActixApp::new().wrap(middleware).configure(actix::routes);
+                Box::new(crate::app::Actix(init_service(app).await))
+            }
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! Measures sessile beside the session libraries people would use instead.
+
+pub mod app;
+pub mod contestants;
+pub mod http;
+pub mod inner;
+pub mod machine;
+pub mod memory;
+pub mod payload;
+pub mod process;
+pub mod report;
+pub mod runtime;
+pub mod scenario;
+pub mod serve;
+pub mod statistics;
+pub mod wrk;

@@ -1,0 +1,50 @@
+//! Measures what it is told to, or everything, and writes `docs/benchmarks.md`.
+
+use std::process::ExitCode;
+
+use sessile_peers::contestants::Contestant;
+use sessile_peers::inner::INNER;
+use sessile_peers::report::{PARTS, Part, publish};
+use sessile_peers::{http, memory, process, serve};
+
+fn measure(part: &str) -> Option<Part> {
+    Some(match part {
+        "process" => process::measure(),
+        "memory" => memory::measure(),
+        "http" => http::measure(),
+        _ => return None,
+    })
+}
+
+/// What one of the processes does that this program starts for a single measurement.
+fn inner(arguments: &[&str]) -> Option<()> {
+    match *arguments {
+        ["time"] => process::time_all(),
+        ["resident", word, path] => println!("{}", memory::per_session(Contestant::parse(word)?, path)),
+        ["serve", word] => serve::serve(Contestant::parse(word)?),
+        ["serve-files", store, folder] => serve::serve_files(store, folder),
+        ["sweep"] => println!("{}", memory::sweep().map(|figure| figure.to_string()).join(" ")),
+        ["threads", word, count] => {
+            println!("{}", memory::threads(Contestant::parse(word)?, count.parse().ok()?))
+        }
+        _ => return None,
+    }
+    Some(())
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    if let [INNER, rest @ ..] = arguments.as_slice() {
+        return if inner(rest).is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
+    let parts = if arguments.is_empty() { PARTS.to_vec() } else { arguments };
+    for name in parts {
+        let Some(part) = measure(name) else {
+            eprintln!("no part is called {name}; there are {}", PARTS.join(", "));
+            return ExitCode::FAILURE;
+        };
+        publish(&part);
+    }
+    ExitCode::SUCCESS
+}
