@@ -118,6 +118,17 @@ async fn s120_other_cookies_are_kept() {
         response
     })
     .await;
+    // Also where the handler sets the session's cookie, and the layer sets it again.
+    kept(async |session: Session| {
+        let mut guarded = session.commit().await.unwrap().into_response();
+        let own = guarded.headers_mut().remove(SET_COOKIE).unwrap();
+        for line in OTHERS.map(|line| line.parse().unwrap()).into_iter().chain([own]) {
+            guarded.headers_mut().append(SET_COOKIE, line);
+        }
+        session.insert("user", "ada").unwrap();
+        guarded
+    })
+    .await;
 }
 
 /// So is one that comes with the head of the response (`writeHead`).

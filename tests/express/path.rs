@@ -22,6 +22,8 @@ async fn visit_with(path: &str, uri: &str, browser: fn() -> Browser) -> Answer {
     assert_eq!((answer.status.as_u16(), other.status.as_u16()), (200, 200));
     assert_eq!(answer.cookie().is_some(), other.cookie().is_some());
     let records = usize::from(answer.cookie().is_some());
+    // What depends on no cookie says nothing to caches.
+    assert_eq!(other.lines("vary").len(), records);
     assert_eq!((looked.store.len(), unasked.store.len()), (records, records));
     answer
 }
