@@ -4,7 +4,9 @@ pub mod axum_app;
 pub mod http;
 pub mod pair;
 pub mod place;
+pub mod proxy;
 pub mod scenarios;
+pub mod shopper;
 pub mod visitor;
 
 use std::path::Path;
@@ -15,4 +17,11 @@ use sessile_test_servers::Server;
 pub fn node(script: &str, environment: &[(&str, &str)]) -> Option<Server> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("node");
     sessile_test_servers::node(&folder.join(script), environment)
+}
+
+/// The Express half of `examples/with_express` over these session files; see [`node`].
+pub fn shop(secret: &str, sessions: &Path) -> Option<Server> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/with_express/express.js");
+    let sessions = sessions.display().to_string();
+    sessile_test_servers::node(&script, &[("SECRET", secret), ("SESSIONS", &sessions)])
 }

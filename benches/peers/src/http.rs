@@ -23,15 +23,15 @@ const AXUM: [Contestant; 6] = [
 const ACTIX: [Contestant; 2] = [Contestant::BareActix, Contestant::Actix];
 
 /// A server in the contest, with cookies of sessions it keeps.
-struct Racer {
-    name: String,
+pub struct Racer {
+    pub name: String,
     server: Server,
     cookies: Vec<String>,
 }
 
 impl Racer {
     /// Proves that the server does the work, and starts its sessions.
-    fn new(name: impl Into<String>, contestant: Contestant, server: Server) -> Self {
+    pub fn new(name: impl Into<String>, contestant: Contestant, server: Server) -> Self {
         let cookies = block_on(async {
             for scenario in [Scenario::Read, Scenario::Write] {
                 scenario.prepare(contestant, &server).await;
@@ -90,7 +90,7 @@ pub fn measure() -> Part {
 }
 
 /// Everyone's rates, round by round.
-fn race(field: &[Racer], path: &str) -> Vec<Vec<f64>> {
+pub fn race(field: &[Racer], path: &str) -> Vec<Vec<f64>> {
     let mut rates = vec![Vec::new(); field.len()];
     for _ in 0..ROUNDS {
         for (racer, rates) in field.iter().zip(&mut rates) {

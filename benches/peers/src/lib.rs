@@ -2,12 +2,18 @@
 
 pub mod app;
 pub mod contestants;
+pub mod files;
+pub mod growth;
 pub mod http;
 pub mod inner;
 pub mod machine;
 pub mod memory;
 pub mod payload;
+pub mod picture;
+pub mod postgres;
 pub mod process;
+pub mod redis;
+pub mod remote;
 pub mod report;
 pub mod runtime;
 pub mod scenario;

@@ -5,13 +5,17 @@ use std::process::ExitCode;
 use sessile_peers::contestants::Contestant;
 use sessile_peers::inner::INNER;
 use sessile_peers::report::{PARTS, Part, publish};
-use sessile_peers::{http, memory, process, serve};
+use sessile_peers::{files, growth, http, memory, postgres, process, redis, serve};
 
 fn measure(part: &str) -> Option<Part> {
     Some(match part {
         "process" => process::measure(),
         "memory" => memory::measure(),
         "http" => http::measure(),
+        "redis" => redis::measure(),
+        "postgres" => postgres::measure(),
+        "files" => files::measure(),
+        "growth" => growth::measure(),
         _ => return None,
     })
 }
@@ -23,6 +27,12 @@ fn inner(arguments: &[&str]) -> Option<()> {
         ["resident", word, path] => println!("{}", memory::per_session(Contestant::parse(word)?, path)),
         ["serve", word] => serve::serve(Contestant::parse(word)?),
         ["serve-files", store, folder] => serve::serve_files(store, folder),
+        ["redis"] => redis::serve(),
+        ["redis-contest", url] => redis::contest(url),
+        ["postgres"] => postgres::serve(),
+        ["postgres-contest", url] => postgres::contest(url),
+        ["growth-size", word] => growth::by_size(Contestant::parse(word)?),
+        ["growth-stored", word] => growth::by_number(Contestant::parse(word)?),
         ["sweep"] => println!("{}", memory::sweep().map(|figure| figure.to_string()).join(" ")),
         ["threads", word, count] => {
             println!("{}", memory::threads(Contestant::parse(word)?, count.parse().ok()?))

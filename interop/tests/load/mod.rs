@@ -81,7 +81,7 @@ impl Step {
         match self.act {
             Act::Read => false,
             // A logout may come at any time.
-            Act::LogOut => self.number % 2 == 0,
+            Act::LogOut => self.number.is_multiple_of(2),
             Act::DrainFlash | Act::NewId | Act::LogIn => true,
             Act::Write(_) | Act::Remove(_) | Act::Count | Act::PushFlash => self.side == Side::Express,
         }
