@@ -368,15 +368,6 @@ impl<'c> Job<'c> {
     }
 }
 
-impl State {
-    /// The store extended the record's life; what else is known of it stays.
-    fn touched(&mut self, found: Held) {
-        if let Stage::Live(held) = &mut self.stage {
-            held.expires = found.expires;
-        }
-    }
-}
-
 /// Waits a random while, longer with each attempt after the first few.
 async fn pause(attempt: u32) {
     if attempt < 3 {

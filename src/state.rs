@@ -220,6 +220,13 @@ impl State {
         }
     }
 
+    /// The store extended the record's life; what else is known of it stays.
+    pub(crate) fn touched(&mut self, found: Held) {
+        if let Stage::Live(held) = &mut self.stage {
+            held.expires = found.expires;
+        }
+    }
+
     /// A commit is over. What another clone of the handle did meanwhile is left to the next one.
     pub(crate) fn settle(&mut self, issued: Option<Issued>) {
         if self.progress == Progress::Underway {
