@@ -71,7 +71,7 @@ impl Tally {
     pub fn print(&self, title: &str) {
         let Self { statuses, sessions, together, checked, lost, logouts, .. } = self;
         println!(
-            "{title}: {sessions} sessions, {logouts} logouts, {together} requests beside another of their session"
+            "{title}: {sessions} comparisons of a session, {logouts} logouts, {together} requests beside another of their session"
         );
         for ((side, status), times) in statuses {
             println!("  {side} answered {status}: {times}");
