@@ -79,12 +79,12 @@ impl Tally {
         println!("  {checked} values compared, {lost} of them gone or older than the last write");
     }
 
-    pub fn assert_no_failure(&self) {
+    pub fn assert_no_failure(&self, planned: usize) {
         assert!(self.failures.is_empty(), "{}", self.failures.join("\n"));
         for side in ["Express", "Axum"] {
             let requests: usize =
                 self.statuses.iter().filter(|((at, _), _)| *at == side).map(|(_, n)| n).sum();
-            assert!(requests > 150, "{side} got {requests} requests only");
+            assert!(requests > planned / 4, "{side} got {requests} requests only");
         }
     }
 }
