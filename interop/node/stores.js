@@ -41,6 +41,9 @@ const makers = {
     const SqliteStore = require('connect-sqlite3')(session)
     const store = new SqliteStore({ dir: path.dirname(file), db: path.basename(file), concurrentDb: true })
     await new Promise((resolve) => store.client.once('connect', resolve))
+    // Else a read that is still open on its one connection makes a write fail at once, with SQLITE_BUSY, whenever another
+    // process has written in between.
+    store.db.serialize()
     return store
   }
 }

@@ -25,3 +25,27 @@ pub fn shop(secret: &str, sessions: &Path) -> Option<Server> {
     let sessions = sessions.display().to_string();
     sessile_test_servers::node(&script, &[("SECRET", secret), ("SESSIONS", &sessions)])
 }
+
+/// Makes a test of each of these functions for each store; they take the [`Pair`](pair::Pair) over it.
+#[macro_export]
+macro_rules! on_each_store {
+    ($($check:ident)*) => {
+        $crate::on_each_store! { @ files File; $($check)* }
+        $crate::on_each_store! { @ redis Redis; $($check)* }
+        $crate::on_each_store! { @ postgres Postgres; $($check)* }
+        $crate::on_each_store! { @ mariadb MySql; $($check)* }
+        $crate::on_each_store! { @ sqlite Sqlite; $($check)* }
+    };
+    (@ $store:ident $kind:ident; $($check:ident)*) => {
+        mod $store {
+            static PAIR: $crate::pair::Shared = $crate::pair::Shared::new($crate::place::Kind::$kind);
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $check() {
+                    let Some(pair) = PAIR.get() else { return };
+                    super::$check(pair).await;
+                }
+            )*
+        }
+    };
+}

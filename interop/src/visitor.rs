@@ -58,6 +58,11 @@ impl Visitor {
         visitor
     }
 
+    /// The client that has this visitor's cookies.
+    pub fn client(&self) -> &reqwest::Client {
+        &self.client
+    }
+
     /// The same cookies in front of other servers.
     pub fn moved_to(&self, pair: &Arc<Pair>) -> Self {
         Self { pair: Arc::clone(pair), ..self.clone() }

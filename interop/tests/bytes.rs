@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use sessile::{SessionConfig, SessionId};
-use sessile_interop::pair::{Pair, SECRET, Shared, Side};
-use sessile_interop::place::Kind;
+use sessile_interop::pair::{Pair, SECRET, Side};
 use sessile_interop::visitor::Visitor;
 
 const COOKIE: &str =
@@ -122,29 +121,8 @@ async fn one_bad_value_does_not_hide_the_others(pair: Arc<Pair>) {
     Stage::assert_same(&stage.raw().await, &text.replace(r#""n":1"#, r#""n":2"#));
 }
 
-macro_rules! stores {
-    ($($name:ident => $kind:ident),* $(,)?) => {$(
-        mod $name {
-            use super::*;
-
-            static PAIR: Shared = Shared::new(Kind::$kind);
-
-            stores! { @ what_axum_leaves_alone_stays what_express_makes_of_it one_bad_value_does_not_hide_the_others }
-        }
-    )*};
-    (@ $($check:ident)*) => {$(
-        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-        async fn $check() {
-            let Some(pair) = PAIR.get() else { return };
-            super::$check(pair).await;
-        }
-    )*};
-}
-
-stores! {
-    files => File,
-    redis => Redis,
-    postgres => Postgres,
-    mariadb => MySql,
-    sqlite => Sqlite,
+sessile_interop::on_each_store! {
+    what_axum_leaves_alone_stays
+    what_express_makes_of_it
+    one_bad_value_does_not_hide_the_others
 }

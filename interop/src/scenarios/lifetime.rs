@@ -10,7 +10,7 @@ use crate::place::TTL;
 use crate::visitor::{SetCookie, Visitor};
 
 /// Express loses a millisecond of the max-age when the clock ticks between its two looks at it; stores round to seconds.
-const SLACK: Duration = Duration::from_secs(3);
+const SLACK: Duration = Duration::from_secs(8);
 
 #[track_caller]
 fn assert_near(life: Option<Duration>, expected: Duration, what: &str) {
@@ -103,7 +103,8 @@ pub async fn a_touch_extends_the_life(pair: &Arc<Pair>, here: Side, there: Side)
     }
     for side in [there, here] {
         let record = pair.place.raw(&id).await.expect("a record");
-        pair.place.put(&id, &record, Duration::from_secs(3599)).await;
+        // A touch so short after the last one that axum would leave it out, were it not asked for.
+        pair.place.put(&id, &record, Duration::from_secs(3580)).await;
         visitor.post(side, "/touch").await;
         assert_near(pair.place.life(&id).await, hour, "the record");
         assert_eq!(visitor.user(here).await.as_deref(), Some("alice"));

@@ -22,7 +22,6 @@ const KEYS: u32 = 6;
 /// So many requests are under way at a time.
 const WORKERS: usize = 16;
 
-static PAIR: Shared = Shared::new(Kind::Redis);
 static SEED: LazyLock<u64> = LazyLock::new(|| {
     let seed = std::env::var("SESSILE_SEED").ok().map(|seed| seed.parse().expect("SESSILE_SEED is a number"));
     seed.unwrap_or_else(|| fastrand::u64(..))
@@ -116,9 +115,9 @@ pub struct Load {
 }
 
 impl Load {
-    /// So many requests, as the seed says; `None` where there is no Redis or no Node.js.
-    pub fn plan(requests: usize) -> Option<Self> {
-        let pair = PAIR.get()?;
+    /// So many requests over a store, as the seed says; `None` where its server or Node.js is not installed.
+    pub fn plan(kind: Kind, requests: usize) -> Option<Self> {
+        let pair = Shared::new(kind).get()?;
         println!("SESSILE_SEED={}", *SEED);
         let mut rng = Rng::with_seed(*SEED);
         Some(Self { pair, steps: (0..requests).map(|number| Step::random(number, &mut rng)).collect() })

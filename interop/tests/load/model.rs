@@ -71,7 +71,7 @@ impl Tally {
     pub fn print(&self, title: &str) {
         let Self { statuses, sessions, together, checked, lost, logouts, .. } = self;
         println!(
-            "{title}: {sessions} sessions, {logouts} logouts, {together} requests beside another of their session"
+            "{title}: {sessions} comparisons of a session, {logouts} logouts, {together} requests beside another of their session"
         );
         for ((side, status), times) in statuses {
             println!("  {side} answered {status}: {times}");
@@ -79,12 +79,12 @@ impl Tally {
         println!("  {checked} values compared, {lost} of them gone or older than the last write");
     }
 
-    pub fn assert_no_failure(&self) {
+    pub fn assert_no_failure(&self, planned: usize) {
         assert!(self.failures.is_empty(), "{}", self.failures.join("\n"));
         for side in ["Express", "Axum"] {
             let requests: usize =
                 self.statuses.iter().filter(|((at, _), _)| *at == side).map(|(_, n)| n).sum();
-            assert!(requests > 150, "{side} got {requests} requests only");
+            assert!(requests > planned / 4, "{side} got {requests} requests only");
         }
     }
 }
