@@ -36,8 +36,9 @@ pub fn describe() -> String {
     let rustc = said("rustc", &["--version"]);
     format!(
         "Machine: {model}, {cores} cores; Linux {kernel}; {rustc}, release build with `lto = \"fat\"` and one codegen unit. \
-         Versions, from `benches/peers/Cargo.lock`: {}.\n",
-        versions().join(", ")
+         Versions, from the lock files in `benches/peers`: {}. Programs: {}.\n",
+        [versions(), packages()].concat().join(", "),
+        programs().join(", "),
     )
 }
 
@@ -46,6 +47,37 @@ pub fn said(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output();
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
     text.lines().next().unwrap_or("not installed").to_owned()
+}
+
+/// Servers and the client that loads them.
+fn programs() -> Vec<String> {
+    let programs: [(&str, &[&str]); 4] = [
+        ("redis-server", &["--version"]),
+        ("psql", &["--version"]),
+        ("node", &["--version"]),
+        ("wrk", &["-v"]),
+    ];
+    let version = |(program, arguments): (&str, &[&str])| {
+        let said = said(program, arguments);
+        // What looks like a version in what it says of itself.
+        let numbered = |word: &&str| {
+            word.trim_start_matches(['v', '=']).starts_with(|first: char| first.is_ascii_digit())
+        };
+        let version = said.split([' ', '/']).find(numbered).unwrap_or("not installed");
+        format!("{program} {}", version.trim_start_matches(['v', '=']))
+    };
+    programs.map(version).to_vec()
+}
+
+/// The packages of the Express side.
+fn packages() -> Vec<String> {
+    let lock: serde_json::Value =
+        serde_json::from_str(include_str!("../node/package-lock.json")).expect("a lock file");
+    let version = |name: &str| {
+        let version = lock["packages"][format!("node_modules/{name}")]["version"].as_str();
+        format!("{name} {}", version.expect("the lock file has it"))
+    };
+    ["express", "express-session", "session-file-store", "bun"].map(version).to_vec()
 }
 
 pub fn today() -> String {

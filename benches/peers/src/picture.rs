@@ -10,7 +10,7 @@ pub struct Line {
     pub points: Vec<(f64, f64)>,
 }
 
-/// Curves over two logarithmic axes.
+/// Curves over a logarithmic axis.
 pub struct Picture {
     pub file: &'static str,
     pub title: &'static str,
@@ -46,12 +46,11 @@ impl Picture {
 
     fn draw_into(&self, svg: &mut String) -> Result<(), Box<dyn std::error::Error + '_>> {
         let points = || self.lines.iter().flat_map(|line| &line.points);
-        let range = |of: fn(&(f64, f64)) -> f64| {
-            let all = || points().map(of).filter(|figure| *figure > 0.0);
-            let (low, high) = (all().fold(f64::MAX, f64::min), all().fold(f64::MIN, f64::max));
-            (low / 1.3, high * 1.3)
-        };
-        let ((left, right), (low, high)) = (range(|point| point.0), range(|point| point.1));
+        let bound = |of: fn(&(f64, f64)) -> f64, better: fn(f64, f64) -> f64| points().map(of).reduce(better);
+        let left = bound(|point| point.0, f64::min).unwrap_or(1.0) / 1.3;
+        let right = bound(|point| point.0, f64::max).unwrap_or(10.0) * 1.3;
+        // With room for the names above the curves.
+        let high = bound(|point| point.1, f64::max).unwrap_or(1.0) * 1.4;
         let area = SVGBackend::with_string(svg, (720, 420)).into_drawing_area();
         area.fill(&WHITE)?;
         let mut chart = ChartBuilder::on(&area)
@@ -59,12 +58,13 @@ impl Picture {
             .margin(12)
             .x_label_area_size(44)
             .y_label_area_size(72)
-            .build_cartesian_2d((left..right).log_scale(), (low..high).log_scale())?;
+            .build_cartesian_2d((left..right).log_scale(), 0.0..high)?;
         let number = |figure: &f64| grouped(*figure);
         chart
             .configure_mesh()
             .x_desc(self.x)
             .y_desc(self.y)
+            .y_labels(6)
             .x_label_formatter(&number)
             .y_label_formatter(&number)
             .light_line_style(WHITE)

@@ -157,8 +157,8 @@ fn render(times: &Figures<Spread>, allocations: &Figures<f64>) -> String {
                 format!("{} allocations", plus(bar.allocations)),
                 format!("{} allocations", plus(count)),
                 format!("{} ns, {} allocations", plus(theirs), plus(their_count)),
-                share(own, theirs),
-                share(count, their_count),
+                if bar.nanoseconds > 0.0 { share(own, theirs) } else { "–".into() },
+                if bar.allocations > 0.0 { share(count, their_count) } else { "–".into() },
             ]);
         }
     }
