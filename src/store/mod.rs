@@ -271,7 +271,7 @@ impl Version {
         match &self.0 {
             Kind::Number(_) => None,
             Kind::Bytes(bytes) => Some(bytes),
-            Kind::Record(record) => Some(record.as_json().as_bytes()),
+            Kind::Record(record) => Some(record.as_bytes()),
         }
     }
 }
