@@ -11,7 +11,7 @@ use smol_str::SmolStr;
 
 use crate::error::{Refused, SessionError};
 use crate::json;
-use crate::record::{CookieTemplate, Draft, Entry, FLASH, Key, Record, Value};
+use crate::record::{CookieTemplate, Draft, FLASH, Record, Value};
 
 /// Recomputes a value from the raw JSON that stands there now.
 pub(crate) type UpdateFn = dyn Fn(Option<&str>) -> Result<Option<SmolStr>, SessionError> + Send + Sync;
@@ -76,7 +76,8 @@ impl<'a> View<'a> {
     pub(crate) fn keys(self) -> Vec<String> {
         let mut keys = Vec::<String>::new();
         let stored = self.base.into_iter().flat_map(Record::entries);
-        keys.extend(stored.filter_map(|entry| entry.key.text().map(Cow::into_owned)));
+        // A key that is no Unicode (a lone surrogate, which JavaScript can write) has no text.
+        keys.extend(stored.filter_map(|(raw_key, _)| json::unescape(raw_key).map(Cow::into_owned)));
         for key in self.log.iter().filter_map(Change::key) {
             if !keys.iter().any(|known| known == key) {
                 keys.push(key.to_owned());
@@ -112,7 +113,9 @@ impl<'a> View<'a> {
         let data = || self.log.iter().filter_map(Change::key).any(|key| self.get(key) != self.stored(key));
         let cleared = || {
             self.log.iter().any(|change| matches!(change, Change::Clear))
-                && self.base.is_some_and(|base| base.entries().any(|entry| self.lost(&entry)))
+                && self
+                    .base
+                    .is_some_and(|base| base.entries().any(|(raw_key, value)| self.lost(raw_key, value)))
         };
         let flash = || {
             let before = View { base: self.base, log: &[] };
@@ -125,9 +128,9 @@ impl<'a> View<'a> {
         self.max_age_differs(configured) || data() || cleared() || flash()
     }
 
-    fn lost(self, entry: &Entry<'_>) -> bool {
-        match entry.key.text() {
-            Some(key) => key != FLASH && self.get(&key) != Some(&entry.value),
+    fn lost(self, raw_key: &str, value: &str) -> bool {
+        match json::unescape(raw_key) {
+            Some(key) => key != FLASH && self.get(&key) != Some(value),
             None => true,
         }
     }
@@ -192,27 +195,21 @@ impl<'a> View<'a> {
         'a: 'd,
     {
         let cookie = self.base.map_or_else(|| new.clone(), |base| base.cookie_template());
-        let mut draft: Draft<'d> = Draft::new(cookie, self.max_age(configured));
-        draft.entries.reserve(self.base.map_or(0, |base| base.entries().len()) + self.log.len());
-        if let Some(base) = self.base {
-            draft.entries.extend(base.entries());
-        }
+        let mut draft = Draft::new(cookie, self.max_age(configured), self.base);
         for change in self.log {
             match change {
-                Change::Set { key, value } => put(&mut draft.entries, key, Some(Value::Kept(value))),
-                Change::Remove { key } => put(&mut draft.entries, key, None),
-                Change::Clear => draft.entries.retain(|entry| entry.key.is(FLASH)),
+                Change::Set { key, value } => draft.put(key, Some(Value::Kept(value))),
+                Change::Remove { key } => draft.put(key, None),
+                Change::Clear => draft.clear(),
                 Change::Update { key, apply, .. } => {
-                    let before = draft.entries.iter().find(|entry| entry.key.is(key));
-                    let after = apply(before.map(|entry| &*entry.value))?;
-                    put(&mut draft.entries, key, after.map(Value::Made));
+                    let after = apply(draft.get(key))?;
+                    draft.put(key, after.map(Value::Made));
                 }
                 Change::FlashPush { .. } | Change::FlashTake { .. } | Change::MaxAge(_) => {}
             }
         }
         if self.log.iter().any(|change| change.flash_kind().is_some()) {
-            let flash = self.flash_text()?;
-            put(&mut draft.entries, FLASH, Some(Value::Made(flash.into())));
+            draft.put(FLASH, Some(Value::Made(self.flash_text()?.into())));
         }
         Ok(draft)
     }
@@ -257,18 +254,6 @@ impl<'a> View<'a> {
         }
         text.push('}');
         Ok(text)
-    }
-}
-
-fn put<'d>(entries: &mut Vec<Entry<'d>>, key: &'d str, value: Option<Value<'d>>) {
-    let at = entries.iter().position(|entry| entry.key.is(key));
-    match (at, value) {
-        (Some(at), Some(value)) => entries[at].value = value,
-        (Some(at), None) => {
-            entries.remove(at);
-        }
-        (None, Some(value)) => entries.push(Entry { key: Key::Plain(key), value }),
-        (None, None) => {}
     }
 }
 

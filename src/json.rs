@@ -6,6 +6,7 @@ use std::fmt;
 use std::ops::Range;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use memchr::memchr;
 use serde::de::{DeserializeSeed, Deserializer as _, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
@@ -52,17 +53,20 @@ pub(crate) struct Member {
 
 impl Member {
     pub(crate) fn is(&self, text: &str, key: &str) -> bool {
-        is_key(self.key.of(text), key)
+        is_key(self.key.of(text).as_bytes(), key)
     }
 }
 
 /// Whether a key, as it stands between its quotes, is this one.
-pub(crate) fn is_key(raw: &str, key: &str) -> bool {
-    if raw == key {
-        return !raw.contains('\\');
+pub(crate) fn is_key(raw: &[u8], key: &str) -> bool {
+    let escaped = || memchr(b'\\', raw).is_some();
+    if raw.len() <= key.len() {
+        return raw == key.as_bytes() && !escaped();
     }
-    // An escape is longer than what it stands for.
-    raw.len() > key.len() && raw.contains('\\') && unescape(raw).is_some_and(|decoded| decoded == key)
+    // Longer than the key, so it has an escape if it is the key, and is the same up to there.
+    (raw[0] == b'\\' || key.as_bytes().first() == Some(&raw[0]))
+        && escaped()
+        && std::str::from_utf8(raw).ok().and_then(unescape).is_some_and(|decoded| decoded == key)
 }
 
 /// The members of a JSON object, without parsing a value. Of equal keys the last value counts, in the first's place, as

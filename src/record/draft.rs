@@ -5,10 +5,11 @@ use std::fmt::Write as _;
 use std::ops::Deref;
 use std::time::{Duration, SystemTime};
 
+use smallvec::SmallVec;
 use smol_str::SmolStr;
 
 use super::packed::Packing;
-use super::{EXPIRES, MAX_AGE, MEMBERS, OBJECT, Record, push_member};
+use super::{EXPIRES, FLASH, MAX_AGE, MEMBERS, OBJECT, Record, push_member};
 use crate::config::Secure;
 use crate::json::{self, Span};
 use crate::set_cookie::Attributes;
@@ -74,40 +75,6 @@ impl CookieTemplate<'static> {
     }
 }
 
-/// A key of a record.
-#[derive(Debug, Clone)]
-pub(crate) enum Key<'a> {
-    /// The key itself.
-    Plain(&'a str),
-    /// The key as its JSON stands between the quotes, escapes and all.
-    Raw(&'a str),
-}
-
-impl<'a> Key<'a> {
-    pub(crate) fn is(&self, key: &str) -> bool {
-        match self {
-            Self::Plain(plain) => *plain == key,
-            Self::Raw(raw) => json::is_key(raw, key),
-        }
-    }
-
-    /// The key as text; `None` for one that is no Unicode (a lone surrogate, which JavaScript can write).
-    pub(crate) fn text(&self) -> Option<Cow<'a, str>> {
-        match self {
-            Self::Plain(plain) => Some(Cow::Borrowed(plain)),
-            Self::Raw(raw) => json::unescape(raw),
-        }
-    }
-
-    /// What stands between the quotes.
-    pub(super) fn raw(&self) -> Cow<'a, str> {
-        match self {
-            Self::Plain(plain) => json::escape(plain),
-            Self::Raw(raw) => Cow::Borrowed(raw),
-        }
-    }
-}
-
 /// The raw JSON of a value.
 #[derive(Debug, Clone)]
 pub(crate) enum Value<'a> {
@@ -126,27 +93,80 @@ impl Deref for Value<'_> {
     }
 }
 
-#[derive(Debug, Clone)]
-pub(crate) struct Entry<'a> {
-    pub(crate) key: Key<'a>,
-    pub(crate) value: Value<'a>,
+/// A record about to be composed: what was stored, and what is to be another way in it.
+pub(crate) struct Draft<'a> {
+    cookie: CookieTemplate<'a>,
+    max_age: Option<Duration>,
+    base: Option<&'a Record>,
+    kept: Kept,
+    edits: SmallVec<[Edit<'a>; 2]>,
 }
 
-/// A record about to be composed.
-#[derive(Debug)]
-pub(crate) struct Draft<'a> {
-    pub(crate) cookie: CookieTemplate<'a>,
-    pub(crate) max_age: Option<Duration>,
-    pub(crate) entries: Vec<Entry<'a>>,
+/// What is left of the stored members that no edit names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    All,
+    Flash,
+}
+
+struct Edit<'a> {
+    key: &'a str,
+    /// The stored member it is about; `None`: it goes to the end.
+    member: Option<usize>,
+    /// `None`: the member is left out.
+    value: Option<Value<'a>>,
 }
 
 impl<'a> Draft<'a> {
-    pub(crate) fn new(cookie: CookieTemplate<'a>, max_age: Option<Duration>) -> Self {
-        Self { cookie, max_age, entries: Vec::new() }
+    pub(crate) fn new(
+        cookie: CookieTemplate<'a>,
+        max_age: Option<Duration>,
+        base: Option<&'a Record>,
+    ) -> Self {
+        Self { cookie, max_age, base, kept: Kept::All, edits: SmallVec::new() }
+    }
+
+    /// The raw value under a key.
+    pub(crate) fn get(&self, key: &str) -> Option<&str> {
+        match self.edits.iter().rfind(|edit| edit.key == key) {
+            Some(edit) => edit.value.as_deref(),
+            None => self.stored(key).and_then(|_| self.base?.raw(key)),
+        }
+    }
+
+    /// The stored member under a key, if it is kept.
+    fn stored(&self, key: &str) -> Option<usize> {
+        let base = self.base.filter(|_| self.kept == Kept::All || key == FLASH)?;
+        base.member(key).map(|(member, _)| member)
+    }
+
+    /// Puts a value under a key, in the place of the one there; a new key goes to the end. `None`: the key is left out.
+    pub(crate) fn put(&mut self, key: &'a str, value: Option<Value<'a>>) {
+        let known = self.edits.iter().rposition(|edit| edit.key == key);
+        match (known.map(|at| (at, &mut self.edits[at])), value) {
+            (Some((_, edit)), Some(value)) if edit.value.is_some() => edit.value = Some(value),
+            // Left out before.
+            (Some(_), Some(value)) => self.edits.push(Edit { key, member: None, value: Some(value) }),
+            (Some((_, edit)), None) if edit.member.is_some() => edit.value = None,
+            (Some((_, edit)), None) if edit.value.is_none() => {}
+            (Some((at, _)), None) => drop(self.edits.remove(at)),
+            (None, value) => {
+                let member = self.stored(key);
+                if member.is_some() || value.is_some() {
+                    self.edits.push(Edit { key, member, value });
+                }
+            }
+        }
+    }
+
+    /// Leaves out everything but flash messages.
+    pub(crate) fn clear(&mut self) {
+        self.kept = Kept::Flash;
+        self.edits.retain(|edit| edit.key == FLASH);
     }
 
     /// Writes the text and its index; `cookie.expires` becomes a max-age from `now`.
-    pub(crate) fn compose(self, now: SystemTime) -> Record {
+    pub(crate) fn compose(&self, now: SystemTime) -> Record {
         let mut times = String::with_capacity(64);
         let max_age = json::append(&mut times, |times| match self.max_age {
             // Writing to a String does not fail.
@@ -158,10 +178,8 @@ impl<'a> Draft<'a> {
                 Some(at) => json::push_time(at, times),
                 None => times.push_str("null"),
             });
+        let mut packing = Packing::new(MEMBERS + 2 * self.count(), self.most() + times.len());
         let cookie = &self.cookie;
-        let constant = cookie.before.len() + cookie.between.len() + cookie.after.len() + OPEN.len() + 1;
-        let text = constant + times.len() + self.entries.iter().map(Entry::most).sum::<usize>();
-        let mut packing = Packing::new(MEMBERS + 2 * self.entries.len(), text);
         let start = packing.push(OPEN).end();
         packing.push(&cookie.before);
         let max_age = packing.push(max_age.of(&times));
@@ -171,26 +189,124 @@ impl<'a> Draft<'a> {
         packing.set(OBJECT, Span::new(start, end));
         packing.set(MAX_AGE, max_age);
         packing.set(EXPIRES, expires);
-        for (at, entry) in self.entries.iter().enumerate() {
-            packing.push(",\"");
-            let key = packing.push(&entry.key.raw());
-            packing.push("\":");
-            let value = packing.push(&entry.value);
-            packing.set(MEMBERS + 2 * at, key);
-            packing.set(MEMBERS + 2 * at + 1, value);
+        let mut members = Members { packing, written: 0 };
+        if let Some(base) = self.base {
+            self.copy(base, &mut members);
         }
-        packing.push("}");
-        Record(packing.finish())
+        for edit in &self.edits {
+            if let (None, Some(value)) = (edit.member, &edit.value) {
+                members.push(json::escape(edit.key).as_bytes(), value.as_bytes());
+            }
+        }
+        members.packing.push("}");
+        Record(members.packing.finish())
+    }
+
+    /// Writes the stored members as they are to be, those that stay in runs.
+    fn copy(&self, base: &Record, members: &mut Members) {
+        let text = base.as_bytes();
+        let part = |span: Span| &text[span.start()..span.end()];
+        let flash = match self.kept {
+            Kept::All => None,
+            Kept::Flash => Some(base.member(FLASH).map(|(member, _)| member)),
+        };
+        let mut run = Run::at(0);
+        for (member, (key, value)) in base.members().enumerate() {
+            match self.edits.iter().find(|edit| edit.member == Some(member)) {
+                Some(Edit { value: None, .. }) => {}
+                Some(Edit { value: Some(new), .. }) => {
+                    members.flush(&mut run, text);
+                    members.push(part(key), new.as_bytes());
+                }
+                None if flash.is_some_and(|flash| flash != Some(member)) => {}
+                None if !is_plain(text, key, value) => {
+                    members.flush(&mut run, text);
+                    members.push(part(key), part(value));
+                }
+                None => {
+                    if run.end != key.start() - 2 {
+                        members.flush(&mut run, text);
+                        run = Run::at(key.start() - 2);
+                    }
+                    members.set(run.moved(key, &members.packing), run.moved(value, &members.packing));
+                    run.end = value.end();
+                }
+            }
+        }
+        members.flush(&mut run, text);
+    }
+
+    /// How many members the record will have.
+    fn count(&self) -> usize {
+        let kept = match self.kept {
+            Kept::All => self.base.map_or(0, Record::count),
+            Kept::Flash => usize::from(self.stored(FLASH).is_some()),
+        };
+        let left_out = self.edits.iter().filter(|edit| edit.member.is_some() && edit.value.is_none()).count();
+        kept - left_out
+            + self.edits.iter().filter(|edit| edit.member.is_none() && edit.value.is_some()).count()
+    }
+
+    /// How long the text may become, but for the times.
+    fn most(&self) -> usize {
+        let cookie = &self.cookie;
+        let around = OPEN.len() + cookie.before.len() + cookie.between.len() + cookie.after.len() + 1;
+        let stored = self.base.map_or(0, |base| base.as_bytes().len());
+        let edits = self.edits.iter().map(|edit| {
+            // A character of a key is escaped with six at most.
+            6 * edit.key.len() + edit.value.as_deref().map_or(0, str::len) + ",\"\":".len()
+        });
+        around + stored + edits.sum::<usize>()
     }
 }
 
-impl Entry<'_> {
-    /// How long it may become in the text: a character of a key is escaped with six at most.
-    fn most(&self) -> usize {
-        let key = match self.key {
-            Key::Plain(key) => 6 * key.len(),
-            Key::Raw(raw) => raw.len(),
-        };
-        key + self.value.len() + ",\"\":".len()
+/// Whether a member stands there as this crate and Express write it, without white space and behind a comma.
+fn is_plain(text: &[u8], key: Span, value: Span) -> bool {
+    text[..key.start()].ends_with(b",\"") && key.end() + 2 == value.start()
+}
+
+/// Stored members that follow one another, to be copied at once.
+struct Run {
+    start: usize,
+    end: usize,
+}
+
+impl Run {
+    fn at(start: usize) -> Self {
+        Self { start, end: start }
+    }
+
+    /// Where a part of the run will stand.
+    fn moved(&self, part: Span, packing: &Packing) -> Span {
+        let to = |at: usize| at - self.start + packing.len();
+        Span::new(to(part.start()), to(part.end()))
+    }
+}
+
+struct Members {
+    packing: Packing,
+    /// So many are in the index.
+    written: usize,
+}
+
+impl Members {
+    fn set(&mut self, key: Span, value: Span) {
+        let at = MEMBERS + 2 * self.written;
+        self.packing.set(at, key);
+        self.packing.set(at + 1, value);
+        self.written += 1;
+    }
+
+    fn push(&mut self, raw_key: &[u8], value: &[u8]) {
+        self.packing.push(",\"");
+        let key = self.packing.push_bytes(raw_key);
+        self.packing.push("\":");
+        let value = self.packing.push_bytes(value);
+        self.set(key, value);
+    }
+
+    fn flush(&mut self, run: &mut Run, text: &[u8]) {
+        self.packing.push_bytes(&text[run.start..run.end]);
+        run.start = run.end;
     }
 }

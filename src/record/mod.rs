@@ -8,7 +8,6 @@ mod packed;
 
 use std::borrow::Cow;
 use std::fmt;
-use std::ops::Range;
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -17,7 +16,7 @@ use serde_json::value::RawValue;
 use crate::error::{JsonError, StoreError};
 use crate::json::{self, Span};
 
-pub(crate) use draft::{CookieTemplate, Draft, Entry, Key, Value};
+pub(crate) use draft::{CookieTemplate, Draft, Value};
 use packed::Packed;
 
 /// The key under which the cookie's state stands, as in Express.
@@ -111,9 +110,7 @@ impl Record {
 
     /// The same record with `cookie.expires` moved to a max-age from now.
     pub(crate) fn touched(&self, now: SystemTime) -> Self {
-        let mut draft = Draft::new(self.cookie_template(), self.max_age());
-        draft.entries.extend(self.entries());
-        draft.compose(now)
+        Draft::new(self.cookie_template(), self.max_age(), Some(self)).compose(now)
     }
 
     /// The same record without a key. What is left stays byte for byte.
@@ -123,8 +120,8 @@ impl Record {
         }
         let mut json = String::from("{\"cookie\":");
         json.push_str(self.0.part(self.0.span(OBJECT)));
-        for entry in self.entries().filter(|entry| !entry.key.is(key)) {
-            push_member(&mut json, &entry.key.raw(), &entry.value);
+        for (raw_key, value) in self.entries().filter(|(raw, _)| !json::is_key(raw.as_bytes(), key)) {
+            push_member(&mut json, raw_key, value);
         }
         json.push('}');
         // Made of the parts of a record, so it is one.
@@ -139,27 +136,31 @@ impl Record {
         json
     }
 
-    fn members(&self) -> Range<usize> {
-        0..(self.0.spans() - MEMBERS) / 2
+    /// Where the keys and values stand in the text.
+    fn members(&self) -> impl Iterator<Item = (Span, Span)> {
+        self.0.pairs(MEMBERS)
     }
 
-    fn key(&self, member: usize) -> &str {
-        self.0.part(self.0.span(MEMBERS + 2 * member))
+    fn count(&self) -> usize {
+        (self.0.spans() - MEMBERS) / 2
     }
 
-    fn value(&self, member: usize) -> &str {
-        self.0.part(self.0.span(MEMBERS + 2 * member + 1))
+    /// Which member has this key.
+    fn member(&self, key: &str) -> Option<(usize, Span)> {
+        let text = self.0.bytes();
+        let is = |at: Span| json::is_key(&text[at.start()..at.end()], key);
+        self.members().enumerate().find(|(_, (at, _))| is(*at)).map(|(member, (_, value))| (member, value))
     }
 
     /// The raw JSON of a value; `cookie` is none.
     pub(crate) fn raw(&self, key: &str) -> Option<&str> {
-        self.members().find(|&member| json::is_key(self.key(member), key)).map(|member| self.value(member))
+        self.member(key).map(|(_, value)| self.0.part(value))
     }
 
-    /// Keys and raw values but `cookie`, in the order of the text.
-    pub(crate) fn entries(&self) -> impl ExactSizeIterator<Item = Entry<'_>> {
-        self.members()
-            .map(|member| Entry { key: Key::Raw(self.key(member)), value: Value::Kept(self.value(member)) })
+    /// Keys, as they stand between their quotes, and raw values, but `cookie`, in the order of the text.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (&str, &str)> {
+        let text = self.0.text();
+        self.members().map(|(key, value)| (key.of(text), value.of(text)))
     }
 
     /// The cookie object around its two times.
@@ -192,7 +193,7 @@ fn push_member(json: &mut String, raw_key: &str, value: &str) {
 impl Default for Record {
     /// No data, and the cookie object of Express' defaults.
     fn default() -> Self {
-        Draft::new(CookieTemplate::express(), None).compose(SystemTime::now())
+        Draft::new(CookieTemplate::express(), None, None).compose(SystemTime::now())
     }
 }
 

@@ -62,15 +62,17 @@ impl Packed {
 
     pub(super) fn span(&self, at: usize) -> Span {
         let index = Index::read(&self.0);
-        let bytes = &self.0[index.place(at)..index.place(at + 1)];
-        let number = |bytes: &[u8]| match *bytes {
-            [a, b] => usize::from(u16::from_le_bytes([a, b])),
-            [a, b, c, d] => u32::from_le_bytes([a, b, c, d]) as usize,
-            // An index has no other width.
-            _ => 0,
-        };
-        let (start, end) = bytes.split_at(index.width);
-        Span::new(number(start), number(end))
+        span(&self.0[index.place(at)..index.place(at + 1)])
+    }
+
+    /// The spans from this one on, by twos.
+    pub(super) fn pairs(&self, from: usize) -> impl Iterator<Item = (Span, Span)> {
+        let index = Index::read(&self.0);
+        let pairs = self.0[index.place(from)..index.end()].chunks_exact(4 * index.width);
+        pairs.map(|pair| {
+            let (first, second) = pair.split_at(pair.len() / 2);
+            (span(first), span(second))
+        })
     }
 
     pub(super) fn text(&self) -> &str {
@@ -88,6 +90,17 @@ impl Packed {
 
     pub(super) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+fn span(numbers: &[u8]) -> Span {
+    match *numbers {
+        [a, b, c, d] => Span::new(u16::from_le_bytes([a, b]).into(), u16::from_le_bytes([c, d]).into()),
+        [a, b, c, d, e, f, g, h] => {
+            Span::new(u32::from_le_bytes([a, b, c, d]) as usize, u32::from_le_bytes([e, f, g, h]) as usize)
+        }
+        // An index has no other width.
+        _ => Span::new(0, 0),
     }
 }
 
@@ -124,8 +137,13 @@ impl Packing {
 
     /// Appends to the text.
     pub(super) fn push(&mut self, text: &str) -> Span {
+        self.push_bytes(text.as_bytes())
+    }
+
+    /// Appends a part of another record's text.
+    pub(super) fn push_bytes(&mut self, text: &[u8]) -> Span {
         let start = self.len();
-        self.bytes.extend_from_slice(text.as_bytes());
+        self.bytes.extend_from_slice(text);
         Span::new(start, self.len())
     }
 
