@@ -37,6 +37,10 @@ impl Span {
         &text[self.start()..self.end()]
     }
 
+    pub(crate) fn within(self, bytes: &[u8]) -> &[u8] {
+        &bytes[self.start()..self.end()]
+    }
+
     pub(crate) fn shifted(self, by: usize) -> Self {
         Self::new(self.start() + by, self.end() + by)
     }

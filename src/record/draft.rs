@@ -14,24 +14,24 @@ use crate::config::Secure;
 use crate::json::{self, Span};
 use crate::set_cookie::Attributes;
 
-const OPEN: &str = "{\"cookie\":";
-const BEFORE: &str = "{\"originalMaxAge\":";
+const OPEN: &[u8] = b"{\"cookie\":";
+const BEFORE: &[u8] = b"{\"originalMaxAge\":";
 const BETWEEN: &str = ",\"expires\":";
 
 /// A cookie object with its two times left out: `originalMaxAge` comes after `before`, `expires` after `between`.
 #[derive(Debug, Clone)]
 pub(crate) struct CookieTemplate<'a> {
-    pub(super) before: Cow<'a, str>,
-    pub(super) between: Cow<'a, str>,
-    pub(super) after: Cow<'a, str>,
+    pub(super) before: Cow<'a, [u8]>,
+    pub(super) between: Cow<'a, [u8]>,
+    pub(super) after: Cow<'a, [u8]>,
 }
 
 impl CookieTemplate<'static> {
     pub(super) fn express() -> Self {
         Self {
             before: BEFORE.into(),
-            between: BETWEEN.into(),
-            after: ",\"httpOnly\":true,\"path\":\"/\"}".into(),
+            between: BETWEEN.as_bytes().into(),
+            after: b",\"httpOnly\":true,\"path\":\"/\"}".into(),
         }
     }
 
@@ -44,7 +44,7 @@ impl CookieTemplate<'static> {
             }
         }
         after.push('}');
-        Self { before: BEFORE.into(), between: BETWEEN.into(), after: after.into() }
+        Self { before: BEFORE.into(), between: BETWEEN.as_bytes().into(), after: after.into_bytes().into() }
     }
 
     /// What a record born under these attributes says, in Express' order; what Express leaves out is left out.
@@ -71,7 +71,7 @@ impl CookieTemplate<'static> {
             after.push_str(&format!(",\"sameSite\":\"{}\"", same_site.to_string().to_ascii_lowercase()));
         }
         after.push('}');
-        Self { before: BEFORE.into(), between: between.into(), after: after.into() }
+        Self { before: BEFORE.into(), between: between.into_bytes().into(), after: after.into_bytes().into() }
     }
 }
 
@@ -178,13 +178,13 @@ impl<'a> Draft<'a> {
                 Some(at) => json::push_time(at, times),
                 None => times.push_str("null"),
             });
-        let mut packing = Packing::new(MEMBERS + 2 * self.count(), self.most() + times.len());
+        let mut packing = Packing::new(MEMBERS + 2 * self.count(), self.max_age, self.most() + times.len());
         let cookie = &self.cookie;
         let start = packing.push(OPEN).end();
         packing.push(&cookie.before);
-        let max_age = packing.push(max_age.of(&times));
+        let max_age = packing.push(max_age.within(times.as_bytes()));
         packing.push(&cookie.between);
-        let expires = packing.push(expires.of(&times));
+        let expires = packing.push(expires.within(times.as_bytes()));
         let end = packing.push(&cookie.after).end();
         packing.set(OBJECT, Span::new(start, end));
         packing.set(MAX_AGE, max_age);
@@ -198,14 +198,13 @@ impl<'a> Draft<'a> {
                 members.push(json::escape(edit.key).as_bytes(), value.as_bytes());
             }
         }
-        members.packing.push("}");
+        members.packing.push(b"}");
         Record(members.packing.finish())
     }
 
     /// Writes the stored members as they are to be, those that stay in runs.
     fn copy(&self, base: &Record, members: &mut Members) {
         let text = base.as_bytes();
-        let part = |span: Span| &text[span.start()..span.end()];
         let flash = match self.kept {
             Kept::All => None,
             Kept::Flash => Some(base.member(FLASH).map(|(member, _)| member)),
@@ -216,12 +215,12 @@ impl<'a> Draft<'a> {
                 Some(Edit { value: None, .. }) => {}
                 Some(Edit { value: Some(new), .. }) => {
                     members.flush(&mut run, text);
-                    members.push(part(key), new.as_bytes());
+                    members.push(key.within(text), new.as_bytes());
                 }
                 None if flash.is_some_and(|flash| flash != Some(member)) => {}
                 None if !is_plain(text, key, value) => {
                     members.flush(&mut run, text);
-                    members.push(part(key), part(value));
+                    members.push(key.within(text), value.within(text));
                 }
                 None => {
                     if run.end != key.start() - 2 {
@@ -298,15 +297,15 @@ impl Members {
     }
 
     fn push(&mut self, raw_key: &[u8], value: &[u8]) {
-        self.packing.push(",\"");
-        let key = self.packing.push_bytes(raw_key);
-        self.packing.push("\":");
-        let value = self.packing.push_bytes(value);
+        self.packing.push(b",\"");
+        let key = self.packing.push(raw_key);
+        self.packing.push(b"\":");
+        let value = self.packing.push(value);
         self.set(key, value);
     }
 
     fn flush(&mut self, run: &mut Run, text: &[u8]) {
-        self.packing.push_bytes(&text[run.start..run.end]);
+        self.packing.push(&text[run.start..run.end]);
         run.start = run.end;
     }
 }

@@ -75,9 +75,10 @@ impl Record {
             member.map_or(Span::new(0, 0), |member| member.value.shifted(object.start()))
         };
         let mut spans = Vec::with_capacity(MEMBERS + 2 * members.len());
-        spans.extend([object, find("originalMaxAge"), find("expires")]);
+        let (max_age, expires) = (find("originalMaxAge"), find("expires"));
+        spans.extend([object, max_age, expires]);
         spans.extend(members.iter().flat_map(|member| [member.key, member.value]));
-        Ok(Self(Packed::new(spans.into_iter(), json)))
+        Ok(Self(Packed::new(&spans, life(max_age.of(json)), json)))
     }
 
     /// The record as JSON, in the bytes it was read or composed with.
@@ -93,12 +94,7 @@ impl Record {
     /// The session's own max-age, Express' `cookie.originalMaxAge`; `None` for a session that ends with the browser.
     #[must_use]
     pub fn max_age(&self) -> Option<Duration> {
-        let text = self.0.part(self.0.span(MAX_AGE));
-        if let Ok(millis) = text.parse::<u64>() {
-            return Some(Duration::from_millis(millis.min(MAX_MILLIS as u64)));
-        }
-        let millis = serde_json::from_str::<f64>(text).ok()?;
-        Some(Duration::from_millis(millis.clamp(0.0, MAX_MILLIS) as u64))
+        self.0.max_age()
     }
 
     /// When the cookie was due to expire at the last write (Express' `cookie.expires`). It is not the record's expiry:
@@ -148,7 +144,7 @@ impl Record {
     /// Which member has this key.
     fn member(&self, key: &str) -> Option<(usize, Span)> {
         let text = self.0.bytes();
-        let is = |at: Span| json::is_key(&text[at.start()..at.end()], key);
+        let is = |at: Span| json::is_key(at.within(text), key);
         self.members().enumerate().find(|(_, (at, _))| is(*at)).map(|(member, (_, value))| (member, value))
     }
 
@@ -168,7 +164,8 @@ impl Record {
         let [object, max_age, expires] = [OBJECT, MAX_AGE, EXPIRES].map(|at| self.0.span(at));
         // As Express writes it: both are there, in this order.
         if max_age.start() > 0 && max_age.end() <= expires.start() {
-            let part = |start, end| Cow::Borrowed(self.0.part(Span::new(start, end)));
+            let text = self.0.bytes();
+            let part = |start, end| Cow::Borrowed(&text[start..end]);
             return CookieTemplate {
                 before: part(object.start(), max_age.start()),
                 between: part(max_age.end(), expires.start()),
@@ -182,6 +179,12 @@ impl Record {
     pub(crate) fn same(&self, other: &Self) -> bool {
         self.0.is(&other.0) || self.0.bytes() == other.0.bytes()
     }
+}
+
+/// A max-age as JavaScript writes it, in milliseconds.
+fn life(json: &str) -> Option<Duration> {
+    let millis = serde_json::from_str::<f64>(json).ok()?;
+    Some(Duration::from_millis(millis.clamp(0.0, MAX_MILLIS) as u64))
 }
 
 fn push_member(json: &mut String, raw_key: &str, value: &str) {

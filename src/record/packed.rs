@@ -1,13 +1,18 @@
 //! A record's text behind an index over it, in one shared buffer.
 //!
-//! The buffer starts with how many spans there are and how wide their numbers are; the spans follow, then the text. Sessions
-//! in memory are mostly this buffer, so a number takes two bytes where the text is under 64 KiB, else four.
+//! The buffer starts with how many spans there are, how wide their numbers are, and the session's max-age; the spans
+//! follow, then the text. Sessions in memory are mostly this buffer, so a number takes two bytes where the text is under
+//! 64 KiB, else four.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::json::Span;
 
-const HEAD: usize = size_of::<u32>();
+const COUNT: usize = size_of::<u32>();
+const HEAD: usize = COUNT + size_of::<u64>();
+/// In the place of a max-age.
+const NO_AGE: u64 = u64::MAX;
 
 #[derive(Clone)]
 pub(super) struct Packed(Arc<[u8]>);
@@ -29,7 +34,7 @@ impl Index {
         Self { width: if head & 1 == 0 { 2 } else { 4 }, spans: head >> 1 }
     }
 
-    fn head(self) -> [u8; HEAD] {
+    fn head(self) -> [u8; COUNT] {
         // A text under 4 GiB has fewer members than that.
         ((self.spans << 1 | usize::from(self.width == 4)) as u32).to_le_bytes()
     }
@@ -46,13 +51,18 @@ impl Index {
 }
 
 impl Packed {
-    pub(super) fn new(spans: impl ExactSizeIterator<Item = Span>, text: &str) -> Self {
-        let mut packing = Packing::new(spans.len(), text.len());
-        for (at, span) in spans.enumerate() {
-            packing.set(at, span);
+    pub(super) fn new(spans: &[Span], max_age: Option<Duration>, text: &str) -> Self {
+        let mut packing = Packing::new(spans.len(), max_age, text.len());
+        for (at, span) in spans.iter().enumerate() {
+            packing.set(at, *span);
         }
-        packing.push(text);
+        packing.push(text.as_bytes());
         packing.finish()
+    }
+
+    pub(super) fn max_age(&self) -> Option<Duration> {
+        let millis = self.0[COUNT..].first_chunk().map_or(NO_AGE, |millis| u64::from_le_bytes(*millis));
+        (millis != NO_AGE).then(|| Duration::from_millis(millis))
     }
 
     /// How many spans there are.
@@ -85,7 +95,7 @@ impl Packed {
     }
 
     pub(super) fn part(&self, span: Span) -> &str {
-        text(&self.bytes()[span.start()..span.end()])
+        text(span.within(self.bytes()))
     }
 
     pub(super) fn is(&self, other: &Self) -> bool {
@@ -117,31 +127,28 @@ pub(super) struct Packing {
 
 impl Packing {
     /// Room for so many spans, and for a text of at most so many bytes.
-    pub(super) fn new(spans: usize, text: usize) -> Self {
+    pub(super) fn new(spans: usize, max_age: Option<Duration>, text: usize) -> Self {
         let index = Index::new(spans, text);
         let mut bytes = Vec::with_capacity(index.end() + text);
         bytes.extend_from_slice(&index.head());
+        let millis = max_age.map(|age| age.as_millis().try_into().unwrap_or(NO_AGE - 1));
+        bytes.extend_from_slice(&millis.unwrap_or(NO_AGE).to_le_bytes());
         bytes.resize(index.end(), 0);
         Self { bytes, index }
     }
 
     pub(super) fn set(&mut self, at: usize, span: Span) {
-        let place = self.index.place(at);
-        let width = self.index.width;
-        let numbers = &mut self.bytes[place..place + 2 * width];
-        let (start, end) = numbers.split_at_mut(width);
-        // Narrow numbers hold every offset of a text that they were chosen for.
-        start.copy_from_slice(&(span.start() as u32).to_le_bytes()[..width]);
-        end.copy_from_slice(&(span.end() as u32).to_le_bytes()[..width]);
+        let numbers = &mut self.bytes[self.index.place(at)..];
+        let (start, end) = (span.start() as u32, span.end() as u32);
+        match self.index.width {
+            // Wide enough for every offset of a text that this width was chosen for.
+            2 => write(numbers, (start as u16).to_le_bytes(), (end as u16).to_le_bytes()),
+            _ => write(numbers, start.to_le_bytes(), end.to_le_bytes()),
+        }
     }
 
     /// Appends to the text.
-    pub(super) fn push(&mut self, text: &str) -> Span {
-        self.push_bytes(text.as_bytes())
-    }
-
-    /// Appends a part of another record's text.
-    pub(super) fn push_bytes(&mut self, text: &[u8]) -> Span {
+    pub(super) fn push(&mut self, text: &[u8]) -> Span {
         let start = self.len();
         self.bytes.extend_from_slice(text);
         Span::new(start, self.len())
@@ -154,5 +161,11 @@ impl Packing {
 
     pub(super) fn finish(self) -> Packed {
         Packed(self.bytes.into())
+    }
+}
+
+fn write<const WIDTH: usize>(numbers: &mut [u8], start: [u8; WIDTH], end: [u8; WIDTH]) {
+    if let ([first, second, ..], _) = numbers.as_chunks_mut() {
+        (*first, *second) = (start, end);
     }
 }
