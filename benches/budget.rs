@@ -121,7 +121,7 @@ fn parse(text: &str) -> BTreeMap<&str, Cost> {
 
 fn cost(kind: Kind) -> Cost {
     let over = |count: fn(Kind, Side) -> u64| {
-        count(kind, Side::Sessions).saturating_sub(count(kind, Side::Bare)).div_ceil(COUNTED)
+        (count(kind, Side::Sessions).saturating_sub(count(kind, Side::Bare)) + COUNTED / 2) / COUNTED
     };
     Cost { instructions: over(instructions), allocations: over(allocations) }
 }

@@ -6,21 +6,27 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use smallvec::SmallVec;
+use smol_str::SmolStr;
+
 use crate::error::{Refused, SessionError};
 use crate::json;
-use crate::record::{CookieTemplate, Draft, Entry, FLASH, Key, Record};
+use crate::record::{CookieTemplate, Draft, FLASH, Record, Value};
 
 /// Recomputes a value from the raw JSON that stands there now.
-pub(crate) type UpdateFn = dyn Fn(Option<&str>) -> Result<Option<String>, SessionError> + Send + Sync;
+pub(crate) type UpdateFn = dyn Fn(Option<&str>) -> Result<Option<SmolStr>, SessionError> + Send + Sync;
+
+/// What a request did, oldest first. Most requests do one thing or two.
+pub(crate) type Log = SmallVec<[Change; 2]>;
 
 #[derive(Clone)]
 pub(crate) enum Change {
-    Set { key: Arc<str>, value: Arc<str> },
-    Remove { key: Arc<str> },
+    Set { key: SmolStr, value: SmolStr },
+    Remove { key: SmolStr },
     Clear,
-    Update { key: Arc<str>, apply: Arc<UpdateFn>, now: Option<Arc<str>> },
-    FlashPush { kind: Arc<str>, message: Arc<str> },
-    FlashTake { kind: Arc<str>, messages: Vec<Arc<str>> },
+    Update { key: SmolStr, apply: Arc<UpdateFn>, now: Option<SmolStr> },
+    FlashPush { kind: SmolStr, message: SmolStr },
+    FlashTake { kind: SmolStr, messages: Vec<SmolStr> },
     MaxAge(Option<Duration>),
 }
 
@@ -70,7 +76,8 @@ impl<'a> View<'a> {
     pub(crate) fn keys(self) -> Vec<String> {
         let mut keys = Vec::<String>::new();
         let stored = self.base.into_iter().flat_map(Record::entries);
-        keys.extend(stored.filter_map(|entry| entry.key.text().map(Cow::into_owned)));
+        // A key that is no Unicode (a lone surrogate, which JavaScript can write) has no text.
+        keys.extend(stored.filter_map(|(raw_key, _)| json::unescape(raw_key).map(Cow::into_owned)));
         for key in self.log.iter().filter_map(Change::key) {
             if !keys.iter().any(|known| known == key) {
                 keys.push(key.to_owned());
@@ -106,7 +113,9 @@ impl<'a> View<'a> {
         let data = || self.log.iter().filter_map(Change::key).any(|key| self.get(key) != self.stored(key));
         let cleared = || {
             self.log.iter().any(|change| matches!(change, Change::Clear))
-                && self.base.is_some_and(|base| base.entries().any(|entry| self.lost(&entry)))
+                && self
+                    .base
+                    .is_some_and(|base| base.entries().any(|(raw_key, value)| self.lost(raw_key, value)))
         };
         let flash = || {
             let before = View { base: self.base, log: &[] };
@@ -119,9 +128,9 @@ impl<'a> View<'a> {
         self.max_age_differs(configured) || data() || cleared() || flash()
     }
 
-    fn lost(self, entry: &Entry<'_>) -> bool {
-        match entry.key.text() {
-            Some(key) => key != FLASH && self.get(&key) != Some(&entry.value),
+    fn lost(self, raw_key: &str, value: &str) -> bool {
+        match json::unescape(raw_key) {
+            Some(key) => key != FLASH && self.get(&key) != Some(value),
             None => true,
         }
     }
@@ -161,11 +170,7 @@ impl<'a> View<'a> {
         let mut kinds = Vec::<Cow<'a, str>>::new();
         if let Some(flash) = self.stored_flash() {
             for member in members(flash)? {
-                let raw = member.key.of(flash);
-                match member.escaped {
-                    false => kinds.push(Cow::Borrowed(raw)),
-                    true => kinds.extend(json::unescape(raw).map(Cow::Owned)),
-                }
+                kinds.extend(json::unescape(member.key.of(flash)));
             }
         }
         for kind in self.log.iter().filter_map(Change::flash_kind) {
@@ -190,24 +195,21 @@ impl<'a> View<'a> {
         'a: 'd,
     {
         let cookie = self.base.map_or_else(|| new.clone(), |base| base.cookie_template());
-        let mut draft: Draft<'d> = Draft::new(cookie, self.max_age(configured));
-        draft.entries.extend(self.base.into_iter().flat_map(Record::entries));
+        let mut draft = Draft::new(cookie, self.max_age(configured), self.base);
         for change in self.log {
             match change {
-                Change::Set { key, value } => put(&mut draft.entries, key, Some(Cow::Borrowed(value))),
-                Change::Remove { key } => put(&mut draft.entries, key, None),
-                Change::Clear => draft.entries.retain(|entry| entry.key.is(FLASH)),
+                Change::Set { key, value } => draft.put(key, Some(Value::Kept(value))),
+                Change::Remove { key } => draft.put(key, None),
+                Change::Clear => draft.clear(),
                 Change::Update { key, apply, .. } => {
-                    let before = draft.entries.iter().find(|entry| entry.key.is(key));
-                    let after = apply(before.map(|entry| &*entry.value))?;
-                    put(&mut draft.entries, key, after.map(Cow::Owned));
+                    let after = apply(draft.get(key))?;
+                    draft.put(key, after.map(Value::Made));
                 }
                 Change::FlashPush { .. } | Change::FlashTake { .. } | Change::MaxAge(_) => {}
             }
         }
         if self.log.iter().any(|change| change.flash_kind().is_some()) {
-            let flash = self.flash_text()?;
-            put(&mut draft.entries, FLASH, Some(Cow::Owned(flash)));
+            draft.put(FLASH, Some(Value::Made(self.flash_text()?.into())));
         }
         Ok(draft)
     }
@@ -215,16 +217,12 @@ impl<'a> View<'a> {
     /// The whole `flash` object anew, the kinds this request left alone byte for byte.
     fn flash_text(self) -> Result<String, SessionError> {
         let mut text = String::from("{");
-        let mut push = |kind: &str, escaped: bool, value: &str| {
+        let mut push = |raw_kind: &str, value: &str| {
             if text.len() > 1 {
                 text.push(',');
             }
             text.push('"');
-            if escaped {
-                text.push_str(kind);
-            } else {
-                json::push_key(&mut text, kind);
-            }
+            text.push_str(raw_kind);
             text.push_str("\":");
             text.push_str(value);
         };
@@ -233,16 +231,15 @@ impl<'a> View<'a> {
         if let Some(flash) = self.stored_flash() {
             for member in members(flash)? {
                 let raw = member.key.of(flash);
-                let kind = if member.escaped { json::unescape(raw) } else { Some(raw.to_owned()) };
-                let Some(kind) = kind.filter(|kind| touched(kind)) else {
-                    push(raw, true, member.value.of(flash));
+                let Some(kind) = json::unescape(raw).filter(|kind| touched(kind)) else {
+                    push(raw, member.value.of(flash));
                     continue;
                 };
                 let messages = self.messages(&kind)?;
                 if !messages.is_empty() {
-                    push(raw, true, &format!("[{}]", messages.join(",")));
+                    push(raw, &format!("[{}]", messages.join(",")));
                 }
-                written.push(kind);
+                written.push(kind.into_owned());
             }
         }
         for kind in self.log.iter().filter_map(Change::flash_kind) {
@@ -252,23 +249,11 @@ impl<'a> View<'a> {
             written.push(kind.to_owned());
             let messages = self.messages(kind)?;
             if !messages.is_empty() {
-                push(kind, false, &format!("[{}]", messages.join(",")));
+                push(&json::escape(kind), &format!("[{}]", messages.join(",")));
             }
         }
         text.push('}');
         Ok(text)
-    }
-}
-
-fn put<'d>(entries: &mut Vec<Entry<'d>>, key: &'d str, value: Option<Cow<'d, str>>) {
-    let at = entries.iter().position(|entry| entry.key.is(key));
-    match (at, value) {
-        (Some(at), Some(value)) => entries[at].value = value,
-        (Some(at), None) => {
-            entries.remove(at);
-        }
-        (None, Some(value)) => entries.push(Entry { key: Key::Plain(Cow::Borrowed(key)), value }),
-        (None, None) => {}
     }
 }
 

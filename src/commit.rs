@@ -18,7 +18,7 @@
 use std::hash::{BuildHasher as _, RandomState};
 use std::time::{Duration, SystemTime};
 
-use crate::changes::{Change, View};
+use crate::changes::{Log, View};
 use crate::config::{Inner, Secure, Transport};
 use crate::error::SessionError;
 use crate::guard::SessionGuard;
@@ -210,7 +210,7 @@ fn facts(state: &State, session: &session::Inner, demand: Demand) -> Facts {
 /// What a session's stage was when its commit began, and what it takes to carry the decision out.
 struct Job<'c> {
     config: &'c Inner,
-    log: Vec<Change>,
+    log: Log,
     /// The id to write under.
     id: Option<SessionId>,
     /// What is in the store: under `id`, or under the id that is left behind.

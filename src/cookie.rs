@@ -27,7 +27,13 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
 
 /// Appends JavaScript's `encodeURIComponent` of a text.
 pub(crate) fn push_uri_component(text: &str, out: &mut String) {
-    out.extend(utf8_percent_encode(text, ESCAPED));
+    // Such as a UUID.
+    let plain = text.bytes().fold(true, |all, byte| all & (byte.is_ascii_alphanumeric() || byte == b'-'));
+    if plain {
+        out.push_str(text);
+    } else {
+        out.extend(utf8_percent_encode(text, ESCAPED));
+    }
 }
 
 /// JavaScript's `decodeURIComponent` as the npm package `cookie` uses it: a value that is not well formed stays as it

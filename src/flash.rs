@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::changes::Change;
 use crate::error::SessionError;
-use crate::session::Session;
+use crate::session::{Session, encode};
 
 impl Session {
     /// Queues a message for a later request of this user to [`take`](Self::take_flash).
@@ -18,11 +18,10 @@ impl Session {
     /// `Encode`, when the message cannot be written as JSON; `Decode`, when something else than messages stands where
     /// they are kept; `Destroyed`.
     pub fn flash(&self, kind: &str, message: impl Serialize) -> Result<(), SessionError> {
-        let json = serde_json::to_string(&message)
-            .map_err(|error| SessionError::encode(kind, crate::error::JsonError::new::<Value>(&error)))?;
+        let json = encode(kind, &message)?;
         let mut state = self.writable()?;
         state.view().messages(kind)?;
-        state.push(Change::FlashPush { kind: kind.into(), message: json.into() });
+        state.push(Change::FlashPush { kind: kind.into(), message: json });
         Ok(())
     }
 

@@ -1,10 +1,12 @@
 //! The few JSON tools a record needs beyond `serde_json`: the spans of an object's members, times as JavaScript writes
 //! them, keys put back as they came.
 
+use std::borrow::Cow;
 use std::fmt;
-use std::fmt::Write as _;
+use std::ops::Range;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use memchr::memchr;
 use serde::de::{DeserializeSeed, Deserializer as _, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
@@ -35,6 +37,10 @@ impl Span {
         &text[self.start()..self.end()]
     }
 
+    pub(crate) fn within(self, bytes: &[u8]) -> &[u8] {
+        &bytes[self.start()..self.end()]
+    }
+
     pub(crate) fn shifted(self, by: usize) -> Self {
         Self::new(self.start() + by, self.end() + by)
     }
@@ -47,18 +53,24 @@ pub(crate) struct Member {
     pub(crate) key: Span,
     /// The raw value.
     pub(crate) value: Span,
-    /// The key has escapes, so its text is not the key itself.
-    pub(crate) escaped: bool,
 }
 
 impl Member {
     pub(crate) fn is(&self, text: &str, key: &str) -> bool {
-        let raw = self.key.of(text);
-        match self.escaped {
-            false => raw == key,
-            true => unescape(raw).is_some_and(|decoded| decoded == key),
-        }
+        is_key(self.key.of(text).as_bytes(), key)
     }
+}
+
+/// Whether a key, as it stands between its quotes, is this one.
+pub(crate) fn is_key(raw: &[u8], key: &str) -> bool {
+    let escaped = || memchr(b'\\', raw).is_some();
+    if raw.len() <= key.len() {
+        return raw == key.as_bytes() && !escaped();
+    }
+    // Longer than the key, so it has an escape if it is the key, and is the same up to there.
+    (raw[0] == b'\\' || key.as_bytes().first() == Some(&raw[0]))
+        && escaped()
+        && std::str::from_utf8(raw).ok().and_then(unescape).is_some_and(|decoded| decoded == key)
 }
 
 /// The members of a JSON object, without parsing a value. Of equal keys the last value counts, in the first's place, as
@@ -88,7 +100,7 @@ impl<'t> Visitor<'t> for Members<'t> {
         let text = self.text;
         let mut members = Vec::<Member>::new();
         let mut after = 0;
-        while let Some(KeyKind { escaped }) = map.next_key_seed(KeySeed)? {
+        while map.next_key_seed(KeySeed)?.is_some() {
             let value = map.next_value::<&'t RawValue>()?.get();
             let start = value.as_ptr() as usize - text.as_ptr() as usize;
             let end = start + value.len();
@@ -101,13 +113,13 @@ impl<'t> Visitor<'t> for Members<'t> {
             let member = Member {
                 key: Span::new(start - between.len() + open + 1, start - between.len() + close),
                 value: Span::new(start, end),
-                escaped,
             };
+            let key = member.key.of(text);
             // Taken as bytes, a key may hold what no JSON text may.
-            if member.key.of(text).bytes().any(|byte| byte < b' ') {
+            if key.bytes().any(|byte| byte < b' ') {
                 return Err(A::Error::custom("a control character in a key"));
             }
-            match members.iter_mut().find(|earlier| same_key(earlier, &member, text)) {
+            match members.iter_mut().find(|earlier| same_key(earlier.key.of(text), key)) {
                 Some(earlier) => earlier.value = member.value,
                 None => members.push(member),
             }
@@ -116,66 +128,56 @@ impl<'t> Visitor<'t> for Members<'t> {
     }
 }
 
-fn same_key(one: &Member, other: &Member, text: &str) -> bool {
-    let (a, b) = (one.key.of(text), other.key.of(text));
-    if !one.escaped && !other.escaped {
-        return a == b;
-    }
-    a == b || unescape(a).zip(unescape(b)).is_some_and(|(a, b)| a == b)
+fn same_key(one: &str, other: &str) -> bool {
+    one == other
+        || (one.contains('\\') || other.contains('\\'))
+            && unescape(one).zip(unescape(other)).is_some_and(|(one, other)| one == other)
 }
 
 /// Takes a key as bytes: serde_json refuses a lone surrogate in a string, JavaScript writes one.
 struct KeySeed;
 
-struct KeyKind {
-    escaped: bool,
-}
-
 impl<'de> DeserializeSeed<'de> for KeySeed {
-    type Value = KeyKind;
+    type Value = ();
 
-    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<KeyKind, D::Error> {
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         deserializer.deserialize_bytes(self)
     }
 }
 
 impl<'de> Visitor<'de> for KeySeed {
-    type Value = KeyKind;
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a key")
     }
 
-    fn visit_borrowed_bytes<E>(self, _: &'de [u8]) -> Result<KeyKind, E> {
-        Ok(KeyKind { escaped: false })
-    }
-
-    fn visit_bytes<E>(self, _: &[u8]) -> Result<KeyKind, E> {
-        Ok(KeyKind { escaped: true })
+    fn visit_bytes<E>(self, _: &[u8]) -> Result<(), E> {
+        Ok(())
     }
 }
 
 /// A key from its text between the quotes; `None` when it is no Unicode.
-pub(crate) fn unescape(raw: &str) -> Option<String> {
+pub(crate) fn unescape(raw: &str) -> Option<Cow<'_, str>> {
     if !raw.contains('\\') {
-        return Some(raw.to_owned());
+        return Some(Cow::Borrowed(raw));
     }
-    serde_json::from_str(&format!("\"{raw}\"")).ok()
+    serde_json::from_str(&format!("\"{raw}\"")).ok().map(Cow::Owned)
+}
+
+/// A key as its JSON stands between the quotes: the inverse of [`unescape`].
+pub(crate) fn escape(key: &str) -> Cow<'_, str> {
+    if key.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
+        return Cow::Borrowed(key);
+    }
+    let quoted = quote(key);
+    Cow::Owned(quoted[1..quoted.len() - 1].to_owned())
 }
 
 /// A text as a JSON string, quotes included.
 pub(crate) fn quote(text: &str) -> String {
     // A string always serialises.
     serde_json::to_string(text).unwrap_or_default()
-}
-
-/// Appends a key between quotes that are already there; says whether it needed escapes.
-pub(crate) fn push_key(json: &mut String, key: &str) -> (Span, bool) {
-    if key.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
-        return (append(json, |json| json.push_str(key)), false);
-    }
-    let quoted = quote(key);
-    (append(json, |json| json.push_str(&quoted[1..quoted.len() - 1])), true)
 }
 
 /// The span of what `write` appends.
@@ -189,15 +191,29 @@ pub(crate) fn append(json: &mut String, write: impl FnOnce(&mut String)) -> Span
 /// JavaScript writes a date it cannot hold.
 pub(crate) fn push_time(at: SystemTime, json: &mut String) {
     let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let nanos = i128::try_from(since.as_nanos()).unwrap_or(i128::MAX);
-    let Ok(at) = OffsetDateTime::from_unix_timestamp_nanos(nanos) else {
+    let seconds = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
+    let Ok(at) = OffsetDateTime::from_unix_timestamp(seconds) else {
         json.push_str("null");
         return;
     };
-    let (year, month, day) = (at.year(), u8::from(at.month()), at.day());
-    let (hour, minute, second, milli) = (at.hour(), at.minute(), at.second(), at.millisecond());
-    // Writing to a String does not fail.
-    let _ = write!(json, "\"{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z\"");
+    let mut text = *b"\"0000-00-00T00:00:00.000Z\"";
+    let mut put = |mut number: u32, places: Range<usize>| {
+        for place in places.rev() {
+            // One digit.
+            text[place] = b'0' + (number % 10) as u8;
+            number /= 10;
+        }
+    };
+    // `time` holds no year past 9999, and none before 1970 comes here.
+    put(at.year().unsigned_abs(), 1..5);
+    put(u8::from(at.month()).into(), 6..8);
+    put(at.day().into(), 9..11);
+    put(at.hour().into(), 12..14);
+    put(at.minute().into(), 15..17);
+    put(at.second().into(), 18..20);
+    put(since.subsec_millis(), 21..24);
+    // Digits between ASCII.
+    json.push_str(std::str::from_utf8(&text).unwrap_or_default());
 }
 
 /// The inverse of [`push_time`]; `None` for everything else, `null` included.

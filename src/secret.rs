@@ -153,8 +153,15 @@ pub(crate) fn push_value(id: &SessionId, signature: &Signature, line: &mut Strin
     line.push_str("s%3A");
     push_uri_component(id.as_str(), line);
     line.push('.');
-    // Base64, so it is text.
-    push_uri_component(std::str::from_utf8(signature).unwrap_or_default(), line);
+    // Base64, so it is text. Of its letters `encodeURIComponent` escapes these two.
+    let mut rest = std::str::from_utf8(signature).unwrap_or_default();
+    while let Some(at) = memchr::memchr2(b'+', b'/', rest.as_bytes()) {
+        let (plain, escaped) = rest.split_at(at);
+        line.push_str(plain);
+        line.push_str(if escaped.starts_with('+') { "%2B" } else { "%2F" });
+        rest = &escaped[1..];
+    }
+    line.push_str(rest);
 }
 
 /// In constant time, whatever they have in common.

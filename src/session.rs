@@ -7,6 +7,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use smallvec::SmallVec;
+use smol_str::SmolStr;
 
 use crate::changes::{Change, UpdateFn, same_value};
 use crate::commit;
@@ -230,7 +232,7 @@ impl Session {
         if state.view().get(key).is_some_and(|now| same_value(now, &json)) {
             return Ok(());
         }
-        state.push(Change::Set { key: key.into(), value: json.into() });
+        state.push(Change::Set { key: key.into(), value: json });
         Ok(())
     }
 
@@ -259,22 +261,22 @@ impl Session {
         F: Fn(Option<T>) -> Option<T> + Send + Sync + 'static,
     {
         check_key(key)?;
-        let name: Arc<str> = key.into();
-        let at = Arc::clone(&name);
+        let name = SmolStr::from(key);
+        let at = name.clone();
         let apply: Arc<UpdateFn> = Arc::new(move |raw| {
             let before = raw.map(|raw| decode(&at, raw)).transpose()?;
             change(before).map(|after| encode(&at, &after)).transpose()
         });
         // The closure is the user's: it runs with no lock held, again if another clone was faster.
         loop {
-            let before: Option<Box<str>> = self.writable()?.view().get(key).map(Into::into);
+            let before: Option<SmolStr> = self.writable()?.view().get(key).map(Into::into);
             let now = apply(before.as_deref())?;
             let mut state = self.writable()?;
             if state.view().get(key) != before.as_deref() {
                 continue;
             }
             let left = now.as_deref().map(|raw| decode(key, raw)).transpose()?;
-            state.push(Change::Update { key: name, apply, now: now.map(Into::into) });
+            state.push(Change::Update { key: name, apply, now });
             return Ok(left);
         }
     }
@@ -380,8 +382,12 @@ fn check_key(key: &str) -> Result<(), SessionError> {
     if key == COOKIE || key == FLASH { Err(SessionError::encode(key, Refused::ReservedKey)) } else { Ok(()) }
 }
 
-fn encode<T: Serialize>(key: &str, value: &T) -> Result<String, SessionError> {
-    serde_json::to_string(value).map_err(|error| SessionError::encode(key, JsonError::new::<T>(&error)))
+pub(crate) fn encode<T: Serialize>(key: &str, value: &T) -> Result<SmolStr, SessionError> {
+    let mut json = SmallVec::<[u8; 128]>::new();
+    serde_json::to_writer(&mut json, value)
+        .map_err(|error| SessionError::encode(key, JsonError::new::<T>(&error)))?;
+    // JSON is text.
+    Ok(std::str::from_utf8(&json).unwrap_or_default().into())
 }
 
 fn decode<T: DeserializeOwned>(key: &str, raw: &str) -> Result<T, SessionError> {

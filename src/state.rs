@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use axum::http::HeaderValue;
 
-use crate::changes::{Change, View};
+use crate::changes::{Change, Log, View};
 use crate::id::SessionId;
 use crate::record::Record;
 use crate::secret::Signature;
@@ -18,7 +18,7 @@ pub(crate) struct State {
     pub(crate) cookie: Carried,
     pub(crate) stage: Stage,
     /// What this request did since the last commit.
-    pub(crate) log: Vec<Change>,
+    pub(crate) log: Log,
     /// So many entries of the log are being written right now; they are not to be merged with later ones.
     in_flight: usize,
     /// `touch()` was called.
@@ -120,7 +120,7 @@ impl State {
             origin,
             cookie,
             stage,
-            log: Vec::new(),
+            log: Log::new(),
             in_flight: 0,
             touch: false,
             progress: Progress::Open,
@@ -202,7 +202,7 @@ impl State {
     }
 
     /// A commit begins with the log as it is.
-    pub(crate) fn depart(&mut self) -> Vec<Change> {
+    pub(crate) fn depart(&mut self) -> Log {
         self.in_flight = self.log.len();
         self.progress = Progress::Underway;
         self.log.clone()

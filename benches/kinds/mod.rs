@@ -1,6 +1,8 @@
 //! The kinds of request that are measured, each over a session of 1 KiB in ten keys, and each beside the same request to
 //! a handler that knows no sessions.
 
+#![allow(dead_code, reason = "every bench uses a part of this module")]
+
 use std::fmt;
 use std::hint::black_box;
 
@@ -183,7 +185,7 @@ async fn seed(config: &SessionConfig) -> Session {
     session
 }
 
-fn fill(session: &Session) -> Result<(), SessionError> {
+pub(crate) fn fill(session: &Session) -> Result<(), SessionError> {
     for n in 0..4 {
         session.insert(&format!("filler-{n}"), "x".repeat(104))?;
     }

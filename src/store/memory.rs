@@ -1,6 +1,7 @@
 //! [`MemoryStore`]: records in this process.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -42,26 +43,48 @@ struct Shared {
     adding: Mutex<()>,
     start: Once,
     alarm: Arc<Alarm>,
+    /// Tick zero.
+    made: Instant,
 }
 
 struct Held {
     record: Record,
-    expires: Instant,
+    expires: Tick,
 }
 
 impl Held {
-    fn live(&self, now: Instant) -> bool {
+    fn live(&self, now: Tick) -> bool {
         now < self.expires
     }
 
-    fn stored(&self, now: Instant) -> Stored {
+    fn stored(&self, now: Now) -> Stored {
         Stored {
             record: self.record.clone(),
             version: Some(Version::of(&self.record)),
-            expires_in: Some(self.expires.saturating_duration_since(now)),
-            seen: Some(now),
+            expires_in: Some(self.expires.since(now.tick)),
+            seen: Some(now.instant),
         }
     }
+}
+
+/// A time in half of an `Instant`'s size: nanoseconds since the store was made, which last for 584 years.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Tick(u64);
+
+impl Tick {
+    fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+
+    fn after(self, ttl: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(ttl.as_nanos()).unwrap_or(u64::MAX)))
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Now {
+    instant: Instant,
+    tick: Tick,
 }
 
 impl MemoryStore {
@@ -79,26 +102,28 @@ impl MemoryStore {
     }
 
     fn bounded(limit: Option<usize>) -> Self {
+        let made = Instant::now();
         Self(Arc::new(Shared {
             sessions: DashMap::with_shard_amount(SHARDS),
             limit,
             adding: Mutex::new(()),
             start: Once::new(),
-            alarm: Arc::default(),
+            alarm: Arc::new(Alarm::new(made)),
+            made,
         }))
     }
 
     /// How many live sessions there are. Walks through all of them.
     #[must_use]
     pub fn len(&self) -> usize {
-        let now = Instant::now();
+        let now = self.0.now().tick;
         self.0.sessions.iter().filter(|held| held.live(now)).count()
     }
 
     /// Whether no live session is there.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        let now = Instant::now();
+        let now = self.0.now().tick;
         !self.0.sessions.iter().any(|held| held.live(now))
     }
 
@@ -111,14 +136,14 @@ impl MemoryStore {
     /// The ids of the live sessions, in no order.
     #[must_use]
     pub fn all_ids(&self) -> Vec<SessionId> {
-        let now = Instant::now();
+        let now = self.0.now().tick;
         self.0.sessions.iter().filter(|held| held.live(now)).map(|held| held.key().clone()).collect()
     }
 
     /// Writes a record where `allowed` says so of what stands there.
     fn put(&self, id: &SessionId, record: &Record, ttl: Duration, over_live: bool) -> bool {
-        let now = Instant::now();
-        let held = Held { record: record.clone(), expires: deadline(now, ttl) };
+        let now = self.0.now().tick;
+        let held = Held { record: record.clone(), expires: now.after(ttl) };
         let expires = held.expires;
         let adding = self.0.limit.map(|limit| (limit, lock(&self.0.adding)));
         if let Some((limit, _)) = adding
@@ -139,9 +164,16 @@ impl MemoryStore {
 }
 
 impl Shared {
+    fn now(&self) -> Now {
+        let instant = Instant::now();
+        // Elapsed nanoseconds fit for as long as ticks do.
+        let tick = Tick(instant.saturating_duration_since(self.made).as_nanos() as u64);
+        Now { instant, tick }
+    }
+
     /// Takes out the sessions closest to their expiry: a sixty-fourth of the limit at once, so that a full store does
     /// not walk through all sessions for each new one.
-    fn make_room(&self, limit: usize, now: Instant) {
+    fn make_room(&self, limit: usize, now: Tick) {
         self.sessions.retain(|_, held| held.live(now));
         let surplus = (self.sessions.len() + 1).saturating_sub(limit);
         if surplus == 0 {
@@ -156,7 +188,7 @@ impl Shared {
     }
 
     /// Tells the sweep of a record that expires then.
-    fn expect(self: &Arc<Self>, expires: Instant) {
+    fn expect(self: &Arc<Self>, expires: Tick) {
         self.start.call_once(|| {
             let (store, alarm) = (Arc::downgrade(self), Arc::clone(&self.alarm));
             let thread = std::thread::Builder::new().name("sessile-memory-sweep".into());
@@ -177,20 +209,16 @@ impl Drop for Shared {
     }
 }
 
-fn deadline(now: Instant, ttl: Duration) -> Instant {
-    now.checked_add(ttl).unwrap_or_else(|| now + crate::set_cookie::MAX_LIFE)
-}
-
 /// A thread's body: removes what expired, round after round, until the store is gone.
 fn sweep(store: &Weak<Shared>, alarm: &Alarm) {
     let mut earliest = Instant::now();
     while alarm.wait(earliest) {
         let Some(shared) = store.upgrade() else { return };
-        let began = Instant::now();
-        let mut next = None::<Instant>;
+        let began = shared.now();
+        let mut next = None::<Tick>;
         // Locks one shard at a time.
         shared.sessions.retain(|_, held| {
-            let keep = held.live(began);
+            let keep = held.live(began.tick);
             if keep {
                 next = Some(next.map_or(held.expires, |next| next.min(held.expires)));
             }
@@ -203,60 +231,86 @@ fn sweep(store: &Weak<Shared>, alarm: &Alarm) {
             alarm.no_later_than(next);
         }
         let now = Instant::now();
-        earliest = now + MIN_ROUND.max(100 * (now - began));
+        earliest = now + MIN_ROUND.max(100 * (now - began.instant));
     }
 }
 
 /// When the sweep wakes.
-#[derive(Default)]
 struct Alarm {
-    at: Mutex<Wake>,
+    made: Instant,
+    wake: Mutex<Wake>,
     changed: Condvar,
+    /// What `wake` says, to be asked without the lock: nearly every write finds that the alarm goes off before it matters.
+    /// A write that reads an alarm which is just going off was made before the sweep comes by.
+    due: AtomicU64,
 }
 
-#[derive(Default, Clone, Copy)]
+#[derive(Clone, Copy)]
 enum Wake {
     /// Nothing is stored.
-    #[default]
     Never,
-    At(Instant),
+    At(Tick),
     Stop,
 }
 
+impl Wake {
+    fn due(self) -> u64 {
+        match self {
+            Self::Never => u64::MAX,
+            Self::At(tick) => tick.0,
+            Self::Stop => 0,
+        }
+    }
+}
+
 impl Alarm {
-    fn no_later_than(&self, instant: Instant) {
-        let mut at = lock(&self.at);
-        match *at {
+    fn new(made: Instant) -> Self {
+        let due = AtomicU64::new(Wake::Never.due());
+        Self { made, wake: Mutex::new(Wake::Never), changed: Condvar::new(), due }
+    }
+
+    fn set(&self, wake: &mut Wake, to: Wake) {
+        *wake = to;
+        self.due.store(to.due(), Ordering::Relaxed);
+    }
+
+    fn no_later_than(&self, tick: Tick) {
+        if self.due.load(Ordering::Relaxed) <= tick.0 {
+            return;
+        }
+        let mut wake = lock(&self.wake);
+        match *wake {
             Wake::Stop => return,
-            Wake::At(earlier) if earlier <= instant => return,
-            Wake::At(_) | Wake::Never => *at = Wake::At(instant),
+            Wake::At(earlier) if earlier <= tick => return,
+            Wake::At(_) | Wake::Never => self.set(&mut wake, Wake::At(tick)),
         }
         self.changed.notify_one();
     }
 
     fn stop(&self) {
-        *lock(&self.at) = Wake::Stop;
+        self.set(&mut lock(&self.wake), Wake::Stop);
         self.changed.notify_one();
     }
 
     /// Sleeps until the alarm goes off, at `earliest` the soonest; `false`: the store is gone.
     fn wait(&self, earliest: Instant) -> bool {
-        let mut at = lock(&self.at);
+        let mut wake = lock(&self.wake);
         loop {
-            let now = Instant::now();
-            let due = match *at {
+            let due = match *wake {
                 Wake::Stop => return false,
-                Wake::Never => {
-                    at = self.changed.wait(at).unwrap_or_else(PoisonError::into_inner);
-                    continue;
-                }
-                Wake::At(due) => due.max(earliest),
+                Wake::Never => None,
+                Wake::At(tick) => self.made.checked_add(Duration::from_nanos(tick.0)),
             };
+            let Some(due) = due else {
+                wake = self.changed.wait(wake).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let (due, now) = (due.max(earliest), Instant::now());
             if due <= now {
-                *at = Wake::Never;
+                self.set(&mut wake, Wake::Never);
                 return true;
             }
-            at = self.changed.wait_timeout(at, due - now).unwrap_or_else(PoisonError::into_inner).0;
+            wake = self.changed.wait_timeout(wake, due - now).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 }
@@ -267,9 +321,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl SessionStore for MemoryStore {
     async fn get(&self, id: &SessionId) -> Result<Option<Stored>, StoreError> {
-        let now = Instant::now();
+        let now = self.0.now();
         let held = self.0.sessions.get(id);
-        Ok(held.filter(|held| held.live(now)).map(|held| held.stored(now)))
+        Ok(held.filter(|held| held.live(now.tick)).map(|held| held.stored(now)))
     }
 
     async fn set(&self, id: &SessionId, record: &Record, ttl: Duration) -> Result<(), StoreError> {
@@ -283,11 +337,11 @@ impl SessionStore for MemoryStore {
     }
 
     async fn touch(&self, id: &SessionId, ttl: Duration) -> Result<bool, StoreError> {
-        let now = Instant::now();
-        let Some(mut held) = self.0.sessions.get_mut(id).filter(|held| held.live(now)) else {
+        let now = self.0.now();
+        let Some(mut held) = self.0.sessions.get_mut(id).filter(|held| held.live(now.tick)) else {
             return Ok(false);
         };
-        held.expires = deadline(now, ttl);
+        held.expires = now.tick.after(ttl);
         let expires = held.expires;
         drop(held);
         self.0.expect(expires);
@@ -305,14 +359,14 @@ impl SessionStore for MemoryStore {
         record: &Record,
         ttl: Duration,
     ) -> Result<Replaced, StoreError> {
-        let now = Instant::now();
-        let Some(mut held) = self.0.sessions.get_mut(id).filter(|held| held.live(now)) else {
+        let now = self.0.now();
+        let Some(mut held) = self.0.sessions.get_mut(id).filter(|held| held.live(now.tick)) else {
             return Ok(Replaced::Gone);
         };
-        if Version::of(&held.record) != *expected {
+        if !expected.is_of(&held.record) {
             return Ok(Replaced::Conflict(held.stored(now)));
         }
-        *held = Held { record: record.clone(), expires: deadline(now, ttl) };
+        *held = Held { record: record.clone(), expires: now.tick.after(ttl) };
         let expires = held.expires;
         drop(held);
         self.0.expect(expires);
@@ -320,12 +374,12 @@ impl SessionStore for MemoryStore {
     }
 
     async fn destroy_if(&self, id: &SessionId, expected: &Version) -> Result<Replaced, StoreError> {
-        let now = Instant::now();
+        let now = self.0.now();
         let Slot::Occupied(slot) = self.0.sessions.entry(id.clone()) else { return Ok(Replaced::Gone) };
-        if !slot.get().live(now) {
+        if !slot.get().live(now.tick) {
             return Ok(Replaced::Gone);
         }
-        if Version::of(&slot.get().record) != *expected {
+        if !expected.is_of(&slot.get().record) {
             return Ok(Replaced::Conflict(slot.get().stored(now)));
         }
         slot.remove();

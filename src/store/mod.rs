@@ -253,6 +253,14 @@ impl Version {
         Self(Kind::Record(record.clone()))
     }
 
+    pub(crate) fn is_of(&self, record: &Record) -> bool {
+        match &self.0 {
+            Kind::Record(own) => own.same(record),
+            Kind::Bytes(bytes) => **bytes == *record.as_bytes(),
+            Kind::Number(_) => false,
+        }
+    }
+
     /// The number, where it is one.
     ///
     /// After `create` a session expects the bytes of what it created, because `create` answers no version: a store that
@@ -271,7 +279,7 @@ impl Version {
         match &self.0 {
             Kind::Number(_) => None,
             Kind::Bytes(bytes) => Some(bytes),
-            Kind::Record(record) => Some(record.as_json().as_bytes()),
+            Kind::Record(record) => Some(record.as_bytes()),
         }
     }
 }
