@@ -117,6 +117,9 @@ pub struct Load {
 impl Load {
     /// So many requests over a store, as the seed says; `None` where its server or Node.js is not installed.
     pub fn plan(kind: Kind, requests: usize) -> Option<Self> {
+        if !sessile_interop::express_is_installed() {
+            return None;
+        }
         let place = Arc::new(Place::start(kind)?);
         let (mut express, axum) = (options(json!(SECRET)), options(json!(SECRET)));
         // session-file-store's touch writes the whole file, so with it Express' reads are writes.
