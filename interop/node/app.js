@@ -37,7 +37,9 @@ function deferred () {
 }
 
 async function main () {
+  const { withoutTouch, ...options } = JSON.parse(process.env.OPTIONS)
   const store = await openStore(JSON.parse(process.env.STORE))
+  if (withoutTouch) store.touch = undefined
   const app = express()
   app.use(express.json({ strict: false }))
 
@@ -51,7 +53,7 @@ async function main () {
     res.json({})
   })
 
-  app.use(session({ ...JSON.parse(process.env.OPTIONS), store }))
+  app.use(session({ ...options, store }))
   app.use(flash())
   app.use(passport.session())
 

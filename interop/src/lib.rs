@@ -10,6 +10,7 @@ pub mod shopper;
 pub mod visitor;
 
 use std::path::Path;
+use std::sync::LazyLock;
 
 use sessile_test_servers::Server;
 
@@ -17,6 +18,12 @@ use sessile_test_servers::Server;
 pub fn node(script: &str, environment: &[(&str, &str)]) -> Option<Server> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("node");
     sessile_test_servers::node(&folder.join(script), environment)
+}
+
+/// Whether Node.js and the packages are installed; found out once, before a server is started for them in vain.
+pub fn express_is_installed() -> bool {
+    static INSTALLED: LazyLock<bool> = LazyLock::new(|| node("versions.js", &[]).is_some());
+    *INSTALLED
 }
 
 /// The Express half of `examples/with_express` over these session files; see [`node`].

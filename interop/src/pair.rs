@@ -8,7 +8,7 @@ use sessile_test_servers::Server;
 
 use crate::http::Served;
 use crate::place::{Kind, Place};
-use crate::{axum_app, node};
+use crate::{axum_app, express_is_installed, node};
 
 /// One of the two servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -80,6 +80,9 @@ impl Shared {
         let mut held = self.pair.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(pair) = held.upgrade() {
             return Some(pair);
+        }
+        if !express_is_installed() {
+            return None;
         }
         let place = Arc::new(Place::start(self.kind)?);
         let options = options(json!(SECRET));

@@ -36,10 +36,14 @@ async fn nothing_is_lost_on_mariadb() {
     nothing_that_was_written_is_lost(Kind::MySql, 250).await;
 }
 
-// Not on files: session-file-store writes the whole file to touch it, so there Express' reads are writes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn nothing_is_lost_on_sqlite() {
     nothing_that_was_written_is_lost(Kind::Sqlite, 250).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nothing_is_lost_on_files() {
+    nothing_that_was_written_is_lost(Kind::File, 500).await;
 }
 
 /// Everything at once. What Express overwrites is counted; that nothing is corrupted, and that nobody fails, holds

@@ -9,8 +9,8 @@ use std::sync::{Arc, LazyLock};
 use fastrand::Rng;
 use reqwest::Method;
 use serde_json::json;
-use sessile_interop::pair::{Pair, Shared, Side};
-use sessile_interop::place::Kind;
+use sessile_interop::pair::{Pair, SECRET, Side, options};
+use sessile_interop::place::{Kind, Place};
 use sessile_interop::visitor::Answer;
 use tokio::sync::Mutex;
 
@@ -117,7 +117,14 @@ pub struct Load {
 impl Load {
     /// So many requests over a store, as the seed says; `None` where its server or Node.js is not installed.
     pub fn plan(kind: Kind, requests: usize) -> Option<Self> {
-        let pair = Shared::new(kind).get()?;
+        if !sessile_interop::express_is_installed() {
+            return None;
+        }
+        let place = Arc::new(Place::start(kind)?);
+        let (mut express, axum) = (options(json!(SECRET)), options(json!(SECRET)));
+        // session-file-store's touch writes the whole file, so with it Express' reads are writes.
+        express["withoutTouch"] = json!(kind == Kind::File);
+        let pair = Pair::start(&place, &express, &axum)?;
         println!("SESSILE_SEED={}", *SEED);
         let mut rng = Rng::with_seed(*SEED);
         Some(Self { pair, steps: (0..requests).map(|number| Step::random(number, &mut rng)).collect() })

@@ -33,6 +33,15 @@ pub(super) struct Lock<'d> {
     file: MutexGuard<'d, File>,
 }
 
+/// What became of a file that was to be replaced.
+pub(super) enum Swap {
+    Done,
+    /// It was gone, and still is.
+    Gone,
+    /// It holds this, and was left alone.
+    Changed(Vec<u8>),
+}
+
 impl Drop for Lock<'_> {
     fn drop(&mut self) {
         // Closing the file would let go as well; a failure here has no other cure.
@@ -92,19 +101,62 @@ impl Disk {
         }
     }
 
-    /// Puts a whole file in the place of what is there.
+    /// Puts a whole file in the place of what is there, if anything.
     pub(super) fn write(&self, name: &str, text: &str) -> Result<(), StoreError> {
         let write = || {
-            let mut file = self.temporary(".tmp")?;
-            file.write_all(text.as_bytes())?;
-            if self.durability != Durability::None {
-                file.as_file().sync_all()?;
-            }
-            let path: TempPath = file.into_temp_path();
-            path.persist(self.folder.join(name)).map_err(|failed| failed.error)?;
+            let staged = self.stage(text)?;
+            staged.persist(self.folder.join(name)).map_err(|failed| failed.error)?;
             self.sync_folder()
         };
         write().map_err(|error| StoreError::unavailable(plain(error)))
+    }
+
+    /// Puts a whole file in the place of one that holds these bytes.
+    ///
+    /// The lock keeps our own writers out. Express takes none: it may write or remove the file at any time, the while
+    /// included that the new one takes to reach the disk.
+    pub(super) fn replace(&self, name: &str, old: &[u8], text: &str) -> Result<Swap, StoreError> {
+        let target = self.folder.join(name);
+        let replace = || {
+            let staged = self.stage(text)?;
+            let there = match exchange(&staged, &target) {
+                Some(Err(error)) if error.kind() == ErrorKind::NotFound => return Ok(Swap::Gone),
+                Some(exchanged) => {
+                    exchanged?;
+                    let there = fs::read(&staged)?;
+                    if there != old {
+                        // Not ours to replace: it goes back. Where nothing is there any more, it was ended meanwhile.
+                        let _ = exchange(&staged, &target);
+                    }
+                    there
+                }
+                None => match fs::read(&target) {
+                    Ok(there) if there == old => {
+                        staged.persist(&target).map_err(|failed| failed.error)?;
+                        there
+                    }
+                    Ok(there) => there,
+                    Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Swap::Gone),
+                    Err(error) => return Err(error),
+                },
+            };
+            if there != old {
+                return Ok(Swap::Changed(there));
+            }
+            self.sync_folder()?;
+            Ok(Swap::Done)
+        };
+        replace().map_err(|error| StoreError::unavailable(plain(error)))
+    }
+
+    /// A file beside the sessions with this text, as durable as asked for.
+    fn stage(&self, text: &str) -> io::Result<TempPath> {
+        let mut file = self.temporary(".tmp")?;
+        file.write_all(text.as_bytes())?;
+        if self.durability != Durability::None {
+            file.as_file().sync_all()?;
+        }
+        Ok(file.into_temp_path())
     }
 
     /// Removes a file; that there is none is no error.
@@ -168,6 +220,23 @@ fn plain(error: io::Error) -> io::Error {
         Some(code) => io::Error::from_raw_os_error(code),
         None => error.kind().into(),
     }
+}
+
+/// Lets two files that are there change places, in one step; `None` where the system has no such call.
+#[cfg(target_os = "linux")]
+fn exchange(one: &Path, other: &Path) -> Option<io::Result<()>> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    use rustix::io::Errno;
+
+    match renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => None,
+        done => Some(done.map_err(Into::into)),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn exchange(_: &Path, _: &Path) -> Option<io::Result<()>> {
+    None
 }
 
 fn make_folder(path: &Path) -> io::Result<()> {

@@ -13,7 +13,7 @@ use super::{Replaced, SessionStore, Stored, SweepHandle, Version};
 use crate::error::StoreError;
 use crate::id::SessionId;
 use crate::record::Record;
-use disk::Disk;
+use disk::{Disk, Swap};
 use name::Names;
 use text::FileText;
 
@@ -27,7 +27,9 @@ const TTL: Duration = Duration::from_secs(3600);
 /// cannot hold, or that a file system without case could mix up with another, gets a file named by its hash. Files are
 /// readable by their owner only (0600, in a folder of 0700), and written beside and renamed, so a crash leaves the old
 /// record or the new one. Operations of every process that uses sessile are atomic against each other, through lock files
-/// in `.locks`; Express takes no locks.
+/// in `.locks`. Express takes no locks, so a write looks at what it replaces: what Express wrote or removed meanwhile is
+/// neither overwritten nor brought back. On Linux that is one step; elsewhere a moment is left between the look and the
+/// rename.
 ///
 /// An expired session is refused at load; [`sweep_every`](Self::sweep_every) removes its file.
 ///
@@ -164,7 +166,11 @@ impl FileStore {
 
 impl Inner {
     fn read(&self, name: &str) -> Result<Option<FileText>, StoreError> {
-        self.disk.read(name)?.map(|bytes| FileText::parse(bytes, self.ttl)).transpose()
+        self.disk.read(name)?.map(|bytes| self.parse(bytes)).transpose()
+    }
+
+    fn parse(&self, bytes: Vec<u8>) -> Result<FileText, StoreError> {
+        FileText::parse(bytes, self.ttl)
     }
 
     /// The live session in a file.
@@ -174,6 +180,11 @@ impl Inner {
 
     fn write(&self, name: &str, record: &Record, ttl: Duration) -> Result<(), StoreError> {
         self.disk.write(name, &text::write(record, ttl, self.ttl, SystemTime::now()))
+    }
+
+    /// Writes a record in the place of these bytes.
+    fn swap(&self, name: &str, now: &[u8], record: &Record, ttl: Duration) -> Result<Swap, StoreError> {
+        self.disk.replace(name, now, &text::write(record, ttl, self.ttl, SystemTime::now()))
     }
 
     /// Looks at each session again under its lock, so that one that was renewed meanwhile stays.
@@ -193,18 +204,30 @@ impl Inner {
         Ok(removed)
     }
 
-    /// Does `work` where the file holds the expected version.
+    /// Does `work` on the bytes of a live session of the expected version, again if they changed meanwhile.
     fn compare(
         &self,
         name: &str,
         expected: &Version,
-        work: impl FnOnce() -> Result<Version, StoreError>,
+        mut work: impl FnMut(&[u8]) -> Result<Swap, StoreError>,
+        done: &Version,
     ) -> Result<Replaced, StoreError> {
         let _lock = self.disk.lock(name)?;
-        match self.live(name)? {
-            None => Ok(Replaced::Gone),
-            Some(file) if Version::of(&file.record) == *expected => work().map(Replaced::Done),
-            Some(file) => Ok(Replaced::Conflict(file.into_stored())),
+        let mut bytes = self.disk.read(name)?;
+        loop {
+            let Some(now) = bytes else { return Ok(Replaced::Gone) };
+            let file = self.parse(now.clone())?;
+            if !file.is_live(SystemTime::now()) {
+                return Ok(Replaced::Gone);
+            }
+            if Version::of(&file.record) != *expected {
+                return Ok(Replaced::Conflict(file.into_stored()));
+            }
+            bytes = match work(&now)? {
+                Swap::Done => return Ok(Replaced::Done(done.clone())),
+                Swap::Gone => None,
+                Swap::Changed(fresh) => Some(fresh),
+            };
         }
     }
 }
@@ -234,9 +257,19 @@ impl SessionStore for FileStore {
     async fn touch(&self, id: &SessionId, ttl: Duration) -> Result<bool, StoreError> {
         self.with_file(id, move |inner, name| {
             let _lock = inner.disk.lock(name)?;
-            let Some(file) = inner.live(name)? else { return Ok(false) };
-            inner.write(name, &file.record, ttl)?;
-            Ok(true)
+            let mut bytes = inner.disk.read(name)?;
+            loop {
+                let Some(now) = bytes else { return Ok(false) };
+                let file = inner.parse(now.clone())?;
+                if !file.is_live(SystemTime::now()) {
+                    return Ok(false);
+                }
+                bytes = match inner.swap(name, &now, &file.record, ttl)? {
+                    Swap::Done => return Ok(true),
+                    Swap::Gone => None,
+                    Swap::Changed(fresh) => Some(fresh),
+                };
+            }
         })
         .await
     }
@@ -263,10 +296,8 @@ impl SessionStore for FileStore {
     ) -> Result<Replaced, StoreError> {
         let (expected, record) = (expected.clone(), record.clone());
         self.with_file(id, move |inner, name| {
-            inner.compare(name, &expected, || {
-                inner.write(name, &record, ttl)?;
-                Ok(Version::of(&record))
-            })
+            let write = |now: &[u8]| inner.swap(name, now, &record, ttl);
+            inner.compare(name, &expected, write, &Version::of(&record))
         })
         .await
     }
@@ -274,10 +305,8 @@ impl SessionStore for FileStore {
     async fn destroy_if(&self, id: &SessionId, expected: &Version) -> Result<Replaced, StoreError> {
         let expected = expected.clone();
         self.with_file(id, move |inner, name| {
-            inner.compare(name, &expected, || {
-                inner.disk.remove(name)?;
-                Ok(expected.clone())
-            })
+            let remove = |_: &[u8]| inner.disk.remove(name).map(|()| Swap::Done);
+            inner.compare(name, &expected, remove, &expected)
         })
         .await
     }
