@@ -33,7 +33,9 @@ pub fn measure() -> Part {
     let mut table = Table::new(&["requests per second", "read", "write"]);
     let rates = ["/read", "/write"].map(|path| race(&racers, path));
     for (nth, racer) in racers.iter().enumerate() {
-        let rates = rates.each_ref().map(|rates| grouped(Spread::of(rates[nth].clone()).median));
+        let rates = rates.each_ref().map(|rates| {
+            grouped(Spread::of(rates[nth].iter().map(|sample| sample.per_second).collect()).median)
+        });
         table.row([vec![racer.name.clone()], rates.to_vec()].concat());
     }
     let mut kind = on(crate::inner::Core::Any, "stat");

@@ -13,7 +13,7 @@ use crate::runtime::block_on;
 use crate::scenario::Proof;
 use crate::serve::Server;
 use crate::statistics::Spread;
-use crate::wrk::{Load, SERVERS, rate};
+use crate::wrk::{Load, SERVERS, load};
 
 const BYTES: [usize; 4] = [100, 1024, 10 * 1024, 100 * 1024];
 const STORED: [usize; 6] = [10, 100, 1_000, 10_000, 100_000, 1_000_000];
@@ -130,9 +130,9 @@ fn connected() -> Vec<Line> {
         (server, cookies)
     });
     for connections in CONNECTIONS {
-        let load = Load { connections, seconds: 1 };
+        let one_second = Load { connections, seconds: 1 };
         for ((server, cookies), line) in servers.iter().zip(&mut lines) {
-            let rates = (0..ROUNDS).map(|_| rate(server, "/read", cookies, load)).collect();
+            let rates = (0..ROUNDS).map(|_| load(server, "/read", cookies, one_second).per_second).collect();
             line.points.push((connections as f64, Spread::of(rates).median));
         }
     }

@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use actix_web::{App as ActixApp, HttpServer};
 use axum::Router;
@@ -58,6 +59,17 @@ impl Server {
         let mut command = on(core, program);
         command.arg(folder.join("server.js")).env("SESSIONS", sessions).env("NODE_ENV", "production");
         Some(Self::start(command))
+    }
+
+    /// How long its threads ran so far.
+    pub fn processor(&self) -> Duration {
+        let threads =
+            std::fs::read_dir(format!("/proc/{}/task", self.process.id())).expect("it runs, on Linux");
+        let ran = threads.flatten().filter_map(|thread| {
+            let text = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+            text.split(' ').next()?.parse().ok().map(Duration::from_nanos)
+        });
+        ran.sum()
     }
 
     pub fn url(&self, path: &str) -> String {

@@ -19,19 +19,33 @@ pub struct Load {
     pub seconds: u64,
 }
 
-/// Requests per second that the server answers, all of them well.
-pub fn rate(server: &Server, path: &str, cookies: &[String], load: Load) -> f64 {
+/// What a server did under a load.
+#[derive(Debug, Clone, Copy)]
+pub struct Sample {
+    pub per_second: f64,
+    /// Microseconds of the server's processor for each request: its threads' own, whatever else ran beside them.
+    pub processor: f64,
+}
+
+/// Loads the server, which is to answer every request well.
+pub fn load(server: &Server, path: &str, cookies: &[String], load: Load) -> Sample {
     let mut script = tempfile::NamedTempFile::with_suffix(".lua").expect("a temporary file");
     script.write_all(lua(path, cookies).as_bytes()).expect("a temporary file");
     let mut command = on(CLIENT, "wrk");
     command.args(["-t1", &format!("-c{}", load.connections), &format!("-d{}s", load.seconds)]);
     command.arg("-s").arg(script.path()).arg(server.url("/"));
+    let before = server.processor();
     let output = command.output().expect("wrk is installed");
+    let spent = server.processor() - before;
     let text = String::from_utf8_lossy(&output.stdout);
     let well = !text.contains("Non-2xx") && !text.contains("Socket errors");
     assert!(output.status.success() && well, "{text}{}", String::from_utf8_lossy(&output.stderr));
-    let line = text.lines().find_map(|line| line.strip_prefix("Requests/sec:"));
-    line.and_then(|rate| rate.trim().parse().ok()).unwrap_or_else(|| panic!("no rate in {text}"))
+    let number = |text: Option<&str>| text.and_then(|number| number.trim().parse().ok());
+    let rate = number(text.lines().find_map(|line| line.strip_prefix("Requests/sec:")));
+    let count: Option<f64> =
+        number(text.lines().find_map(|line| line.split_once(" requests in")).map(|(count, _)| count));
+    let (Some(per_second), Some(count)) = (rate, count) else { panic!("no rate in {text}") };
+    Sample { per_second, processor: spent.as_secs_f64() * 1e6 / count }
 }
 
 /// A script that asks with one cookie after the other; the requests are made before the clock starts.

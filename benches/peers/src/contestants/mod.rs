@@ -59,37 +59,29 @@ impl Contestant {
         SessileUnguarded,
     ];
 
-    pub fn name(self) -> &'static str {
+    /// What it is called, and the word for it on the command line.
+    fn names(self) -> (&'static str, &'static str) {
         match self {
-            BareAxum => "bare axum",
-            BareActix => "bare actix-web",
-            Jar => "axum-extra `SignedCookieJar`, no store",
-            TowerPlain => "tower-sessions, unsigned",
-            Tower => "tower-sessions, signed",
-            AxumSessionPlain => "axum_session, unsigned",
-            AxumSession => "axum_session, signed",
-            Actix => "actix-session",
-            Sessile => "sessile, extractor",
-            SessileLayer => "sessile, layer",
-            SessileUnguarded => "sessile, extractor, no guard",
+            BareAxum => ("bare axum", "bare-axum"),
+            BareActix => ("bare actix-web", "bare-actix"),
+            Jar => ("axum-extra `SignedCookieJar`, no store", "jar"),
+            TowerPlain => ("tower-sessions, unsigned", "tower-plain"),
+            Tower => ("tower-sessions, signed", "tower"),
+            AxumSessionPlain => ("axum_session, unsigned", "axum-session-plain"),
+            AxumSession => ("axum_session, signed", "axum-session"),
+            Actix => ("actix-session", "actix"),
+            Sessile => ("sessile, extractor", "sessile"),
+            SessileLayer => ("sessile, layer", "sessile-layer"),
+            SessileUnguarded => ("sessile, extractor, no guard", "sessile-unguarded"),
         }
     }
 
-    /// The word for it on the command line.
+    pub fn name(self) -> &'static str {
+        self.names().0
+    }
+
     pub fn word(self) -> &'static str {
-        match self {
-            BareAxum => "bare-axum",
-            BareActix => "bare-actix",
-            Jar => "jar",
-            TowerPlain => "tower-plain",
-            Tower => "tower",
-            AxumSessionPlain => "axum-session-plain",
-            AxumSession => "axum-session",
-            Actix => "actix",
-            Sessile => "sessile",
-            SessileLayer => "sessile-layer",
-            SessileUnguarded => "sessile-unguarded",
-        }
+        self.names().1
     }
 
     pub fn parse(word: &str) -> Option<Self> {
