@@ -113,10 +113,10 @@ impl Default for Attached {
 }
 
 async fn from_parts(config: SessionConfig, parts: &Parts) -> Result<Session, SessionRejection> {
-    let state = find(config.inner(), &parts.headers).await?;
+    let (origin, cookie, stage) = find(config.inner(), &parts.headers).await?;
     let transport = config.inner().transport(&parts.headers, parts.uri.scheme());
     let line = RequestLine { method: Some(parts.method.clone()), path: parts.uri.path_and_query().cloned() };
-    Ok(Session::new(config, transport, line, state))
+    Ok(Session::new(config, transport, line, State::new(origin, cookie, stage)))
 }
 
 pub(crate) async fn load(
@@ -125,13 +125,13 @@ pub(crate) async fn load(
     scheme: Option<&Scheme>,
     line: RequestLine,
 ) -> Result<Session, SessionRejection> {
-    let state = find(config.inner(), headers).await?;
+    let (origin, cookie, stage) = find(config.inner(), headers).await?;
     let transport = config.inner().transport(headers, scheme);
-    Ok(Session::new(config, transport, line, state))
+    Ok(Session::new(config, transport, line, State::new(origin, cookie, stage)))
 }
 
 /// Tries the cookies of the name in order, until one is signed and names a session the store has.
-async fn find(inner: &Inner, headers: &HeaderMap) -> Result<State, SessionRejection> {
+async fn find(inner: &Inner, headers: &HeaderMap) -> Result<(Origin, Carried, Stage), SessionRejection> {
     let mut origin = Origin::NoCookie;
     for value in candidates(headers, &inner.cookie.name) {
         let Some(verified) = inner.signer.verify(value) else {
@@ -142,7 +142,7 @@ async fn find(inner: &Inner, headers: &HeaderMap) -> Result<State, SessionReject
             Ok(Some(stored)) => match keep_alive(inner, verified, stored).await {
                 Some(held) => {
                     let cookie = if held.signature.is_some() { Carried::Yes } else { Carried::OldSecret };
-                    return Ok(State::new(Origin::Loaded, cookie, Stage::Live(held)));
+                    return Ok((Origin::Loaded, cookie, Stage::Live(held)));
                 }
                 None => origin = origin.max(Origin::Unknown),
             },
@@ -158,7 +158,7 @@ async fn find(inner: &Inner, headers: &HeaderMap) -> Result<State, SessionReject
         }
     }
     let cookie = if origin == Origin::NoCookie { Carried::No } else { Carried::Yes };
-    Ok(State::new(origin, cookie, Stage::New { id: None }))
+    Ok((origin, cookie, Stage::New { id: None }))
 }
 
 /// Extends the life of a session that was not touched for a while. `None`: it ended meanwhile.
