@@ -16,8 +16,8 @@ use crate::record::{CookieTemplate, Draft, FLASH, Record, Value};
 /// Recomputes a value from the raw JSON that stands there now.
 pub(crate) type UpdateFn = dyn Fn(Option<&str>) -> Result<Option<SmolStr>, SessionError> + Send + Sync;
 
-/// What a request did, oldest first. Most requests do one thing or two.
-pub(crate) type Log = SmallVec<[Change; 2]>;
+/// What a request did, oldest first. Most requests that do something do one thing.
+pub(crate) type Log = SmallVec<[Change; 1]>;
 
 #[derive(Clone)]
 pub(crate) enum Change {

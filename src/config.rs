@@ -120,7 +120,7 @@ impl SessionConfig {
     /// # Errors
     /// [`SessionRejection`] when the store cannot be reached.
     pub async fn session_from_headers(&self, headers: &HeaderMap) -> Result<Session, SessionRejection> {
-        crate::extract::load(self, headers, crate::extract::RequestLine::default()).await
+        crate::extract::load(self.clone(), headers, None, crate::extract::RequestLine::default()).await
     }
 
     /// The cookie's value, as sent, for a session id.

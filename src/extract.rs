@@ -59,7 +59,7 @@ where
         if let Some(session) = Attached::find(parts, &config) {
             return Ok(session);
         }
-        let session = from_parts(&config, parts).await?;
+        let session = from_parts(config, parts).await?;
         Attached::add(parts, &session);
         Ok(session)
     }
@@ -78,7 +78,7 @@ where
         if let Some(session) = Attached::find(parts, &config) {
             return Ok(session.is_live().then_some(session));
         }
-        let session = from_parts(&config, parts).await?;
+        let session = from_parts(config, parts).await?;
         if session.origin() != Origin::Loaded {
             return Ok(None);
         }
@@ -135,29 +135,26 @@ impl Default for Attached {
     }
 }
 
-async fn from_parts(config: &SessionConfig, parts: &Parts) -> Result<Session, SessionRejection> {
+async fn from_parts(config: SessionConfig, parts: &Parts) -> Result<Session, SessionRejection> {
+    let (origin, cookie, stage) = find(config.inner(), &parts.headers).await?;
+    let transport = config.inner().transport(&parts.headers, parts.uri.scheme());
     let line = RequestLine::new(&parts.method, &parts.uri, &parts.extensions);
-    load_over(config, &parts.headers, parts.uri.scheme(), line).await
+    Ok(Session::new(config, transport, line, State::new(origin, cookie, stage)))
 }
 
 pub(crate) async fn load(
-    config: &SessionConfig,
-    headers: &HeaderMap,
-    line: RequestLine,
-) -> Result<Session, SessionRejection> {
-    load_over(config, headers, None, line).await
-}
-
-/// Tries the cookies of the name in order, until one is signed and names a session the store has.
-pub(crate) async fn load_over(
-    config: &SessionConfig,
+    config: SessionConfig,
     headers: &HeaderMap,
     scheme: Option<&Scheme>,
     line: RequestLine,
 ) -> Result<Session, SessionRejection> {
-    let inner = config.inner();
-    let transport = inner.transport(headers, scheme);
-    let session = |state| Session::new(config.clone(), transport, line, state);
+    let (origin, cookie, stage) = find(config.inner(), headers).await?;
+    let transport = config.inner().transport(headers, scheme);
+    Ok(Session::new(config, transport, line, State::new(origin, cookie, stage)))
+}
+
+/// Tries the cookies of the name in order, until one is signed and names a session the store has.
+async fn find(inner: &Inner, headers: &HeaderMap) -> Result<(Origin, Carried, Stage), SessionRejection> {
     let mut origin = Origin::NoCookie;
     for value in candidates(headers, &inner.cookie.name) {
         let Some(verified) = inner.signer.verify(value) else {
@@ -168,7 +165,7 @@ pub(crate) async fn load_over(
             Ok(Some(stored)) => match keep_alive(inner, verified, stored).await {
                 Some(held) => {
                     let cookie = if held.signature.is_some() { Carried::Yes } else { Carried::OldSecret };
-                    return Ok(session(State::new(Origin::Loaded, cookie, Stage::Live(held))));
+                    return Ok((Origin::Loaded, cookie, Stage::Live(held)));
                 }
                 None => origin = origin.max(Origin::Unknown),
             },
@@ -184,7 +181,7 @@ pub(crate) async fn load_over(
         }
     }
     let cookie = if origin == Origin::NoCookie { Carried::No } else { Carried::Yes };
-    Ok(session(State::new(origin, cookie, Stage::New { id: None })))
+    Ok((origin, cookie, Stage::New { id: None }))
 }
 
 /// Extends the life of a session that was not touched for a while. `None`: it ended meanwhile.

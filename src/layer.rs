@@ -14,7 +14,7 @@ use tower_service::Service;
 
 use crate::config::SessionConfig;
 use crate::cookie::candidates;
-use crate::extract::{Attached, RequestLine, is_within, load_over, original};
+use crate::extract::{Attached, RequestLine, is_within, load, original};
 use crate::session::Session;
 use crate::state::Progress;
 
@@ -85,7 +85,7 @@ impl SessionLayer {
     }
 
     /// Takes along what it needs to know of a request whose handler does not ask for the session.
-    fn unasked<B>(&self, request: &Request<B>) -> Option<Unasked> {
+    fn unasked<B>(&self, request: &Request<B>) -> Option<Box<Unasked>> {
         let config = self.config.inner();
         let headers = request.headers();
         let wanted = config.resave
@@ -104,11 +104,11 @@ impl SessionLayer {
             }
         }
         let line = RequestLine::new(request.method(), request.uri(), request.extensions());
-        Some(Unasked { headers: kept, scheme: request.uri().scheme().cloned(), line })
+        Some(Box::new(Unasked { headers: kept, scheme: request.uri().scheme().cloned(), line }))
     }
 
     /// What is left to do once the handler has answered; `None`: nothing.
-    fn ending(&self, attached: &Attached, unasked: Option<Unasked>, failed: bool) -> Option<Ending> {
+    fn ending(&self, attached: &Attached, unasked: Option<Box<Unasked>>, failed: bool) -> Option<Ending> {
         let session = attached.get(&self.config);
         if failed && self.on_server_error == OnServerError::Skip {
             return session.map(Ending::GiveUp);
@@ -121,7 +121,7 @@ enum Ending {
     GiveUp(Session),
     Commit(Session),
     /// Nobody asked for the session, but the options do.
-    Load(Unasked),
+    Load(Box<Unasked>),
 }
 
 async fn commit(session: Session, mut response: Response) -> Response {
@@ -142,7 +142,7 @@ struct Unasked {
 
 impl Unasked {
     async fn commit(self, config: SessionConfig, response: Response) -> Response {
-        match load_over(&config, &self.headers, self.scheme.as_ref(), self.line).await {
+        match load(config, &self.headers, self.scheme.as_ref(), self.line).await {
             Ok(session) => commit(session, response).await,
             Err(error) => error.into_response(),
         }
@@ -216,7 +216,7 @@ pin_project! {
             answer: F,
             layer: SessionLayer,
             attached: Attached,
-            unasked: Option<Unasked>,
+            unasked: Option<Box<Unasked>>,
         },
         Commit { response: Pin<Box<dyn Future<Output = Response> + Send>> },
     }

@@ -100,7 +100,11 @@ pub(crate) struct Signer {
 }
 
 /// An id's signature, as the cookie has it once decoded.
-pub(crate) type Signature = [u8; SIGNATURE_LEN];
+///
+/// Aligned, so that the processor moves it in words.
+#[derive(Clone, Copy)]
+#[repr(align(8))]
+pub(crate) struct Signature([u8; SIGNATURE_LEN]);
 
 /// A verified cookie.
 pub(crate) struct Verified {
@@ -119,7 +123,7 @@ impl Signer {
     /// The signature of an id by the current secret.
     pub(crate) fn sign(&self, id: &SessionId) -> Signature {
         // A configuration without a secret is not built.
-        self.keys.first().map_or([0; SIGNATURE_LEN], |key| signature(key, id.as_str()))
+        self.keys.first().map_or(Signature([0; SIGNATURE_LEN]), |key| signature(key, id.as_str()))
     }
 
     /// The inverse of [`Signer::sign`], from the value as it stands in the `Cookie` header.
@@ -128,12 +132,13 @@ impl Signer {
         let decoded = decode_uri_component(unquote(value), &mut buffer)?;
         let signed = decoded.strip_prefix("s:")?;
         let (id, given) = signed.split_at_checked(signed.len().checked_sub(SIGNATURE_LEN + 1)?)?;
-        let given: &Signature = given.strip_prefix('.')?.as_bytes().try_into().ok()?;
+        let given = Signature(given.strip_prefix('.')?.as_bytes().try_into().ok()?);
         // bunWay writes the URL-safe alphabet.
-        let url_safe = memchr::memchr2(b'-', b'_', given).is_some();
+        let url_safe = memchr::memchr2(b'-', b'_', &given.0).is_some();
         let (known, signature) = self.keys.iter().enumerate().find_map(|(at, key)| {
             let expected = signature(key, id);
-            let same = if url_safe { equal(&to_url_safe(expected), given) } else { equal(&expected, given) };
+            let same =
+                if url_safe { equal(&to_url_safe(expected), &given) } else { equal(&expected, &given) };
             same.then_some((at, expected))
         })?;
         // A signed id that breaks the id rules was never minted here.
@@ -154,7 +159,7 @@ pub(crate) fn push_value(id: &SessionId, signature: &Signature, line: &mut Strin
     push_uri_component(id.as_str(), line);
     line.push('.');
     // Base64, so it is text. Of its letters `encodeURIComponent` escapes these two.
-    let mut rest = std::str::from_utf8(signature).unwrap_or_default();
+    let mut rest = std::str::from_utf8(&signature.0).unwrap_or_default();
     while let Some(at) = memchr::memchr2(b'+', b'/', rest.as_bytes()) {
         let (plain, escaped) = rest.split_at(at);
         line.push_str(plain);
@@ -172,16 +177,16 @@ fn equal(one: &Signature, other: &Signature) -> bool {
 /// A signature as six words, which take a seventh of the comparisons.
 fn words(signature: &Signature) -> [u64; 6] {
     let mut padded = [[0; 8]; 6];
-    padded.as_flattened_mut()[..SIGNATURE_LEN].copy_from_slice(signature);
+    padded.as_flattened_mut()[..SIGNATURE_LEN].copy_from_slice(&signature.0);
     padded.map(u64::from_ne_bytes)
 }
 
 fn to_url_safe(signature: Signature) -> Signature {
-    signature.map(|letter| match letter {
+    Signature(signature.0.map(|letter| match letter {
         b'+' => b'-',
         b'/' => b'_',
         other => other,
-    })
+    }))
 }
 
 fn signature(key: &Hmac<Sha256>, id: &str) -> Signature {
@@ -191,5 +196,5 @@ fn signature(key: &Hmac<Sha256>, id: &str) -> Signature {
     // 32 bytes are 43 characters without padding, so this cannot fail.
     let written = STANDARD_NO_PAD.encode_slice(mac.finalize().into_bytes(), &mut text);
     debug_assert_eq!(written.ok(), Some(SIGNATURE_LEN));
-    text
+    Signature(text)
 }

@@ -116,6 +116,7 @@ impl CookieState {
 }
 
 impl Session {
+    #[inline]
     pub(crate) fn new(
         config: SessionConfig,
         transport: Transport,

@@ -130,6 +130,7 @@ impl SetCookie {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secret::{Secrets, Signer};
 
     /// The whole line, from the `cookie` crate.
     fn whole(
@@ -150,7 +151,7 @@ mod tests {
     #[test]
     fn a_prepared_line_is_what_the_cookie_crate_writes() {
         let id = SessionId::new("an id + more").unwrap();
-        let signature = *b"AAAAAAAAAA+/BBBBBBBBBBCCCCCCCCCCDDDDDDDDDDE";
+        let signature = Signer::new(&Secrets::from("a secret")).sign(&id);
         let mut value = String::new();
         push_value(&id, &signature, &mut value);
         let plain = Attributes {

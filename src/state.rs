@@ -115,6 +115,7 @@ pub(crate) enum Issued {
 }
 
 impl State {
+    #[inline]
     pub(crate) fn new(origin: Origin, cookie: Carried, stage: Stage) -> Self {
         Self {
             origin,

@@ -95,7 +95,8 @@ impl Case {
             }
             Kind::Forged => {
                 let mut value = config.sign(&sessile::SessionId::random());
-                value.replace_range(3..4, if value[3..].starts_with('0') { "1" } else { "0" });
+                // The id's first character, behind `s%3A`.
+                value.replace_range(4..5, if value[4..].starts_with('0') { "1" } else { "0" });
                 Some(value)
             }
             Kind::New | Kind::Layer => None,

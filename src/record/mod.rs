@@ -5,6 +5,8 @@
 
 mod draft;
 mod packed;
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
 use std::fmt;

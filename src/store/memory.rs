@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry as Slot;
+use foldhash::quality::RandomState;
 
 use super::{Replaced, SessionStore, Stored, Version};
 use crate::error::{StoreError, cause};
@@ -37,7 +38,8 @@ const MIN_ROUND: Duration = Duration::from_millis(100);
 pub struct MemoryStore(Arc<Shared>);
 
 struct Shared {
-    sessions: DashMap<SessionId, Held>,
+    /// Ids are minted here or by `genid`, so the hash need not stand up to chosen ones; its seed is random all the same.
+    sessions: DashMap<SessionId, Held, RandomState>,
     limit: Option<usize>,
     /// Held while a session is added to a bounded store.
     adding: Mutex<()>,
@@ -104,7 +106,7 @@ impl MemoryStore {
     fn bounded(limit: Option<usize>) -> Self {
         let made = Instant::now();
         Self(Arc::new(Shared {
-            sessions: DashMap::with_shard_amount(SHARDS),
+            sessions: DashMap::with_hasher_and_shard_amount(RandomState::default(), SHARDS),
             limit,
             adding: Mutex::new(()),
             start: Once::new(),

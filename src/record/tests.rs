@@ -1,0 +1,112 @@
+//! Edits against a plain list, over texts as this crate writes them and as others may.
+
+use std::time::{Duration, SystemTime};
+
+use super::*;
+
+type Plain = Vec<(String, String)>;
+
+fn plain(record: &Record) -> Plain {
+    record.entries().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Put(&'static str, &'static str),
+    Remove(&'static str),
+    Clear,
+}
+
+impl Step {
+    const ALL: [Self; 8] = [
+        Self::Put("b", "\"new\""),
+        Self::Put("fresh", "1"),
+        Self::Put(FLASH, "{}"),
+        Self::Remove("a"),
+        Self::Remove("b"),
+        Self::Remove("z"),
+        Self::Remove("fresh"),
+        Self::Clear,
+    ];
+
+    fn edit(self, draft: &mut Draft<'_>) {
+        match self {
+            Self::Put(key, value) => draft.put(key, Some(Value::Kept(value))),
+            Self::Remove(key) => draft.put(key, None),
+            Self::Clear => draft.clear(),
+        }
+    }
+
+    fn list(self, list: &mut Plain) {
+        match self {
+            Self::Put(key, value) => match list.iter_mut().find(|(at, _)| at == key) {
+                Some((_, old)) => *old = value.to_owned(),
+                None => list.push((key.to_owned(), value.to_owned())),
+            },
+            Self::Remove(key) => list.retain(|(at, _)| at != key),
+            Self::Clear => list.retain(|(at, _)| at == FLASH),
+        }
+    }
+}
+
+fn texts() -> Vec<String> {
+    let cookie = r#""cookie":{"originalMaxAge":60000,"expires":"2026-01-01T00:00:00.000Z","path":"/"}"#;
+    let long = "x".repeat(70_000);
+    vec![
+        format!(r#"{{{cookie}}}"#),
+        format!(r#"{{{cookie},"a":1,"b":"two","flash":{{"k":["m"]}},"c":[3,3],"z":null}}"#),
+        format!(r#"{{ "a" : 1 , "b":"two",{cookie}, "c":[3, 3],"flash":{{}} ,"z":null }}"#),
+        format!(r#"{{"a":1,{cookie},"b":0,"c":"é","b":"two","z":null}}"#),
+        format!(r#"{{{cookie},"a":1,"b":"{long}","c":[3,3],"z":"{long}"}}"#),
+    ]
+}
+
+#[test]
+fn edits_come_to_what_they_come_to_in_a_list() {
+    let template = CookieTemplate::express();
+    for text in texts() {
+        let base = Record::from_json(text.as_str()).unwrap();
+        assert_eq!(base.as_json(), text);
+        for first in Step::ALL {
+            for second in Step::ALL {
+                for third in Step::ALL {
+                    let steps = [first, second, third];
+                    let mut draft = Draft::new(template.clone(), Some(Duration::from_secs(9)), Some(&base));
+                    let mut list = plain(&base);
+                    for step in steps {
+                        step.edit(&mut draft);
+                        step.list(&mut list);
+                    }
+                    let shown = &text[..text.len().min(200)];
+                    for (key, value) in &list {
+                        assert_eq!(draft.get(key), Some(value.as_str()), "{steps:?} over {shown}");
+                    }
+                    let record = draft.compose(SystemTime::now());
+                    assert_eq!(plain(&record), list, "{steps:?} over {shown}");
+                    let read = Record::from_json(record.as_json()).unwrap();
+                    assert_eq!(plain(&read), list, "the text of {steps:?} over {shown}");
+                    assert_eq!(read.max_age(), record.max_age());
+                    assert_eq!(read.cookie_expires(), record.cookie_expires());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_key_is_found_whatever_its_escapes() {
+    let raw = [r"plain", r"a\\b", r"\u0061bc", r#"q\"q"#, r"line\n", r"\ud83d\ude00", r"\ud83d"];
+    let keys = ["plain", r"a\b", "abc", "q\"q", "line\n", "😀"];
+    for raw_key in raw {
+        for key in keys {
+            let same = json::unescape(raw_key).is_some_and(|decoded| decoded == key);
+            assert_eq!(json::is_key(raw_key.as_bytes(), key), same, "{raw_key} and {key}");
+        }
+        assert!(!json::is_key(raw_key.as_bytes(), ""));
+    }
+    assert!(json::is_key(b"", ""));
+    assert!(!json::is_key(br"a\\b", r"a\\b"), "a key with two backslashes has four in its text");
+    for key in keys {
+        assert!(json::is_key(json::escape(key).as_bytes(), key), "{key}");
+    }
+}
