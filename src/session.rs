@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -354,9 +354,7 @@ impl Session {
         let state = self.state();
         let max_age = state.view().max_age(configured)?;
         match &state.stage {
-            Stage::Live(held) if !state.view().max_age_differs(configured) => {
-                SystemTime::now().checked_add(held.expires.saturating_duration_since(Instant::now()))
-            }
+            Stage::Live(held) if !state.view().max_age_differs(configured) => Some(held.expires.date()),
             _ => SystemTime::now().checked_add(max_age),
         }
     }

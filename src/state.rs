@@ -1,6 +1,7 @@
 //! What a [`Session`](crate::Session) knows between its calls, and the moves it can make.
 
-use std::time::{Duration, Instant};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant, SystemTime};
 
 use axum::http::HeaderValue;
 
@@ -67,21 +68,20 @@ pub(crate) struct Held {
     /// `None`: the store does not compare versions by itself.
     pub(crate) version: Option<Version>,
     /// When the store drops the record unless it is touched.
-    pub(crate) expires: Instant,
+    pub(crate) expires: Expiry,
 }
 
 impl Held {
     pub(crate) fn new(id: SessionId, signature: Option<Signature>, stored: Stored, ttl: Duration) -> Self {
         let left = stored.expires_in.unwrap_or(ttl);
         let seen = stored.seen.unwrap_or_else(Instant::now);
-        let expires = seen.checked_add(left).unwrap_or(seen);
+        let expires = Expiry::new(seen, left);
         Self { id, signature, record: stored.record, version: stored.version, expires }
     }
 
     /// The store lets it live for so long from now.
     pub(crate) fn extended(mut self, ttl: Duration) -> Self {
-        let now = Instant::now();
-        self.expires = now.checked_add(ttl).unwrap_or(now);
+        self.expires = Expiry::new(Instant::now(), ttl);
         self
     }
 
@@ -93,6 +93,30 @@ impl Held {
     pub(crate) fn refresh(&mut self, stored: Stored) {
         self.record = stored.record;
         self.version = stored.version;
+    }
+}
+
+/// When a record ends. Asking a clock twice gives two dates, so the date is looked up once, and only where it is asked for.
+#[derive(Clone)]
+pub(crate) struct Expiry {
+    at: Instant,
+    date: OnceLock<SystemTime>,
+}
+
+impl Expiry {
+    /// A record without an end lives so long.
+    const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+    fn new(from: Instant, life: Duration) -> Self {
+        let at = from.checked_add(life.min(Self::LONGEST)).unwrap_or(from);
+        Self { at, date: OnceLock::new() }
+    }
+
+    pub(crate) fn date(&self) -> SystemTime {
+        *self.date.get_or_init(|| {
+            let now = SystemTime::now();
+            now.checked_add(self.at.saturating_duration_since(Instant::now())).unwrap_or(now)
+        })
     }
 }
 

@@ -1,8 +1,9 @@
 //! [`MemoryStore`]: records in this process.
 
+mod sweep;
+
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
@@ -13,11 +14,10 @@ use super::{Replaced, SessionStore, Stored, Version};
 use crate::error::{StoreError, cause};
 use crate::id::SessionId;
 use crate::record::Record;
+use sweep::Alarm;
 
 /// So many parts that sweeping one never holds up a request for long.
 const SHARDS: usize = 256;
-/// Rounds of the sweep are at least this far apart, and a hundred times what one round takes.
-const MIN_ROUND: Duration = Duration::from_millis(100);
 
 /// Sessions in this process' memory: fast, gone with the process, not shared with another one.
 ///
@@ -194,7 +194,7 @@ impl Shared {
         self.start.call_once(|| {
             let (store, alarm) = (Arc::downgrade(self), Arc::clone(&self.alarm));
             let thread = std::thread::Builder::new().name("sessile-memory-sweep".into());
-            if let Err(error) = thread.spawn(move || sweep(&store, &alarm)) {
+            if let Err(error) = thread.spawn(move || sweep::run(&store, &alarm)) {
                 tracing::warn!(
                     error = cause(&error),
                     "no thread for the sweep: expired sessions keep their memory"
@@ -208,112 +208,6 @@ impl Shared {
 impl Drop for Shared {
     fn drop(&mut self) {
         self.alarm.stop();
-    }
-}
-
-/// A thread's body: removes what expired, round after round, until the store is gone.
-fn sweep(store: &Weak<Shared>, alarm: &Alarm) {
-    let mut earliest = Instant::now();
-    while alarm.wait(earliest) {
-        let Some(shared) = store.upgrade() else { return };
-        let began = shared.now();
-        let mut next = None::<Tick>;
-        // Locks one shard at a time.
-        shared.sessions.retain(|_, held| {
-            let keep = held.live(began.tick);
-            if keep {
-                next = Some(next.map_or(held.expires, |next| next.min(held.expires)));
-            }
-            keep
-        });
-        if shared.sessions.capacity() > 4 * shared.sessions.len() + SHARDS * 4 {
-            shared.sessions.shrink_to_fit();
-        }
-        if let Some(next) = next {
-            alarm.no_later_than(next);
-        }
-        let now = Instant::now();
-        earliest = now + MIN_ROUND.max(100 * (now - began.instant));
-    }
-}
-
-/// When the sweep wakes.
-struct Alarm {
-    made: Instant,
-    wake: Mutex<Wake>,
-    changed: Condvar,
-    /// What `wake` says, to be asked without the lock: nearly every write finds that the alarm goes off before it matters.
-    /// A write that reads an alarm which is just going off was made before the sweep comes by.
-    due: AtomicU64,
-}
-
-#[derive(Clone, Copy)]
-enum Wake {
-    /// Nothing is stored.
-    Never,
-    At(Tick),
-    Stop,
-}
-
-impl Wake {
-    fn due(self) -> u64 {
-        match self {
-            Self::Never => u64::MAX,
-            Self::At(tick) => tick.0,
-            Self::Stop => 0,
-        }
-    }
-}
-
-impl Alarm {
-    fn new(made: Instant) -> Self {
-        let due = AtomicU64::new(Wake::Never.due());
-        Self { made, wake: Mutex::new(Wake::Never), changed: Condvar::new(), due }
-    }
-
-    fn set(&self, wake: &mut Wake, to: Wake) {
-        *wake = to;
-        self.due.store(to.due(), Ordering::Relaxed);
-    }
-
-    fn no_later_than(&self, tick: Tick) {
-        if self.due.load(Ordering::Relaxed) <= tick.0 {
-            return;
-        }
-        let mut wake = lock(&self.wake);
-        match *wake {
-            Wake::Stop => return,
-            Wake::At(earlier) if earlier <= tick => return,
-            Wake::At(_) | Wake::Never => self.set(&mut wake, Wake::At(tick)),
-        }
-        self.changed.notify_one();
-    }
-
-    fn stop(&self) {
-        self.set(&mut lock(&self.wake), Wake::Stop);
-        self.changed.notify_one();
-    }
-
-    /// Sleeps until the alarm goes off, at `earliest` the soonest; `false`: the store is gone.
-    fn wait(&self, earliest: Instant) -> bool {
-        let mut wake = lock(&self.wake);
-        loop {
-            let due = match *wake {
-                Wake::Stop => return false,
-                Wake::Never => None,
-                Wake::At(tick) => self.made.checked_add(Duration::from_nanos(tick.0)),
-            };
-            let Some(due) = due else {
-                wake = self.changed.wait(wake).unwrap_or_else(PoisonError::into_inner);
-                continue;
-            };
-            let (due, now) = (due.max(earliest), Instant::now());
-            if due <= now {
-                self.set(&mut wake, Wake::Never);
-                return true;
-            }
-            wake = self.changed.wait_timeout(wake, due - now).unwrap_or_else(PoisonError::into_inner).0;
-        }
     }
 }
 
