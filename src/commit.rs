@@ -132,22 +132,42 @@ pub(crate) fn decide(facts: &Facts) -> (Write, Cookie) {
 pub(crate) async fn commit(session: &Session, demand: Demand) -> Result<SessionGuard, SessionError> {
     let inner = session.inner();
     let _turn = inner.committing.lock().await;
-    let config = inner.config.inner();
-    let (job, write, cookie) = {
-        let mut state = session.state();
-        if state.progress == Progress::Settled && demand == Demand::Commit {
-            return Ok(SessionGuard::new(inner.config.clone(), state.issued.clone()));
-        }
-        let facts = facts(&state, inner, demand);
-        if facts.undeliverable
-            && matches!(facts.stage, StageKind::New | StageKind::Moved { stored: false, .. })
-        {
-            config.warn_undeliverable();
-        }
-        let (write, cookie) = decide(&facts);
-        (Job::new(config, &mut state, inner.transport), write, cookie)
+    let Some((job, write, cookie)) = begin(session, demand) else {
+        return Ok(SessionGuard::new(inner.config.clone(), session.state().issued.clone()));
     };
-    let done = job.run(write).await;
+    let done = match write {
+        Write::Nothing => Ok(Written::Nothing),
+        // On the heap, because handlers carry the future of a commit in theirs, and most commits write nothing.
+        _ => Box::pin(job.run(write)).await,
+    };
+    finish(session, write, cookie, done)
+}
+
+/// What is to be done; `None`: nothing since the last commit.
+fn begin(session: &Session, demand: Demand) -> Option<(Job<'_>, Write, Cookie)> {
+    let inner = session.inner();
+    let config = inner.config.inner();
+    let mut state = session.state();
+    if state.progress == Progress::Settled && demand == Demand::Commit {
+        return None;
+    }
+    let facts = facts(&state, inner, demand);
+    if facts.undeliverable && matches!(facts.stage, StageKind::New | StageKind::Moved { stored: false, .. }) {
+        config.warn_undeliverable();
+    }
+    let (write, cookie) = decide(&facts);
+    Some((Job::new(config, &mut state, inner.transport), write, cookie))
+}
+
+/// What was done goes into the state, and the cookie into the guard.
+fn finish(
+    session: &Session,
+    write: Write,
+    cookie: Cookie,
+    done: Result<Written, SessionError>,
+) -> Result<SessionGuard, SessionError> {
+    let inner = session.inner();
+    let config = inner.config.inner();
     let mut state = session.state();
     let written = match done {
         Ok(written) => written,
@@ -236,7 +256,7 @@ impl<'c> Job<'c> {
         Self { config, log: state.depart(), id, held, transport }
     }
 
-    async fn run(&self, write: Write) -> Result<Written, SessionError> {
+    async fn run(self, write: Write) -> Result<Written, SessionError> {
         match (write, &self.held) {
             (Write::Nothing, _) => Ok(Written::Nothing),
             (Write::Create, _) => self.create(None).await.map(Written::Held),

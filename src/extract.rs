@@ -162,13 +162,18 @@ async fn find(inner: &Inner, headers: &HeaderMap) -> Result<(Origin, Carried, St
             continue;
         };
         match inner.store.get(&verified.id).await {
-            Ok(Some(stored)) => match keep_alive(inner, verified, stored).await {
-                Some(held) => {
+            Ok(Some(stored)) => {
+                let held = match known(inner, verified, stored) {
+                    (held, None) => Some(held),
+                    // On the heap: it is rare, and every request's future has room for what may happen.
+                    (held, Some(ttl)) => Box::pin(extend(inner, held, ttl)).await,
+                };
+                if let Some(held) = held {
                     let cookie = if held.signature.is_some() { Carried::Yes } else { Carried::OldSecret };
                     return Ok((Origin::Loaded, cookie, Stage::Live(held)));
                 }
-                None => origin = origin.max(Origin::Unknown),
-            },
+                origin = origin.max(Origin::Unknown);
+            }
             Ok(None) => origin = origin.max(Origin::Unknown),
             Err(error) if error.is_corrupt() => {
                 tracing::error!(
@@ -184,8 +189,8 @@ async fn find(inner: &Inner, headers: &HeaderMap) -> Result<(Origin, Carried, St
     Ok((origin, cookie, Stage::New { id: None }))
 }
 
-/// Extends the life of a session that was not touched for a while. `None`: it ended meanwhile.
-async fn keep_alive(inner: &Inner, cookie: Verified, stored: Stored) -> Option<Held> {
+/// A stored session, and the life it is to be given if it was not touched for a while.
+fn known(inner: &Inner, cookie: Verified, stored: Stored) -> (Held, Option<Duration>) {
     let ttl = inner.ttl(stored.record.max_age());
     let left = stored.expires_in.or_else(|| {
         let expires = stored.record.cookie_expires()?;
@@ -193,11 +198,14 @@ async fn keep_alive(inner: &Inner, cookie: Verified, stored: Stored) -> Option<H
     });
     let pause = pause(inner, ttl);
     let idle = ttl.saturating_sub(left.unwrap_or_default());
-    let known = Stored { expires_in: left, ..stored };
-    let held = Held::new(cookie.id, cookie.current, known, ttl);
-    if idle <= pause && !pause.is_zero() {
-        return Some(held);
-    }
+    let stored = Stored { expires_in: left, ..stored };
+    let held = Held::new(cookie.id, cookie.current, stored, ttl);
+    let due = idle > pause || pause.is_zero();
+    (held, due.then_some(ttl))
+}
+
+/// Touches the record. `None`: it is gone.
+async fn extend(inner: &Inner, held: Held, ttl: Duration) -> Option<Held> {
     let _lane = match held.version {
         None => Some(inner.lanes.enter(&held.id).await),
         Some(_) => None,
