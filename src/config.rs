@@ -219,7 +219,8 @@ pub enum Secure {
     /// Always (`true`), also where this process cannot see TLS because a proxy ends it.
     Always,
     /// When the request came over https: `X-Forwarded-Proto` with
-    /// [`trust_proxy`](SessionConfigBuilder::trust_proxy), else the request's own scheme.
+    /// [`trust_proxy`](SessionConfigBuilder::trust_proxy), else the request's own scheme. HTTP/1.1 requests name none: a
+    /// process that ends TLS by itself wants `true`.
     Auto,
 }
 
