@@ -40,7 +40,7 @@
 //! | destroyed | it was stored, or the request carried a cookie of the name | `destroy` if it was stored | expired |
 //! | regenerated | | `create` the new, `destroy` the old | set |
 //! | cycled | | `create` the new, `destroy_if` the old | set |
-//! | new | modified, or `save_uninitialized`, or `save()` | `create` | set |
+//! | new | modified, or `save()`, or `save_uninitialized` within the cookie's path | `create` | set |
 //! | new | else | – | – |
 //! | existing | modified | `replace` | set if `rolling`, or it has a max-age, or that changed, or the secret is an old one |
 //! | existing | untouched, `resave` or `save()` | `replace` | set if `rolling`, or the secret is an old one |
@@ -128,6 +128,7 @@ mod extract;
 mod flash;
 mod guard;
 mod id;
+mod job;
 mod json;
 mod key;
 mod layer;
