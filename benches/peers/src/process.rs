@@ -201,7 +201,9 @@ fn render(times: &Figures<Spread>, allocations: &Figures<f64>) -> String {
          Everyone; nanoseconds with their quartiles, and allocations. The bare servers' own rows are what the others are \
          over.\n\n{all}\n\
          actix-session ships no store in memory, so the plainest one its trait allows stands in. The jar holds the \
-         counter itself. tower-sessions without signatures loads what an id names, so a forged cookie costs it a look \
+         counter itself. The bare read makes the struct that it shows and a forged cookie shows none, so that column is \
+         too low for everyone, in time and in allocations; `benches/budget.txt` counts sessile's over a like handler. \
+         tower-sessions without signatures loads what an id names, so a forged cookie costs it a look \
          into the store. axum_session sets its cookie with each answer, rolling or not, and hands each \
          signature to a thread of its own.\n"
     )
