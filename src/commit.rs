@@ -21,6 +21,7 @@ use crate::config::{Secure, Transport};
 use crate::error::SessionError;
 use crate::guard::SessionGuard;
 use crate::job::{Job, Written};
+use crate::prompt;
 use crate::session::{self, Session};
 use crate::state::{Carried, Held, Issued, Move, Progress, Stage, State};
 
@@ -122,33 +123,67 @@ pub(crate) fn decide(facts: &Facts) -> (Write, Cookie) {
 }
 
 pub(crate) async fn commit(session: &Session, demand: Demand) -> Result<SessionGuard, SessionError> {
+    match at_once(session, demand) {
+        Some(done) => done,
+        // On the heap, because handlers carry the future of a commit in theirs.
+        None => Box::pin(carry_out(session, demand)).await,
+    }
+}
+
+/// A commit that nobody has to wait for: one with nothing to write, or to a store that answers when it is asked.
+pub(crate) fn at_once(session: &Session, demand: Demand) -> Option<Result<SessionGuard, SessionError>> {
+    let inner = session.inner();
+    let mut state = session.state();
+    // Another commit may be under way, and its cookie is to be waited for.
+    if !state.is_in_flight() {
+        match due(session, &state, demand) {
+            None => return Some(Ok(guard(&state, inner))),
+            Some((Write::Nothing, Cookie::Keep)) => {
+                state.progress = Progress::Underway;
+                state.settle(None);
+                return Some(Ok(guard(&state, inner)));
+            }
+            // It writes twice, and is not to be dropped in between.
+            Some((Write::Move(_), _)) => return None,
+            Some(_) => {}
+        }
+    }
+    drop(state);
+    if inner.config.inner().store.is_prompt() { prompt::at_once(carry_out(session, demand)) } else { None }
+}
+
+async fn carry_out(session: &Session, demand: Demand) -> Result<SessionGuard, SessionError> {
     let inner = session.inner();
     let _turn = inner.committing.lock().await;
     let Some((job, write, cookie)) = begin(session, demand) else {
-        return Ok(SessionGuard::new(inner.config.clone(), session.state().issued.clone()));
+        return Ok(guard(&session.state(), inner));
     };
-    let done = match write {
-        Write::Nothing => Ok(Written::Nothing),
-        // On the heap, because handlers carry the future of a commit in theirs, and most commits write nothing.
-        _ => Box::pin(job.run(write)).await,
-    };
+    let done = job.run(write).await;
     finish(session, write, cookie, done)
 }
 
+fn guard(state: &State, session: &session::Inner) -> SessionGuard {
+    SessionGuard::new(state.issued.as_ref(), &session.config)
+}
+
 /// What is to be done; `None`: nothing since the last commit.
-fn begin(session: &Session, demand: Demand) -> Option<(Job<'_>, Write, Cookie)> {
-    let inner = session.inner();
-    let config = inner.config.inner();
-    let mut state = session.state();
+fn due(session: &Session, state: &State, demand: Demand) -> Option<(Write, Cookie)> {
     if state.progress == Progress::Settled && demand == Demand::Commit {
         return None;
     }
-    let facts = facts(&state, inner, demand);
+    let inner = session.inner();
+    let facts = facts(state, inner, demand);
     if facts.undeliverable && matches!(facts.stage, StageKind::New | StageKind::Moved { stored: false, .. }) {
-        config.warn_undeliverable();
+        inner.config.inner().warn_undeliverable();
     }
-    let (write, cookie) = decide(&facts);
-    Some((Job::new(config, &mut state, inner.transport), write, cookie))
+    Some(decide(&facts))
+}
+
+fn begin(session: &Session, demand: Demand) -> Option<(Job<'_>, Write, Cookie)> {
+    let inner = session.inner();
+    let mut state = session.state();
+    let (write, cookie) = due(session, &state, demand)?;
+    Some((Job::new(inner.config.inner(), &mut state, inner.transport), write, cookie))
 }
 
 /// What was done goes into the state, and the cookie into the guard.
@@ -161,13 +196,7 @@ fn finish(
     let inner = session.inner();
     let config = inner.config.inner();
     let mut state = session.state();
-    let written = match done {
-        Ok(written) => written,
-        Err(error) => {
-            state.progress = Progress::Failed;
-            return Err(error);
-        }
-    };
+    let written = done.inspect_err(|_| state.failed())?;
     let issued = match (cookie, &written) {
         (Cookie::Keep, _) | (Cookie::Set, Written::Nothing) => None,
         (Cookie::Set, Written::Held(held) | Written::Touched(held)) => {
@@ -184,12 +213,12 @@ fn finish(
     }
     match written {
         Written::Held(held) => state.arrive(held),
-        Written::Touched(held) => state.touched(held),
+        Written::Touched(held) => state.touched(held.expires),
         Written::Nothing if write == Write::Destroy => state.stage = Stage::Destroyed { stored: None },
         Written::Nothing => {}
     }
     state.settle(issued);
-    Ok(SessionGuard::new(inner.config.clone(), state.issued.clone()))
+    Ok(guard(&state, inner))
 }
 
 fn facts(state: &State, session: &session::Inner, demand: Demand) -> Facts {
@@ -225,11 +254,12 @@ pub(crate) async fn reload(session: &Session) -> Result<(), SessionError> {
     let (id, signature) = match &session.state().stage {
         Stage::Destroyed { .. } => return Err(SessionError::Destroyed),
         Stage::New { .. } | Stage::Moved { from: None, .. } => return Err(SessionError::Gone),
-        Stage::Live(held) | Stage::Moved { from: Some(held), .. } => (held.id.clone(), held.signature),
+        Stage::Live(held) => (held.id.clone(), held.signature),
+        Stage::Moved { from: Some(held), .. } => (held.id.clone(), held.signature),
     };
     let config = inner.config.inner();
-    let stored = config.store.get(&id).await?.ok_or(SessionError::Gone)?;
-    let ttl = config.ttl(stored.record.max_age());
-    session.state().reloaded(Held::new(id, signature, stored, ttl));
+    let fetched = config.store.get(&id).await?.ok_or(SessionError::Gone)?;
+    let ttl = config.ttl(fetched.record.max_age());
+    session.state().reloaded(Held::new(id, signature, fetched, ttl));
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, uri};
 use cookie::SameSite;
+use tokio::sync::MutexGuard;
 
 use crate::builder::SessionConfigBuilder;
 use crate::error::{ConfigError, SessionRejection};
@@ -15,6 +16,7 @@ use crate::record::CookieTemplate;
 use crate::secret::{Secrets, Signer, push_value};
 use crate::session::Session;
 use crate::set_cookie::{Attributes, SetCookie};
+use crate::state::{Compared, Held};
 use crate::store::AnyStore;
 use crate::store::lanes::Lanes;
 
@@ -150,6 +152,14 @@ impl Inner {
     /// How long the store keeps a session of this max-age.
     pub(crate) fn ttl(&self, max_age: Option<Duration>) -> Duration {
         max_age.unwrap_or(self.store_ttl)
+    }
+
+    /// Where the store does not compare by itself, the requests for a record take turns.
+    pub(crate) async fn lane(&self, held: &Held) -> Option<MutexGuard<'_, ()>> {
+        match held.compared {
+            Compared::Version(_) | Compared::Bytes => None,
+            Compared::Nothing => Some(self.lanes.enter(&held.id).await),
+        }
     }
 
     pub(crate) fn template(&self, transport: Transport) -> &CookieTemplate<'static> {

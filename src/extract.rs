@@ -12,10 +12,11 @@ use crate::builder::default_touch_after;
 use crate::config::{Inner, SessionConfig};
 use crate::cookie::candidates;
 use crate::error::{SessionRejection, cause};
+use crate::prompt::at_once;
 use crate::secret::Verified;
 use crate::session::{Origin, Session};
-use crate::state::{Carried, Held, Stage, State};
-use crate::store::Stored;
+use crate::state::Held;
+use crate::store::Fetched;
 
 /// What was asked for, as far as it is known.
 #[derive(Default)]
@@ -136,25 +137,31 @@ impl Default for Attached {
 }
 
 async fn from_parts(config: SessionConfig, parts: &Parts) -> Result<Session, SessionRejection> {
-    let (origin, cookie, stage) = find(config.inner(), &parts.headers).await?;
-    let transport = config.inner().transport(&parts.headers, parts.uri.scheme());
     let line = RequestLine::new(&parts.method, &parts.uri, &parts.extensions);
-    Ok(Session::new(config, transport, line, State::new(origin, cookie, stage)))
+    load(config, &parts.headers, parts.uri.scheme(), line).await
 }
 
+/// The session that a request's cookie names, or a new one.
 pub(crate) async fn load(
     config: SessionConfig,
     headers: &HeaderMap,
     scheme: Option<&Scheme>,
     line: RequestLine,
 ) -> Result<Session, SessionRejection> {
-    let (origin, cookie, stage) = find(config.inner(), headers).await?;
     let transport = config.inner().transport(headers, scheme);
-    Ok(Session::new(config, transport, line, State::new(origin, cookie, stage)))
+    let prompt = config.inner().store.is_prompt();
+    let session = Session::new(config, transport, line);
+    match if prompt { at_once(find(&session, headers)) } else { None } {
+        Some(found) => found?,
+        // On the heap, because handlers carry the future of their extractors in theirs.
+        None => Box::pin(find(&session, headers)).await?,
+    }
+    Ok(session)
 }
 
 /// Tries the cookies of the name in order, until one is signed and names a session the store has.
-async fn find(inner: &Inner, headers: &HeaderMap) -> Result<(Origin, Carried, Stage), SessionRejection> {
+async fn find(session: &Session, headers: &HeaderMap) -> Result<(), SessionRejection> {
+    let inner = session.inner().config.inner();
     let mut origin = Origin::NoCookie;
     for value in candidates(headers, &inner.cookie.name) {
         let Some(verified) = inner.signer.verify(value) else {
@@ -162,15 +169,14 @@ async fn find(inner: &Inner, headers: &HeaderMap) -> Result<(Origin, Carried, St
             continue;
         };
         match inner.store.get(&verified.id).await {
-            Ok(Some(stored)) => {
-                let held = match known(inner, verified, stored) {
+            Ok(Some(fetched)) => {
+                let held = match known(inner, verified, fetched) {
                     (held, None) => Some(held),
-                    // On the heap: it is rare, and every request's future has room for what may happen.
-                    (held, Some(ttl)) => Box::pin(extend(inner, held, ttl)).await,
+                    (held, Some(ttl)) => extend(inner, held, ttl).await,
                 };
                 if let Some(held) = held {
-                    let cookie = if held.signature.is_some() { Carried::Yes } else { Carried::OldSecret };
-                    return Ok((Origin::Loaded, cookie, Stage::Live(held)));
+                    session.state().loaded(held);
+                    return Ok(());
                 }
                 origin = origin.max(Origin::Unknown);
             }
@@ -185,31 +191,28 @@ async fn find(inner: &Inner, headers: &HeaderMap) -> Result<(Origin, Carried, St
             Err(error) => return Err(error.into()),
         }
     }
-    let cookie = if origin == Origin::NoCookie { Carried::No } else { Carried::Yes };
-    Ok((origin, cookie, Stage::New { id: None }))
+    if origin != Origin::NoCookie {
+        session.state().unknown(origin);
+    }
+    Ok(())
 }
 
 /// A stored session, and the life it is to be given if it was not touched for a while.
-fn known(inner: &Inner, cookie: Verified, stored: Stored) -> (Held, Option<Duration>) {
-    let ttl = inner.ttl(stored.record.max_age());
-    let left = stored.expires_in.or_else(|| {
-        let expires = stored.record.cookie_expires()?;
+fn known(inner: &Inner, cookie: Verified, mut fetched: Fetched) -> (Held, Option<Duration>) {
+    let ttl = inner.ttl(fetched.record.max_age());
+    fetched.expires_in = fetched.expires_in.or_else(|| {
+        let expires = fetched.record.cookie_expires()?;
         Some(expires.duration_since(SystemTime::now()).unwrap_or_default())
     });
     let pause = pause(inner, ttl);
-    let idle = ttl.saturating_sub(left.unwrap_or_default());
-    let stored = Stored { expires_in: left, ..stored };
-    let held = Held::new(cookie.id, cookie.current, stored, ttl);
+    let idle = ttl.saturating_sub(fetched.expires_in.unwrap_or_default());
     let due = idle > pause || pause.is_zero();
-    (held, due.then_some(ttl))
+    (Held::new(cookie.id, cookie.current, fetched, ttl), due.then_some(ttl))
 }
 
 /// Touches the record. `None`: it is gone.
 async fn extend(inner: &Inner, held: Held, ttl: Duration) -> Option<Held> {
-    let _lane = match held.version {
-        None => Some(inner.lanes.enter(&held.id).await),
-        Some(_) => None,
-    };
+    let _lane = inner.lane(&held).await;
     match inner.store.touch(&held.id, ttl).await {
         Ok(true) => Some(held.extended(ttl)),
         Ok(false) => None,

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::fmt;
 
-use axum::http::header::{CACHE_CONTROL, SET_COOKIE, VARY};
+use axum::http::header::{CACHE_CONTROL, Entry, SET_COOKIE, VARY};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, IntoResponseParts, Response, ResponseParts};
 
@@ -23,24 +23,22 @@ use crate::state::Issued;
 /// Parts of a response apply in order: put the guard after a part that sets `Cache-Control`.
 #[derive(Clone)]
 #[must_use = "the guard must be returned as a part of the response, otherwise the browser gets no cookie"]
-pub struct SessionGuard {
-    config: SessionConfig,
-    issued: Option<Issued>,
-}
+pub struct SessionGuard(Option<(Issued, SessionConfig)>);
 
 impl SessionGuard {
-    pub(crate) fn new(config: SessionConfig, issued: Option<Issued>) -> Self {
-        Self { config, issued }
+    /// With the configuration that the cookie is of.
+    pub(crate) fn new(issued: Option<&Issued>, config: &SessionConfig) -> Self {
+        Self(issued.map(|issued| (issued.clone(), config.clone())))
     }
 
     pub(crate) fn apply(self, headers: &mut HeaderMap) {
         vary(headers);
-        let (cookie, ended) = match self.issued {
-            None => return,
-            Some(Issued::Set(cookie)) => (cookie, false),
-            Some(Issued::Expire(cookie)) => (cookie, true),
+        let Some((issued, config)) = self.0 else { return };
+        let (cookie, ended) = match issued {
+            Issued::Set(cookie) => (cookie, false),
+            Issued::Expire(cookie) => (cookie, true),
         };
-        let name = &self.config.inner().cookie.name;
+        let name = &config.inner().cookie.name;
         if headers.get_all(SET_COOKIE).iter().any(|line| sets(line, name)) {
             let others: Vec<_> =
                 headers.get_all(SET_COOKIE).iter().filter(|line| !sets(line, name)).cloned().collect();
@@ -58,12 +56,15 @@ impl SessionGuard {
 }
 
 fn vary(headers: &mut HeaderMap) {
-    if !headers.contains_key(VARY) {
-        headers.insert(VARY, HeaderValue::from_static("Cookie"));
-        return;
-    }
+    let mut given = match headers.entry(VARY) {
+        Entry::Occupied(given) => given,
+        Entry::Vacant(place) => {
+            place.insert(HeaderValue::from_static("Cookie"));
+            return;
+        }
+    };
     let mut names = Vec::new();
-    for line in headers.get_all(VARY) {
+    for line in given.iter() {
         let mut listed = line.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
         if listed.any(|name| name == b"*" || name.eq_ignore_ascii_case(b"cookie")) {
             return;
@@ -74,16 +75,19 @@ fn vary(headers: &mut HeaderMap) {
     names.extend_from_slice(b"Cookie");
     // Joined from header values, so it is one.
     let line = HeaderValue::from_bytes(&names).unwrap_or(HeaderValue::from_static("Cookie"));
-    headers.insert(VARY, line);
+    given.insert(line);
 }
 
 fn keep_private(headers: &mut HeaderMap) {
-    if !headers.contains_key(CACHE_CONTROL) {
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-        return;
-    }
+    let mut given = match headers.entry(CACHE_CONTROL) {
+        Entry::Occupied(given) => given,
+        Entry::Vacant(place) => {
+            place.insert(HeaderValue::from_static("private, no-cache"));
+            return;
+        }
+    };
     let mut rules = Vec::new();
-    for line in headers.get_all(CACHE_CONTROL) {
+    for line in given.iter() {
         // A line that is no text was no rule to any cache either.
         let line = line.to_str().unwrap_or_default();
         rules.extend(split_rules(line).map(str::trim).filter(|rule| !rule.is_empty()));
@@ -100,7 +104,7 @@ fn keep_private(headers: &mut HeaderMap) {
         rules => format!("private, {}", rules.join(", ")),
     };
     let value = HeaderValue::try_from(value).unwrap_or(HeaderValue::from_static("private, no-cache"));
-    headers.insert(CACHE_CONTROL, value);
+    given.insert(value);
 }
 
 /// Splits at commas outside of quoted strings.
@@ -129,10 +133,10 @@ impl IntoResponse for SessionGuard {
 
 impl fmt::Debug for SessionGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let cookie = match self.issued {
+        let cookie = match self.0 {
             None => "none",
-            Some(Issued::Set(_)) => "set REDACTED",
-            Some(Issued::Expire(_)) => "expire",
+            Some((Issued::Set(_), _)) => "set REDACTED",
+            Some((Issued::Expire(_), _)) => "expire",
         };
         f.debug_struct("SessionGuard").field("cookie", &cookie).finish()
     }

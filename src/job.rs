@@ -10,7 +10,7 @@ use crate::error::SessionError;
 use crate::id::SessionId;
 use crate::record::Record;
 use crate::state::{Held, Move, Stage, State};
-use crate::store::{Replaced, Stored};
+use crate::store::Replaced;
 
 /// So often a write is tried against other writers, and a new id against taken ones.
 const ATTEMPTS: u32 = 64;
@@ -39,43 +39,35 @@ impl<'c> Job<'c> {
         let (id, held) = match &state.stage {
             Stage::New { id } => (id.clone(), None),
             Stage::Live(held) => (None, Some(held.clone())),
-            Stage::Moved { id, from, .. } => (Some(id.clone()), from.clone()),
-            Stage::Destroyed { stored } => (None, stored.clone()),
+            Stage::Moved { id, from, .. } => (Some(id.clone()), from.as_deref().cloned()),
+            Stage::Destroyed { stored } => (None, stored.as_deref().cloned()),
         };
         Self { config, log: state.depart(), id, held, transport }
     }
 
-    pub(crate) async fn run(self, write: Write) -> Result<Written, SessionError> {
-        match (write, &self.held) {
+    pub(crate) async fn run(mut self, write: Write) -> Result<Written, SessionError> {
+        match (write, self.held.take()) {
             (Write::Nothing, _) => Ok(Written::Nothing),
             (Write::Create, _) => self.create(None).await.map(Written::Held),
-            (Write::Move(how), from) => self.relocate(how, from.clone()).await.map(Written::Held),
+            (Write::Move(how), from) => self.relocate(how, from).await.map(Written::Held),
             (Write::Destroy, Some(held)) => {
-                let _lane = self.lane(held).await;
+                let _lane = self.config.lane(&held).await;
                 self.config.store.destroy(&held.id).await?;
                 Ok(Written::Nothing)
             }
-            (Write::Replace { modified }, Some(held)) => match self.replace(held.clone()).await {
+            (Write::Replace { modified }, Some(held)) => match self.replace(held).await {
                 // Nothing of this request is lost with it.
                 Err(SessionError::Gone) if !modified => Ok(Written::Nothing),
                 written => written.map(Written::Held),
             },
             (Write::Touch, Some(held)) => {
                 let ttl = self.config.ttl(held.record.max_age());
-                let _lane = self.lane(held).await;
+                let _lane = self.config.lane(&held).await;
                 let found = self.config.store.touch(&held.id, ttl).await?;
-                Ok(if found { Written::Touched(held.clone().extended(ttl)) } else { Written::Nothing })
+                Ok(if found { Written::Touched(held.extended(ttl)) } else { Written::Nothing })
             }
             // `decide` asks for these of a stored session only.
             (Write::Destroy | Write::Replace { .. } | Write::Touch, None) => Ok(Written::Nothing),
-        }
-    }
-
-    /// Where the store does not compare versions by itself, the requests for a record take turns.
-    async fn lane(&self, held: &Held) -> Option<tokio::sync::MutexGuard<'c, ()>> {
-        match held.version {
-            Some(_) => None,
-            None => Some(self.config.lanes.enter(&held.id).await),
         }
     }
 
@@ -89,7 +81,7 @@ impl<'c> Job<'c> {
     /// A record that was stored under a new id.
     fn born(&self, id: SessionId, record: Record) -> Held {
         let ttl = self.config.ttl(record.max_age());
-        Held::new(id, None, Stored::from(record), ttl)
+        Held::new(id, None, self.config.store.born(record), ttl)
     }
 
     /// A new record; another id is minted where one is taken.
@@ -108,14 +100,14 @@ impl<'c> Job<'c> {
     }
 
     async fn replace(&self, mut held: Held) -> Result<Held, SessionError> {
-        let mut lane = self.lane(&held).await;
+        let mut lane = self.config.lane(&held).await;
         for attempt in 0..ATTEMPTS {
             let record = self.compose(Some(&held.record))?;
             let ttl = self.config.ttl(record.max_age());
             match self.config.store.replace(&held.id, &held.expected(), &record, ttl).await? {
                 Replaced::Done(version) => {
-                    let version = held.version.is_some().then_some(version);
-                    return Ok(Held { record, version, ..held }.extended(ttl));
+                    held.rewritten(record, version);
+                    return Ok(held.extended(ttl));
                 }
                 Replaced::Gone => return Err(SessionError::Gone),
                 Replaced::Conflict(fresh) => held.refresh(fresh),
@@ -137,7 +129,7 @@ impl<'c> Job<'c> {
         let Some(old) = from else { return Ok(new) };
         let id = new.id.clone();
         let moved = {
-            let _lane = self.lane(&old).await;
+            let _lane = self.config.lane(&old).await;
             match how {
                 Move::Regenerate => {
                     self.config.store.destroy(&old.id).await.map(|()| new).map_err(Into::into)

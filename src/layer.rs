@@ -15,6 +15,7 @@ use tower_service::Service;
 use crate::config::SessionConfig;
 use crate::cookie::candidates;
 use crate::extract::{Attached, RequestLine, is_within, load, original};
+use crate::guard::SessionGuard;
 use crate::session::Session;
 use crate::state::Progress;
 
@@ -156,9 +157,8 @@ impl Session {
         if state.progress != Progress::Settled {
             state.progress = Progress::Failed;
         }
-        if let issued @ Some(_) = state.issued.clone() {
-            crate::guard::SessionGuard::new(self.inner().config.clone(), issued)
-                .apply(response.headers_mut());
+        if let issued @ Some(_) = &state.issued {
+            SessionGuard::new(issued.as_ref(), &self.inner().config).apply(response.headers_mut());
         }
         response
     }

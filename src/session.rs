@@ -116,15 +116,16 @@ impl CookieState {
 }
 
 impl Session {
-    #[inline]
-    pub(crate) fn new(
-        config: SessionConfig,
-        transport: Transport,
-        request: RequestLine,
-        state: State,
-    ) -> Self {
-        let (state, committing) = (Mutex::new(state), tokio::sync::Mutex::default());
-        Self(Arc::new(Inner { config, transport, request, state, committing, next: OnceLock::new() }))
+    /// A session of which nothing is known yet.
+    pub(crate) fn new(config: SessionConfig, transport: Transport, request: RequestLine) -> Self {
+        Self(Arc::new(Inner {
+            config,
+            transport,
+            request,
+            state: Mutex::new(State::new()),
+            committing: tokio::sync::Mutex::default(),
+            next: OnceLock::new(),
+        }))
     }
 
     /// Whether both are handles on one session.
@@ -155,7 +156,8 @@ impl Session {
         let mut state = self.state();
         match &mut state.stage {
             Stage::New { id } => id.get_or_insert_with(|| self.0.config.inner().mint()).clone(),
-            Stage::Live(held) | Stage::Destroyed { stored: Some(held) } => held.id.clone(),
+            Stage::Live(held) => held.id.clone(),
+            Stage::Destroyed { stored: Some(held) } => held.id.clone(),
             Stage::Moved { id, .. } => id.clone(),
             Stage::Destroyed { stored: None } => self.0.config.inner().mint(),
         }
@@ -351,10 +353,13 @@ impl Session {
     /// When the session ends unless it is touched; `None`: when the browser closes.
     pub fn expires(&self) -> Option<SystemTime> {
         let configured = self.configured_max_age();
-        let state = self.state();
+        let mut state = self.state();
         let max_age = state.view().max_age(configured)?;
         match &state.stage {
-            Stage::Live(held) if !state.view().max_age_differs(configured) => Some(held.expires.date()),
+            Stage::Live(held) if !state.view().max_age_differs(configured) => {
+                let expires = held.expires;
+                Some(state.date(expires))
+            }
             _ => SystemTime::now().checked_add(max_age),
         }
     }

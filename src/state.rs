@@ -1,6 +1,5 @@
 //! What a [`Session`](crate::Session) knows between its calls, and the moves it can make.
 
-use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime};
 
 use axum::http::HeaderValue;
@@ -10,7 +9,7 @@ use crate::id::SessionId;
 use crate::record::Record;
 use crate::secret::Signature;
 use crate::session::Origin;
-use crate::store::{Stored, Version};
+use crate::store::{Fetched, Stored, Version};
 
 /// A session and where its next commit will take it.
 pub(crate) struct State {
@@ -20,13 +19,16 @@ pub(crate) struct State {
     pub(crate) stage: Stage,
     /// What this request did since the last commit.
     pub(crate) log: Log,
-    /// So many entries of the log are being written right now; they are not to be merged with later ones.
-    in_flight: usize,
+    /// So many entries of the log are being written right now; they are not to be merged with later ones. `None`: no
+    /// commit is under way, and none was dropped before its end.
+    in_flight: Option<usize>,
     /// `touch()` was called.
     pub(crate) touch: bool,
     pub(crate) progress: Progress,
     /// The cookie this request's response is to set.
     pub(crate) issued: Option<Issued>,
+    /// The date of an instant. Asking the clocks twice gives two dates, so it is looked up once.
+    dated: Option<(Instant, SystemTime)>,
 }
 
 /// The session's cookie in the request.
@@ -45,9 +47,9 @@ pub(crate) enum Stage {
     /// In the store.
     Live(Held),
     /// To be stored under a new id, in the place of `from`.
-    Moved { id: SessionId, from: Option<Held>, how: Move },
+    Moved { id: SessionId, from: Option<Box<Held>>, how: Move },
     /// To be removed from the store, if it is there.
-    Destroyed { stored: Option<Held> },
+    Destroyed { stored: Option<Box<Held>> },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,58 +67,65 @@ pub(crate) struct Held {
     /// The id's signature, where the request brought it.
     pub(crate) signature: Option<Signature>,
     pub(crate) record: Record,
-    /// `None`: the store does not compare versions by itself.
-    pub(crate) version: Option<Version>,
+    pub(crate) compared: Compared,
     /// When the store drops the record unless it is touched.
-    pub(crate) expires: Expiry,
+    pub(crate) expires: Instant,
+}
+
+/// By what the store tells whether somebody else wrote.
+#[derive(Clone)]
+pub(crate) enum Compared {
+    /// By the version that it gave.
+    Version(Version),
+    /// By the record's bytes.
+    Bytes,
+    /// Not in one step. So the session sees to it that one request at a time gets through to the record.
+    Nothing,
 }
 
 impl Held {
-    pub(crate) fn new(id: SessionId, signature: Option<Signature>, stored: Stored, ttl: Duration) -> Self {
-        let left = stored.expires_in.unwrap_or(ttl);
-        let seen = stored.seen.unwrap_or_else(Instant::now);
-        let expires = Expiry::new(seen, left);
-        Self { id, signature, record: stored.record, version: stored.version, expires }
+    /// A record without an end lives so long.
+    const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+    pub(crate) fn new(id: SessionId, signature: Option<Signature>, fetched: Fetched, ttl: Duration) -> Self {
+        let Fetched { record, compared, expires_in, seen } = fetched;
+        let expires = Self::end(seen.unwrap_or_else(Instant::now), expires_in.unwrap_or(ttl));
+        Self { id, signature, record, compared, expires }
+    }
+
+    fn end(from: Instant, life: Duration) -> Instant {
+        from.checked_add(life.min(Self::LONGEST)).unwrap_or(from)
     }
 
     /// The store lets it live for so long from now.
     pub(crate) fn extended(mut self, ttl: Duration) -> Self {
-        self.expires = Expiry::new(Instant::now(), ttl);
+        self.expires = Self::end(Instant::now(), ttl);
         self
     }
 
+    /// What is to be there still when it is written to.
     pub(crate) fn expected(&self) -> Version {
-        self.version.clone().unwrap_or_else(|| Version::of(&self.record))
+        match &self.compared {
+            Compared::Version(version) => version.clone(),
+            Compared::Bytes | Compared::Nothing => Version::of(&self.record),
+        }
+    }
+
+    /// This was written over it.
+    pub(crate) fn rewritten(&mut self, record: Record, version: Version) {
+        self.record = record;
+        if let Compared::Version(own) = &mut self.compared {
+            *own = version;
+        }
     }
 
     /// Goes on from what the store says is there now.
     pub(crate) fn refresh(&mut self, stored: Stored) {
         self.record = stored.record;
-        self.version = stored.version;
-    }
-}
-
-/// When a record ends. Asking a clock twice gives two dates, so the date is looked up once, and only where it is asked for.
-#[derive(Clone)]
-pub(crate) struct Expiry {
-    at: Instant,
-    date: OnceLock<SystemTime>,
-}
-
-impl Expiry {
-    /// A record without an end lives so long.
-    const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
-
-    fn new(from: Instant, life: Duration) -> Self {
-        let at = from.checked_add(life.min(Self::LONGEST)).unwrap_or(from);
-        Self { at, date: OnceLock::new() }
-    }
-
-    pub(crate) fn date(&self) -> SystemTime {
-        *self.date.get_or_init(|| {
-            let now = SystemTime::now();
-            now.checked_add(self.at.saturating_duration_since(Instant::now())).unwrap_or(now)
-        })
+        self.compared = match (&self.compared, stored.version) {
+            (Compared::Bytes, _) => Compared::Bytes,
+            (_, version) => version.map_or(Compared::Nothing, Compared::Version),
+        };
     }
 }
 
@@ -139,18 +148,33 @@ pub(crate) enum Issued {
 }
 
 impl State {
+    /// Nothing is known of the session yet.
     #[inline]
-    pub(crate) fn new(origin: Origin, cookie: Carried, stage: Stage) -> Self {
+    pub(crate) fn new() -> Self {
         Self {
-            origin,
-            cookie,
-            stage,
+            origin: Origin::NoCookie,
+            cookie: Carried::No,
+            stage: Stage::New { id: None },
             log: Log::new(),
-            in_flight: 0,
+            in_flight: None,
             touch: false,
             progress: Progress::Open,
             issued: None,
+            dated: None,
         }
+    }
+
+    /// The request's cookie names this record.
+    pub(crate) fn loaded(&mut self, held: Held) {
+        self.origin = Origin::Loaded;
+        self.cookie = if held.signature.is_some() { Carried::Yes } else { Carried::OldSecret };
+        self.stage = Stage::Live(held);
+    }
+
+    /// The request's cookie names nothing that this session could be.
+    pub(crate) fn unknown(&mut self, origin: Origin) {
+        self.origin = origin;
+        self.cookie = Carried::Yes;
     }
 
     pub(crate) fn view(&self) -> View<'_> {
@@ -159,7 +183,8 @@ impl State {
 
     fn base(&self) -> Option<&Record> {
         match &self.stage {
-            Stage::Live(held) | Stage::Moved { from: Some(held), how: Move::Cycle, .. } => Some(&held.record),
+            Stage::Live(held) => Some(&held.record),
+            Stage::Moved { from: Some(held), how: Move::Cycle, .. } => Some(&held.record),
             Stage::New { .. } | Stage::Moved { .. } | Stage::Destroyed { .. } => None,
         }
     }
@@ -173,7 +198,7 @@ impl State {
         self.progress = Progress::Open;
         if let (Some(Change::Set { key: last, .. }), Change::Set { key, .. }) = (self.log.last(), &change)
             && last == key
-            && self.log.len() > self.in_flight
+            && self.log.len() > self.in_flight.unwrap_or(0)
         {
             self.log.pop();
         }
@@ -189,7 +214,7 @@ impl State {
                 return;
             }
             Stage::New { .. } => (None, how),
-            Stage::Live(held) => (Some(held), how),
+            Stage::Live(held) => (Some(Box::new(held)), how),
             // Regenerating a cycled session drops its data; cycling a regenerated one has none to keep.
             Stage::Moved { from, how: Move::Regenerate, .. } => (from, Move::Regenerate),
             Stage::Moved { from, how: Move::Cycle, .. } => (from, how),
@@ -202,7 +227,7 @@ impl State {
     pub(crate) fn end(&mut self) {
         let nowhere = Stage::New { id: None };
         let stored = match std::mem::replace(&mut self.stage, nowhere) {
-            Stage::Live(held) => Some(held),
+            Stage::Live(held) => Some(Box::new(held)),
             Stage::Moved { from, .. } => from,
             Stage::New { .. } => None,
             Stage::Destroyed { stored } => {
@@ -217,7 +242,7 @@ impl State {
 
     pub(crate) fn forget_changes(&mut self) {
         self.log.clear();
-        self.in_flight = 0;
+        self.in_flight = self.in_flight.map(|_| 0);
     }
 
     /// The record was read anew; what this request did is dropped.
@@ -228,32 +253,57 @@ impl State {
 
     /// A commit begins with the log as it is.
     pub(crate) fn depart(&mut self) -> Log {
-        self.in_flight = self.log.len();
+        self.in_flight = Some(self.log.len());
         self.progress = Progress::Underway;
         self.log.clone()
     }
 
     /// A commit has written what was in flight, and this is what the store holds now.
     pub(crate) fn arrive(&mut self, written: Held) {
-        self.log.drain(..self.in_flight.min(self.log.len()));
-        self.in_flight = 0;
+        let in_flight = self.in_flight.take().unwrap_or(0);
+        self.log.drain(..in_flight.min(self.log.len()));
         match &mut self.stage {
             // Changed by another clone of the handle while the write was under way: the next commit goes on from here.
-            Stage::Destroyed { stored } => *stored = Some(written),
-            Stage::Moved { id, from, .. } if *id != written.id => *from = Some(written),
+            Stage::Destroyed { stored } => *stored = Some(Box::new(written)),
+            Stage::Moved { id, from, .. } if *id != written.id => *from = Some(Box::new(written)),
             Stage::New { .. } | Stage::Live(_) | Stage::Moved { .. } => self.stage = Stage::Live(written),
         }
     }
 
     /// The store extended the record's life; what else is known of it stays.
-    pub(crate) fn touched(&mut self, found: Held) {
+    pub(crate) fn touched(&mut self, expires: Instant) {
         if let Stage::Live(held) = &mut self.stage {
-            held.expires = found.expires;
+            held.expires = expires;
         }
+    }
+
+    /// The date of an instant, the same each time.
+    pub(crate) fn date(&mut self, at: Instant) -> SystemTime {
+        match self.dated {
+            Some((known, date)) if known == at => date,
+            _ => {
+                let now = SystemTime::now();
+                let date = now.checked_add(at.saturating_duration_since(Instant::now())).unwrap_or(now);
+                self.dated = Some((at, date));
+                date
+            }
+        }
+    }
+
+    /// A commit could not be carried out.
+    pub(crate) fn failed(&mut self) {
+        self.in_flight = None;
+        self.progress = Progress::Failed;
+    }
+
+    /// Whether a commit is under way, or was dropped before its end.
+    pub(crate) fn is_in_flight(&self) -> bool {
+        self.in_flight.is_some()
     }
 
     /// A commit is over. What another clone of the handle did meanwhile is left to the next one.
     pub(crate) fn settle(&mut self, issued: Option<Issued>) {
+        self.in_flight = None;
         if self.progress == Progress::Underway {
             self.touch = false;
             self.progress = Progress::Settled;

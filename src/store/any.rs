@@ -5,16 +5,33 @@
 use std::any::Any;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{MemoryStore, Replaced, SessionStore, Stored, Version};
 use crate::error::StoreError;
 use crate::id::SessionId;
 use crate::record::Record;
+use crate::state::Compared;
 
 pub(crate) enum AnyStore {
     Memory(MemoryStore),
     Other(Box<dyn DynStore>),
+}
+
+/// What a store answers to `get`, as a session goes on with it.
+pub(crate) struct Fetched {
+    pub(crate) record: Record,
+    pub(crate) compared: Compared,
+    pub(crate) expires_in: Option<Duration>,
+    /// When the store looked, where it looked at a clock.
+    pub(crate) seen: Option<Instant>,
+}
+
+impl From<Stored> for Fetched {
+    fn from(stored: Stored) -> Self {
+        let compared = stored.version.map_or(Compared::Nothing, Compared::Version);
+        Self { record: stored.record, compared, expires_in: stored.expires_in, seen: None }
+    }
 }
 
 macro_rules! dispatch {
@@ -36,8 +53,26 @@ impl AnyStore {
         }
     }
 
-    pub(crate) async fn get(&self, id: &SessionId) -> Result<Option<Stored>, StoreError> {
-        dispatch!(self.get(id))
+    /// Whether it answers when it is asked, and never makes anyone wait.
+    pub(crate) fn is_prompt(&self) -> bool {
+        matches!(self, Self::Memory(_))
+    }
+
+    pub(crate) async fn get(&self, id: &SessionId) -> Result<Option<Fetched>, StoreError> {
+        match self {
+            Self::Memory(store) => Ok(store.fetch(id)),
+            Self::Other(store) => Ok(store.get(id).await?.map(Fetched::from)),
+        }
+    }
+
+    /// A record that was stored just now.
+    pub(crate) fn born(&self, record: Record) -> Fetched {
+        let compared = match self {
+            Self::Memory(_) => Compared::Bytes,
+            // What number a store begins with is its own affair.
+            Self::Other(_) => Compared::Nothing,
+        };
+        Fetched { record, compared, expires_in: None, seen: None }
     }
 
     pub(crate) async fn set(&self, id: &SessionId, record: &Record, ttl: Duration) -> Result<(), StoreError> {

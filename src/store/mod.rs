@@ -15,13 +15,13 @@ mod sweep;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use crate::error::StoreError;
 use crate::id::SessionId;
 use crate::record::Record;
 
-pub(crate) use any::AnyStore;
+pub(crate) use any::{AnyStore, Fetched};
 pub use file::{Durability, FileStore, FileStoreBuilder};
 pub use memory::MemoryStore;
 #[cfg(feature = "redis")]
@@ -203,8 +203,6 @@ pub struct Stored {
     pub version: Option<Version>,
     /// How long the record still lives; without it a session that ends with the browser is touched on every request.
     pub expires_in: Option<Duration>,
-    /// When the store looked, where it looked at a clock.
-    pub(crate) seen: Option<Instant>,
 }
 
 impl Stored {
@@ -229,7 +227,7 @@ impl Stored {
 
 impl From<Record> for Stored {
     fn from(record: Record) -> Self {
-        Self { record, version: None, expires_in: None, seen: None }
+        Self { record, version: None, expires_in: None }
     }
 }
 

@@ -10,10 +10,11 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry as Slot;
 use foldhash::quality::RandomState;
 
-use super::{Replaced, SessionStore, Stored, Version};
+use super::{Fetched, Replaced, SessionStore, Stored, Version};
 use crate::error::{StoreError, cause};
 use crate::id::SessionId;
 use crate::record::Record;
+use crate::state::Compared;
 use sweep::Alarm;
 
 /// So many parts that sweeping one never holds up a request for long.
@@ -59,12 +60,11 @@ impl Held {
         now < self.expires
     }
 
-    fn stored(&self, now: Now) -> Stored {
+    fn stored(&self, now: Tick) -> Stored {
         Stored {
             record: self.record.clone(),
             version: Some(Version::of(&self.record)),
-            expires_in: Some(self.expires.since(now.tick)),
-            seen: Some(now.instant),
+            expires_in: Some(self.expires.since(now)),
         }
     }
 }
@@ -142,6 +142,18 @@ impl MemoryStore {
         self.0.sessions.iter().filter(|held| held.live(now)).map(|held| held.key().clone()).collect()
     }
 
+    /// The live record under this id, and when it was looked at.
+    pub(super) fn fetch(&self, id: &SessionId) -> Option<Fetched> {
+        let now = self.0.now();
+        let held = self.0.sessions.get(id).filter(|held| held.live(now.tick))?;
+        Some(Fetched {
+            record: held.record.clone(),
+            compared: Compared::Bytes,
+            expires_in: Some(held.expires.since(now.tick)),
+            seen: Some(now.instant),
+        })
+    }
+
     /// Writes a record where `allowed` says so of what stands there.
     fn put(&self, id: &SessionId, record: &Record, ttl: Duration, over_live: bool) -> bool {
         let now = self.0.now().tick;
@@ -217,9 +229,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl SessionStore for MemoryStore {
     async fn get(&self, id: &SessionId) -> Result<Option<Stored>, StoreError> {
-        let now = self.0.now();
+        let now = self.0.now().tick;
         let held = self.0.sessions.get(id);
-        Ok(held.filter(|held| held.live(now.tick)).map(|held| held.stored(now)))
+        Ok(held.filter(|held| held.live(now)).map(|held| held.stored(now)))
     }
 
     async fn set(&self, id: &SessionId, record: &Record, ttl: Duration) -> Result<(), StoreError> {
@@ -233,11 +245,11 @@ impl SessionStore for MemoryStore {
     }
 
     async fn touch(&self, id: &SessionId, ttl: Duration) -> Result<bool, StoreError> {
-        let now = self.0.now();
-        let Some(mut held) = self.0.sessions.get_mut(id).filter(|held| held.live(now.tick)) else {
+        let now = self.0.now().tick;
+        let Some(mut held) = self.0.sessions.get_mut(id).filter(|held| held.live(now)) else {
             return Ok(false);
         };
-        held.expires = now.tick.after(ttl);
+        held.expires = now.after(ttl);
         let expires = held.expires;
         drop(held);
         self.0.expect(expires);
@@ -255,14 +267,14 @@ impl SessionStore for MemoryStore {
         record: &Record,
         ttl: Duration,
     ) -> Result<Replaced, StoreError> {
-        let now = self.0.now();
-        let Some(mut held) = self.0.sessions.get_mut(id).filter(|held| held.live(now.tick)) else {
+        let now = self.0.now().tick;
+        let Some(mut held) = self.0.sessions.get_mut(id).filter(|held| held.live(now)) else {
             return Ok(Replaced::Gone);
         };
         if !expected.is_of(&held.record) {
             return Ok(Replaced::Conflict(held.stored(now)));
         }
-        *held = Held { record: record.clone(), expires: now.tick.after(ttl) };
+        *held = Held { record: record.clone(), expires: now.after(ttl) };
         let expires = held.expires;
         drop(held);
         self.0.expect(expires);
@@ -270,9 +282,9 @@ impl SessionStore for MemoryStore {
     }
 
     async fn destroy_if(&self, id: &SessionId, expected: &Version) -> Result<Replaced, StoreError> {
-        let now = self.0.now();
+        let now = self.0.now().tick;
         let Slot::Occupied(slot) = self.0.sessions.entry(id.clone()) else { return Ok(Replaced::Gone) };
-        if !slot.get().live(now.tick) {
+        if !slot.get().live(now) {
             return Ok(Replaced::Gone);
         }
         if !expected.is_of(&slot.get().record) {
