@@ -11,10 +11,10 @@ use smol_str::SmolStr;
 
 use crate::error::{Refused, SessionError};
 use crate::json;
-use crate::record::{CookieTemplate, Draft, FLASH, Record, Value};
+use crate::record::{CookieTemplate, Draft, FLASH, Record, Source, Value, text};
 
 /// Recomputes a value from the raw JSON that stands there now.
-pub(crate) type UpdateFn = dyn Fn(Option<&str>) -> Result<Option<SmolStr>, SessionError> + Send + Sync;
+pub(crate) type UpdateFn = dyn Fn(Option<&[u8]>) -> Result<Option<SmolStr>, SessionError> + Send + Sync;
 
 /// What a request did, oldest first. Most requests that do something do one thing.
 pub(crate) type Log = SmallVec<[Change; 1]>;
@@ -55,12 +55,14 @@ pub(crate) struct View<'a> {
 
 impl<'a> View<'a> {
     /// The raw value under a key, this request's changes included.
-    pub(crate) fn get(self, key: &str) -> Option<&'a str> {
+    pub(crate) fn get(self, key: &str) -> Option<&'a [u8]> {
         for change in self.log.iter().rev() {
             match change {
-                Change::Set { key: at, value } if **at == *key => return Some(value),
+                Change::Set { key: at, value } if **at == *key => return Some(value.as_bytes()),
                 Change::Remove { key: at } if **at == *key => return None,
-                Change::Update { key: at, now, .. } if **at == *key => return now.as_deref(),
+                Change::Update { key: at, now, .. } if **at == *key => {
+                    return now.as_deref().map(str::as_bytes);
+                }
                 Change::Clear => return None,
                 _ => {}
             }
@@ -68,7 +70,7 @@ impl<'a> View<'a> {
         self.stored(key)
     }
 
-    fn stored(self, key: &str) -> Option<&'a str> {
+    fn stored(self, key: &str) -> Option<&'a [u8]> {
         if key == FLASH { None } else { self.base?.raw(key) }
     }
 
@@ -130,14 +132,14 @@ impl<'a> View<'a> {
 
     fn lost(self, raw_key: &str, value: &str) -> bool {
         match json::unescape(raw_key) {
-            Some(key) => key != FLASH && self.get(&key) != Some(value),
+            Some(key) => key != FLASH && self.get(&key) != Some(value.as_bytes()),
             None => true,
         }
     }
 
     /// The stored `flash` object. connect-flash takes `null` for none, and so for a kind's list.
     fn stored_flash(self) -> Option<&'a str> {
-        self.base?.raw(FLASH).filter(|flash| *flash != "null")
+        self.base?.raw(FLASH).map(text).filter(|flash| *flash != "null")
     }
 
     /// The waiting flash messages of a kind, as raw JSON, oldest first.
@@ -194,8 +196,8 @@ impl<'a> View<'a> {
     where
         'a: 'd,
     {
-        let cookie = self.base.map_or_else(|| new.clone(), |base| base.cookie_template());
-        let mut draft = Draft::new(cookie, self.max_age(configured), self.base);
+        let from = self.base.map_or(Source::Nothing(new), Source::Record);
+        let mut draft = Draft::new(from, self.max_age(configured));
         for change in self.log {
             match change {
                 Change::Set { key, value } => draft.put(key, Some(Value::Kept(value))),
@@ -272,10 +274,10 @@ fn list<'j>(kind: &str, json: &'j str) -> Result<Vec<&'j str>, SessionError> {
     Ok(raw.into_iter().map(serde_json::value::RawValue::get).collect())
 }
 
-/// Whether two raw values are the same: the same bytes, or objects and arrays of one length that differ only in the
+/// Whether two raw values are the same: the same text, or objects and arrays of one length that differ only in the
 /// order a hash map gave their keys. Numbers are compared as text, so none is rounded.
-pub(crate) fn same_value(one: &str, other: &str) -> bool {
-    same_within(one, other, 32)
+pub(crate) fn same_value(one: &[u8], other: &str) -> bool {
+    one == other.as_bytes() || one.len() == other.len() && same_within(text(one), other, 32)
 }
 
 fn same_within(one: &str, other: &str, depth: usize) -> bool {

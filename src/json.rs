@@ -6,6 +6,7 @@ use std::fmt;
 use std::ops::Range;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use arrayvec::ArrayString;
 use memchr::memchr;
 use serde::de::{DeserializeSeed, Deserializer as _, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -31,6 +32,10 @@ impl Span {
 
     pub(crate) fn end(self) -> usize {
         self.end as usize
+    }
+
+    pub(crate) fn len(self) -> usize {
+        self.end() - self.start()
     }
 
     pub(crate) fn of(self, text: &str) -> &str {
@@ -62,6 +67,7 @@ impl Member {
 }
 
 /// Whether a key, as it stands between its quotes, is this one.
+#[inline]
 pub(crate) fn is_key(raw: &[u8], key: &str) -> bool {
     let escaped = || memchr(b'\\', raw).is_some();
     if raw.len() <= key.len() {
@@ -180,22 +186,12 @@ pub(crate) fn quote(text: &str) -> String {
     serde_json::to_string(text).unwrap_or_default()
 }
 
-/// The span of what `write` appends.
-pub(crate) fn append(json: &mut String, write: impl FnOnce(&mut String)) -> Span {
-    let start = json.len();
-    write(json);
-    Span::new(start, json.len())
-}
-
 /// A time as `Date.prototype.toJSON` writes it: quoted, UTC, milliseconds. `null` for one past the year 9999, as
 /// JavaScript writes a date it cannot hold.
-pub(crate) fn push_time(at: SystemTime, json: &mut String) {
+pub(crate) fn time(at: SystemTime) -> TimeText {
     let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
     let seconds = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
-    let Ok(at) = OffsetDateTime::from_unix_timestamp(seconds) else {
-        json.push_str("null");
-        return;
-    };
+    let Ok(at) = OffsetDateTime::from_unix_timestamp(seconds) else { return null() };
     let mut text = *b"\"0000-00-00T00:00:00.000Z\"";
     let mut put = |mut number: u32, places: Range<usize>| {
         for place in places.rev() {
@@ -213,10 +209,18 @@ pub(crate) fn push_time(at: SystemTime, json: &mut String) {
     put(at.second().into(), 18..20);
     put(since.subsec_millis(), 21..24);
     // Digits between ASCII.
-    json.push_str(std::str::from_utf8(&text).unwrap_or_default());
+    ArrayString::from_byte_string(&text).unwrap_or_default()
 }
 
-/// The inverse of [`push_time`]; `None` for everything else, `null` included.
+/// What [`time`] writes.
+pub(crate) type TimeText = ArrayString<26>;
+
+/// `null` in the place of a time.
+pub(crate) fn null() -> TimeText {
+    ArrayString::from("null").unwrap_or_default()
+}
+
+/// The inverse of [`time`]; `None` for everything else, `null` included.
 pub(crate) fn parse_time(json: &str) -> Option<SystemTime> {
     let text = json.strip_prefix('"')?.strip_suffix('"')?;
     let at = OffsetDateTime::parse(text, &Rfc3339).ok()?;

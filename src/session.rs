@@ -272,13 +272,13 @@ impl Session {
         });
         // The closure is the user's: it runs with no lock held, again if another clone was faster.
         loop {
-            let before: Option<SmolStr> = self.writable()?.view().get(key).map(Into::into);
+            let before = self.writable()?.view().get(key).map(SmallVec::<[u8; 64]>::from_slice);
             let now = apply(before.as_deref())?;
             let mut state = self.writable()?;
             if state.view().get(key) != before.as_deref() {
                 continue;
             }
-            let left = now.as_deref().map(|raw| decode(key, raw)).transpose()?;
+            let left = now.as_deref().map(|raw| decode(key, raw.as_bytes())).transpose()?;
             state.push(Change::Update { key: name, apply, now });
             return Ok(left);
         }
@@ -394,8 +394,8 @@ pub(crate) fn encode<T: Serialize>(key: &str, value: &T) -> Result<SmolStr, Sess
     Ok(std::str::from_utf8(&json).unwrap_or_default().into())
 }
 
-fn decode<T: DeserializeOwned>(key: &str, raw: &str) -> Result<T, SessionError> {
-    serde_json::from_str(raw).map_err(|error| SessionError::decode::<T>(key, &error))
+fn decode<T: DeserializeOwned>(key: &str, raw: &[u8]) -> Result<T, SessionError> {
+    serde_json::from_slice(raw).map_err(|error| SessionError::decode::<T>(key, &error))
 }
 
 impl Drop for Inner {

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::ops::Deref;
 use std::time::{Duration, SystemTime};
 
+use arrayvec::ArrayString;
 use smallvec::SmallVec;
 use smol_str::SmolStr;
 
@@ -24,6 +25,18 @@ pub(crate) struct CookieTemplate<'a> {
     pub(super) before: Cow<'a, [u8]>,
     pub(super) between: Cow<'a, [u8]>,
     pub(super) after: Cow<'a, [u8]>,
+}
+
+impl CookieTemplate<'_> {
+    fn borrowed(&self) -> CookieTemplate<'_> {
+        let [before, between, after] =
+            [&self.before, &self.between, &self.after].map(|part| Cow::Borrowed(&**part));
+        CookieTemplate { before, between, after }
+    }
+
+    fn len(&self) -> usize {
+        self.before.len() + self.between.len() + self.after.len()
+    }
 }
 
 impl CookieTemplate<'static> {
@@ -95,11 +108,34 @@ impl Deref for Value<'_> {
 
 /// A record about to be composed: what was stored, and what is to be another way in it.
 pub(crate) struct Draft<'a> {
-    cookie: CookieTemplate<'a>,
+    from: Source<'a>,
     max_age: Option<Duration>,
-    base: Option<&'a Record>,
     kept: Kept,
     edits: SmallVec<[Edit<'a>; 2]>,
+}
+
+/// What a draft starts from.
+#[derive(Clone, Copy)]
+pub(crate) enum Source<'a> {
+    Record(&'a Record),
+    /// No record is there yet; this is the cookie object of a new one.
+    Nothing(&'a CookieTemplate<'static>),
+}
+
+impl<'a> Source<'a> {
+    fn record(self) -> Option<&'a Record> {
+        match self {
+            Self::Record(record) => Some(record),
+            Self::Nothing(_) => None,
+        }
+    }
+
+    fn cookie(self) -> CookieTemplate<'a> {
+        match self {
+            Self::Record(record) => record.cookie_template(),
+            Self::Nothing(cookie) => cookie.borrowed(),
+        }
+    }
 }
 
 /// What is left of the stored members that no edit names.
@@ -111,33 +147,34 @@ enum Kept {
 
 struct Edit<'a> {
     key: &'a str,
-    /// The stored member it is about; `None`: it goes to the end.
-    member: Option<usize>,
+    /// The stored member it is about, and where its value stands; `None`: it goes to the end.
+    member: Option<(usize, Span)>,
     /// `None`: the member is left out.
     value: Option<Value<'a>>,
 }
 
+impl Edit<'_> {
+    fn is_of(&self, member: usize) -> bool {
+        self.member.is_some_and(|(at, _)| at == member)
+    }
+}
+
 impl<'a> Draft<'a> {
-    pub(crate) fn new(
-        cookie: CookieTemplate<'a>,
-        max_age: Option<Duration>,
-        base: Option<&'a Record>,
-    ) -> Self {
-        Self { cookie, max_age, base, kept: Kept::All, edits: SmallVec::new() }
+    pub(crate) fn new(from: Source<'a>, max_age: Option<Duration>) -> Self {
+        Self { from, max_age, kept: Kept::All, edits: SmallVec::new() }
     }
 
     /// The raw value under a key.
-    pub(crate) fn get(&self, key: &str) -> Option<&str> {
+    pub(crate) fn get(&self, key: &str) -> Option<&[u8]> {
         match self.edits.iter().rfind(|edit| edit.key == key) {
-            Some(edit) => edit.value.as_deref(),
-            None => self.stored(key).and_then(|_| self.base?.raw(key)),
+            Some(edit) => edit.value.as_deref().map(str::as_bytes),
+            None => self.stored(key).and_then(|_| self.from.record()?.raw(key)),
         }
     }
 
     /// The stored member under a key, if it is kept.
-    fn stored(&self, key: &str) -> Option<usize> {
-        let base = self.base.filter(|_| self.kept == Kept::All || key == FLASH)?;
-        base.member(key).map(|(member, _)| member)
+    fn stored(&self, key: &str) -> Option<(usize, Span)> {
+        self.from.record().filter(|_| self.kept == Kept::All || key == FLASH)?.member(key)
     }
 
     /// Puts a value under a key, in the place of the one there; a new key goes to the end. `None`: the key is left out.
@@ -165,32 +202,51 @@ impl<'a> Draft<'a> {
         self.edits.retain(|edit| edit.key == FLASH);
     }
 
-    /// Writes the text and its index; `cookie.expires` becomes a max-age from `now`.
+    /// The record, with `cookie.expires` a max-age from `now`.
     pub(crate) fn compose(&self, now: SystemTime) -> Record {
-        let mut times = String::with_capacity(64);
-        let max_age = json::append(&mut times, |times| match self.max_age {
-            // Writing to a String does not fail.
-            Some(age) => drop(write!(times, "{}", age.as_millis())),
-            None => times.push_str("null"),
-        });
-        let expires =
-            json::append(&mut times, |times| match self.max_age.and_then(|age| now.checked_add(age)) {
-                Some(at) => json::push_time(at, times),
-                None => times.push_str("null"),
-            });
-        let mut packing = Packing::new(MEMBERS + 2 * self.count(), self.max_age, self.most() + times.len());
-        let cookie = &self.cookie;
+        let expires = self.max_age.and_then(|age| now.checked_add(age)).map_or_else(json::null, json::time);
+        self.patched(&expires).unwrap_or_else(|| self.written(&expires))
+    }
+
+    /// The stored record with other values in their places, where all of them are as long as those that stand there:
+    /// counters are, and times.
+    fn patched(&self, expires: &str) -> Option<Record> {
+        let base =
+            self.from.record().filter(|base| self.kept == Kept::All && base.max_age() == self.max_age)?;
+        let stored = base.0.span(EXPIRES);
+        let fits = |edit: &Edit<'_>| match (edit.member, &edit.value) {
+            (Some((_, stored)), Some(value)) => stored.len() == value.len(),
+            _ => false,
+        };
+        if stored.len() != expires.len() || !self.edits.iter().all(fits) {
+            return None;
+        }
+        let values = self.edits.iter().filter_map(|edit| Some((edit.member?.1, edit.value.as_deref()?)));
+        Some(Record(base.0.patched(values.chain([(stored, expires)]))))
+    }
+
+    /// Writes the text and its index anew.
+    fn written(&self, expires: &str) -> Record {
+        let mut max_age = ArrayString::<20>::new();
+        // No number is longer than this has room for.
+        let _ = match self.max_age {
+            Some(age) => write!(max_age, "{}", u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+            None => max_age.write_str("null"),
+        };
+        let cookie = self.from.cookie();
+        let around = OPEN.len() + cookie.len() + max_age.len() + expires.len() + 1;
+        let mut packing = Packing::new(MEMBERS + 2 * self.count(), self.max_age, around + self.most());
         let start = packing.push(OPEN).end();
         packing.push(&cookie.before);
-        let max_age = packing.push(max_age.within(times.as_bytes()));
+        let max_age = packing.push(max_age.as_bytes());
         packing.push(&cookie.between);
-        let expires = packing.push(expires.within(times.as_bytes()));
+        let expires = packing.push(expires.as_bytes());
         let end = packing.push(&cookie.after).end();
         packing.set(OBJECT, Span::new(start, end));
         packing.set(MAX_AGE, max_age);
         packing.set(EXPIRES, expires);
         let mut members = Members { packing, written: 0 };
-        if let Some(base) = self.base {
+        if let Some(base) = self.from.record() {
             self.copy(base, &mut members);
         }
         for edit in &self.edits {
@@ -211,7 +267,7 @@ impl<'a> Draft<'a> {
         };
         let mut run = Run::at(0);
         for (member, (key, value)) in base.members().enumerate() {
-            match self.edits.iter().find(|edit| edit.member == Some(member)) {
+            match self.edits.iter().find(|edit| edit.is_of(member)) {
                 Some(Edit { value: None, .. }) => {}
                 Some(Edit { value: Some(new), .. }) => {
                     members.flush(&mut run, text);
@@ -238,7 +294,7 @@ impl<'a> Draft<'a> {
     /// How many members the record will have.
     fn count(&self) -> usize {
         let kept = match self.kept {
-            Kept::All => self.base.map_or(0, Record::count),
+            Kept::All => self.from.record().map_or(0, Record::count),
             Kept::Flash => usize::from(self.stored(FLASH).is_some()),
         };
         let left_out = self.edits.iter().filter(|edit| edit.member.is_some() && edit.value.is_none()).count();
@@ -246,16 +302,14 @@ impl<'a> Draft<'a> {
             + self.edits.iter().filter(|edit| edit.member.is_none() && edit.value.is_some()).count()
     }
 
-    /// How long the text may become, but for the times.
+    /// How long the members may become.
     fn most(&self) -> usize {
-        let cookie = &self.cookie;
-        let around = OPEN.len() + cookie.before.len() + cookie.between.len() + cookie.after.len() + 1;
-        let stored = self.base.map_or(0, |base| base.as_bytes().len());
+        let stored = self.from.record().map_or(0, |base| base.as_bytes().len());
         let edits = self.edits.iter().map(|edit| {
             // A character of a key is escaped with six at most.
             6 * edit.key.len() + edit.value.as_deref().map_or(0, str::len) + ",\"\":".len()
         });
-        around + stored + edits.sum::<usize>()
+        stored + edits.sum::<usize>()
     }
 }
 

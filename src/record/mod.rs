@@ -18,8 +18,9 @@ use serde_json::value::RawValue;
 use crate::error::{JsonError, StoreError};
 use crate::json::{self, Span};
 
-pub(crate) use draft::{CookieTemplate, Draft, Value};
+pub(crate) use draft::{CookieTemplate, Draft, Source, Value};
 use packed::Packed;
+pub(crate) use packed::text;
 
 /// The key under which the cookie's state stands, as in Express.
 pub(crate) const COOKIE: &str = "cookie";
@@ -108,7 +109,7 @@ impl Record {
 
     /// The same record with `cookie.expires` moved to a max-age from now.
     pub(crate) fn touched(&self, now: SystemTime) -> Self {
-        Draft::new(self.cookie_template(), self.max_age(), Some(self)).compose(now)
+        Draft::new(Source::Record(self), self.max_age()).compose(now)
     }
 
     /// The same record without a key. What is left stays byte for byte.
@@ -145,14 +146,12 @@ impl Record {
 
     /// Which member has this key.
     fn member(&self, key: &str) -> Option<(usize, Span)> {
-        let text = self.0.bytes();
-        let is = |at: Span| json::is_key(at.within(text), key);
-        self.members().enumerate().find(|(_, (at, _))| is(*at)).map(|(member, (_, value))| (member, value))
+        self.0.find(MEMBERS, |raw_key| json::is_key(raw_key, key))
     }
 
-    /// The raw JSON of a value; `cookie` is none.
-    pub(crate) fn raw(&self, key: &str) -> Option<&str> {
-        self.member(key).map(|(_, value)| self.0.part(value))
+    /// The raw JSON of a value, as bytes, which costs no check that it is text; `cookie` is none.
+    pub(crate) fn raw(&self, key: &str) -> Option<&[u8]> {
+        self.member(key).map(|(_, value)| self.0.within(value))
     }
 
     /// Keys, as they stand between their quotes, and raw values, but `cookie`, in the order of the text.
@@ -198,7 +197,7 @@ fn push_member(json: &mut String, raw_key: &str, value: &str) {
 impl Default for Record {
     /// No data, and the cookie object of Express' defaults.
     fn default() -> Self {
-        Draft::new(CookieTemplate::express(), None, None).compose(SystemTime::now())
+        Draft::new(Source::Nothing(&CookieTemplate::express()), None).compose(SystemTime::now())
     }
 }
 

@@ -85,6 +85,18 @@ impl Packed {
         })
     }
 
+    /// Which of the pairs from this span on is the first whose first part is such a text, and its second part.
+    pub(super) fn find(&self, from: usize, is: impl Fn(&[u8]) -> bool) -> Option<(usize, Span)> {
+        let index = Index::read(&self.0);
+        let (spans, text) = self.0[index.place(from)..].split_at(index.end() - index.place(from));
+        // Each width has a loop of its own, over chunks of a size that is known.
+        let nth = match index.width {
+            2 => spans.as_chunks::<8>().0.iter().position(|pair| is(span(&pair[..4]).within(text))),
+            _ => spans.as_chunks::<16>().0.iter().position(|pair| is(span(&pair[..8]).within(text))),
+        }?;
+        Some((nth, self.span(from + 2 * nth + 1)))
+    }
+
     pub(super) fn text(&self) -> &str {
         text(self.bytes())
     }
@@ -95,7 +107,24 @@ impl Packed {
     }
 
     pub(super) fn part(&self, span: Span) -> &str {
-        text(span.within(self.bytes()))
+        text(self.within(span))
+    }
+
+    pub(super) fn within(&self, span: Span) -> &[u8] {
+        span.within(self.bytes())
+    }
+
+    /// A copy with other bytes in these places.
+    pub(super) fn patched<'p>(&self, patches: impl Iterator<Item = (Span, &'p str)>) -> Self {
+        let mut copy: Arc<[u8]> = (&*self.0).into();
+        let text = Index::read(&copy).end();
+        // Nobody else has it yet.
+        if let Some(bytes) = Arc::get_mut(&mut copy) {
+            for (at, patch) in patches {
+                bytes[text + at.start()..text + at.end()].copy_from_slice(patch.as_bytes());
+            }
+        }
+        Self(copy)
     }
 
     pub(super) fn is(&self, other: &Self) -> bool {
@@ -103,6 +132,7 @@ impl Packed {
     }
 }
 
+#[inline]
 fn span(numbers: &[u8]) -> Span {
     match *numbers {
         [a, b, c, d] => Span::new(u16::from_le_bytes([a, b]).into(), u16::from_le_bytes([c, d]).into()),
@@ -114,7 +144,8 @@ fn span(numbers: &[u8]) -> Span {
     }
 }
 
-fn text(bytes: &[u8]) -> &str {
+/// Bytes of a record as text.
+pub(crate) fn text(bytes: &[u8]) -> &str {
     // Packed from text, and spans end where characters do.
     std::str::from_utf8(bytes).unwrap_or_default()
 }

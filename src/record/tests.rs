@@ -61,17 +61,37 @@ fn texts() -> Vec<String> {
     ]
 }
 
+/// As far as JavaScript's times go.
+fn millis(at: SystemTime) -> Duration {
+    let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    Duration::from_millis(since.as_millis() as u64)
+}
+
+#[test]
+fn values_of_one_length_are_put_in_their_places() {
+    let text =
+        r#"{"cookie":{"originalMaxAge":60000,"expires":"2026-01-01T00:00:00.000Z"}, "n":41,"name":"Ada"}"#;
+    let base = Record::from_json(text).unwrap();
+    let mut draft = Draft::new(Source::Record(&base), base.max_age());
+    draft.put("n", Some(Value::Kept("42")));
+    let at = base.cookie_expires().unwrap() - Duration::from_secs(50);
+    let expected = text.replace("41", "42").replace("00:00.000Z", "00:10.000Z");
+    assert_eq!(draft.compose(at).as_json(), expected, "the rest stays, white space too");
+    assert_eq!(base.as_json(), text, "the record it was made from is another one");
+}
+
 #[test]
 fn edits_come_to_what_they_come_to_in_a_list() {
-    let template = CookieTemplate::express();
-    for text in texts() {
+    // The stored max-age, and another.
+    let lives = [60, 9].map(Duration::from_secs);
+    for (text, life) in texts().into_iter().flat_map(|text| lives.map(|life| (text.clone(), life))) {
         let base = Record::from_json(text.as_str()).unwrap();
         assert_eq!(base.as_json(), text);
         for first in Step::ALL {
             for second in Step::ALL {
                 for third in Step::ALL {
                     let steps = [first, second, third];
-                    let mut draft = Draft::new(template.clone(), Some(Duration::from_secs(9)), Some(&base));
+                    let mut draft = Draft::new(Source::Record(&base), Some(life));
                     let mut list = plain(&base);
                     for step in steps {
                         step.edit(&mut draft);
@@ -79,14 +99,17 @@ fn edits_come_to_what_they_come_to_in_a_list() {
                     }
                     let shown = &text[..text.len().min(200)];
                     for (key, value) in &list {
-                        assert_eq!(draft.get(key), Some(value.as_str()), "{steps:?} over {shown}");
+                        assert_eq!(draft.get(key), Some(value.as_bytes()), "{steps:?} over {shown}");
                     }
-                    let record = draft.compose(SystemTime::now());
+                    let now = SystemTime::now();
+                    let record = draft.compose(now);
                     assert_eq!(plain(&record), list, "{steps:?} over {shown}");
                     let read = Record::from_json(record.as_json()).unwrap();
                     assert_eq!(plain(&read), list, "the text of {steps:?} over {shown}");
-                    assert_eq!(read.max_age(), record.max_age());
-                    assert_eq!(read.cookie_expires(), record.cookie_expires());
+                    assert_eq!((read.max_age(), record.max_age()), (Some(life), Some(life)));
+                    let expires = SystemTime::UNIX_EPOCH + millis(now + life);
+                    assert_eq!(read.cookie_expires(), Some(expires), "{steps:?} over {shown}");
+                    assert_eq!(record.cookie_expires(), Some(expires), "{steps:?} over {shown}");
                 }
             }
         }

@@ -24,7 +24,7 @@ impl FileText {
         let json =
             String::from_utf8(bytes).map_err(|_| StoreError::corrupt("the session file is no UTF-8"))?;
         let record = Record::from_json(json)?;
-        let last = record.raw(LAST_ACCESS).and_then(|raw| serde_json::from_str::<f64>(raw).ok());
+        let last = record.raw(LAST_ACCESS).and_then(|raw| serde_json::from_slice::<f64>(raw).ok());
         let life = record.max_age().filter(|age| !age.is_zero()).unwrap_or(ttl);
         let expires = last.and_then(|millis| {
             let since = Duration::from_millis(millis.max(0.0) as u64);
@@ -79,7 +79,7 @@ mod tests {
     fn the_usual_write_is_session_file_stores() {
         let stored = r#"{"cookie":{"originalMaxAge":60000,"expires":"2026-11-24T10:09:42.619Z","httpOnly":true,"path":"/"},"user":"bob","n":1,"list":[1,"é",null],"__lastAccess":1795514922619}"#;
         let file = FileText::parse(stored.into(), Duration::from_secs(3600)).expect("a session file");
-        assert_eq!(file.record.raw("user"), Some("\"bob\""));
+        assert_eq!(file.record.raw("user"), Some(&b"\"bob\""[..]));
         assert_eq!(file.record.raw(LAST_ACCESS), None);
         let now = UNIX_EPOCH + Duration::from_millis(1_795_514_922_619);
         assert_eq!(write(&file.record, Duration::from_secs(60), Duration::from_secs(3600), now), stored);
