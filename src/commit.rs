@@ -24,6 +24,7 @@ use crate::job::{Job, Written};
 use crate::prompt;
 use crate::session::{self, Session};
 use crate::state::{Carried, Held, Issued, Move, Progress, Stage, State};
+use crate::store::Fetched;
 
 /// Who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,56 +135,58 @@ pub(crate) async fn commit(session: &Session, demand: Demand) -> Result<SessionG
 pub(crate) fn at_once(session: &Session, demand: Demand) -> Option<Result<SessionGuard, SessionError>> {
     let inner = session.inner();
     let mut state = session.state();
-    // Another commit may be under way, and its cookie is to be waited for.
-    if !state.is_in_flight() {
-        match due(session, &state, demand) {
-            None => return Some(Ok(guard(&state, inner))),
-            Some((Write::Nothing, Cookie::Keep)) => {
-                state.progress = Progress::Underway;
-                state.settle(None);
-                return Some(Ok(guard(&state, inner)));
-            }
-            // It writes twice, and is not to be dropped in between.
-            Some((Write::Move(_), _)) => return None,
-            Some(_) => {}
-        }
+    // Another commit is under way, and its cookie is to be waited for.
+    if state.is_in_flight() {
+        return None;
     }
+    let (write, cookie) = match due(inner, &state, demand) {
+        None => return Some(guard(inner, &mut state, SystemTime::now)),
+        Some((Write::Nothing, Cookie::Keep)) => {
+            state.progress = Progress::Underway;
+            state.settle(None);
+            return Some(guard(inner, &mut state, SystemTime::now));
+        }
+        // It writes twice, and is not to be dropped in between.
+        Some((Write::Move(_), _)) => return None,
+        Some(due) => due,
+    };
+    let config = inner.config.inner();
+    if !config.store.is_prompt() {
+        return None;
+    }
+    let _turn = inner.committing.try_lock().ok()?;
+    let job = Job::new(config, &mut state, inner.transport);
     drop(state);
-    if inner.config.inner().store.is_prompt() { prompt::at_once(carry_out(session, demand)) } else { None }
+    let now = job.now;
+    let done = prompt::at_once(job.run(write))?;
+    Some(finish(session, write, cookie, done, now))
 }
 
 async fn carry_out(session: &Session, demand: Demand) -> Result<SessionGuard, SessionError> {
     let inner = session.inner();
     let _turn = inner.committing.lock().await;
-    let Some((job, write, cookie)) = begin(session, demand) else {
-        return Ok(guard(&session.state(), inner));
+    let (job, write, cookie) = {
+        let mut state = session.state();
+        let Some((write, cookie)) = due(inner, &state, demand) else {
+            return guard(inner, &mut state, SystemTime::now);
+        };
+        (Job::new(inner.config.inner(), &mut state, inner.transport), write, cookie)
     };
+    let now = job.now;
     let done = job.run(write).await;
-    finish(session, write, cookie, done)
-}
-
-fn guard(state: &State, session: &session::Inner) -> SessionGuard {
-    SessionGuard::new(state.issued.as_ref(), &session.config)
+    finish(session, write, cookie, done, now)
 }
 
 /// What is to be done; `None`: nothing since the last commit.
-fn due(session: &Session, state: &State, demand: Demand) -> Option<(Write, Cookie)> {
+fn due(session: &session::Inner, state: &State, demand: Demand) -> Option<(Write, Cookie)> {
     if state.progress == Progress::Settled && demand == Demand::Commit {
         return None;
     }
-    let inner = session.inner();
-    let facts = facts(state, inner, demand);
+    let facts = facts(state, session, demand);
     if facts.undeliverable && matches!(facts.stage, StageKind::New | StageKind::Moved { stored: false, .. }) {
-        inner.config.inner().warn_undeliverable();
+        session.config.inner().warn_undeliverable();
     }
     Some(decide(&facts))
-}
-
-fn begin(session: &Session, demand: Demand) -> Option<(Job<'_>, Write, Cookie)> {
-    let inner = session.inner();
-    let mut state = session.state();
-    let (write, cookie) = due(session, &state, demand)?;
-    Some((Job::new(inner.config.inner(), &mut state, inner.transport), write, cookie))
 }
 
 /// What was done goes into the state, and the cookie into the guard.
@@ -192,23 +195,16 @@ fn finish(
     write: Write,
     cookie: Cookie,
     done: Result<Written, SessionError>,
+    now: SystemTime,
 ) -> Result<SessionGuard, SessionError> {
-    let inner = session.inner();
-    let config = inner.config.inner();
     let mut state = session.state();
     let written = done.inspect_err(|_| state.failed())?;
     let issued = match (cookie, &written) {
         (Cookie::Keep, _) | (Cookie::Set, Written::Nothing) => None,
-        (Cookie::Set, Written::Held(held) | Written::Touched(held)) => {
-            let max_age = held.record.max_age();
-            let signature = held.signature.unwrap_or_else(|| config.signer.sign(&held.id));
-            let line =
-                config.set_cookie.set((&held.id, &signature), inner.transport, max_age, SystemTime::now())?;
-            Some(Issued::Set(line))
-        }
-        (Cookie::Expire, _) => Some(Issued::Expire(config.set_cookie.expire(inner.transport)?)),
+        (Cookie::Set, Written::Held(_) | Written::Touched(_)) => Some(Issued::Set),
+        (Cookie::Expire, _) => Some(Issued::Expire),
     };
-    if matches!(issued, Some(Issued::Set(_))) {
+    if issued == Some(Issued::Set) {
         state.cookie = Carried::Yes;
     }
     match written {
@@ -218,7 +214,28 @@ fn finish(
         Written::Nothing => {}
     }
     state.settle(issued);
-    Ok(guard(&state, inner))
+    guard(session.inner(), &mut state, || now)
+}
+
+/// The guard for what the commits of this request have decided so far.
+pub(crate) fn guard(
+    session: &session::Inner,
+    state: &mut State,
+    now: impl FnOnce() -> SystemTime,
+) -> Result<SessionGuard, SessionError> {
+    let config = session.config.inner();
+    let line = match state.issued {
+        None => return Ok(SessionGuard::new(None)),
+        Some(Issued::Expire) => config.set_cookie.expire(session.transport)?,
+        Some(Issued::Set) => {
+            // What a commit set the cookie for is still there, or this request has ended it since.
+            let Some(held) = state.stored() else { return Ok(SessionGuard::new(None)) };
+            let signature = *held.signature.get_or_insert_with(|| config.signer.sign(&held.id));
+            let max_age = held.record.max_age();
+            config.set_cookie.set((&held.id, &signature), session.transport, max_age, now())?
+        }
+    };
+    Ok(SessionGuard::new(state.issued.map(|issued| (issued, line))))
 }
 
 fn facts(state: &State, session: &session::Inner, demand: Demand) -> Facts {
@@ -259,7 +276,8 @@ pub(crate) async fn reload(session: &Session) -> Result<(), SessionError> {
     };
     let config = inner.config.inner();
     let fetched = config.store.get(&id).await?.ok_or(SessionError::Gone)?;
-    let ttl = config.ttl(fetched.record.max_age());
-    session.state().reloaded(Held::new(id, signature, fetched, ttl));
+    let Fetched { record, compared, expires_in, seen } = fetched;
+    let expires = seen.after(expires_in.unwrap_or_else(|| config.ttl(record.max_age())));
+    session.state().reloaded(Held { id, signature, record, compared, expires });
     Ok(())
 }

@@ -15,7 +15,7 @@ use crate::options::SessionOptions;
 use crate::record::CookieTemplate;
 use crate::secret::{Secrets, Signer, push_value};
 use crate::session::Session;
-use crate::set_cookie::{Attributes, SetCookie};
+use crate::set_cookie::{Attributes, Line, SetCookie};
 use crate::state::{Compared, Held};
 use crate::store::AnyStore;
 use crate::store::lanes::Lanes;
@@ -128,9 +128,10 @@ impl SessionConfig {
     /// The cookie's value, as sent, for a session id.
     #[must_use]
     pub fn sign(&self, id: &SessionId) -> String {
-        let mut value = String::new();
+        let mut value = Line::new();
         push_value(id, &self.0.signer.sign(id), &mut value);
-        value
+        // ASCII, since everything else is escaped.
+        String::from_utf8_lossy(&value).into_owned()
     }
 
     /// The inverse of [`sign`](Self::sign): the id in a cookie's value, if one of the secrets signed it.

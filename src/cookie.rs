@@ -2,10 +2,11 @@
 
 use axum::http::header::COOKIE;
 use axum::http::{HeaderMap, HeaderValue};
-use memchr::{memchr, memchr_iter};
+use memchr::{memchr, memchr_iter, memchr2};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::id::MAX_LEN;
+use crate::set_cookie::Line;
 
 /// How many cookies of the session's name are looked at in one request.
 const MAX_CANDIDATES: usize = 4;
@@ -26,13 +27,15 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b')');
 
 /// Appends JavaScript's `encodeURIComponent` of a text.
-pub(crate) fn push_uri_component(text: &str, out: &mut String) {
+pub(crate) fn push_uri_component(text: &str, out: &mut Line) {
     // Such as a UUID.
     let plain = text.bytes().fold(true, |all, byte| all & (byte.is_ascii_alphanumeric() || byte == b'-'));
     if plain {
-        out.push_str(text);
+        out.extend_from_slice(text.as_bytes());
     } else {
-        out.extend(utf8_percent_encode(text, ESCAPED));
+        for part in utf8_percent_encode(text, ESCAPED) {
+            out.extend_from_slice(part.as_bytes());
+        }
     }
 }
 
@@ -120,9 +123,9 @@ fn trim_start(mut bytes: &[u8]) -> &[u8] {
     bytes
 }
 
-/// Whether a `Set-Cookie` line sets the cookie called `name`.
-pub(crate) fn sets(line: &HeaderValue, name: &str) -> bool {
+/// The name of the cookie that a `Set-Cookie` line sets.
+pub(crate) fn name(line: &HeaderValue) -> &[u8] {
     let line = line.as_bytes();
-    let end = line.iter().position(|&byte| byte == b'=' || byte == b';').unwrap_or(line.len());
-    trim(&line[..end]) == name.as_bytes()
+    let end = memchr2(b'=', b';', line).unwrap_or(line.len());
+    trim(&line[..end])
 }

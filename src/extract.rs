@@ -198,23 +198,25 @@ async fn find(session: &Session, headers: &HeaderMap) -> Result<(), SessionRejec
 }
 
 /// A stored session, and the life it is to be given if it was not touched for a while.
-fn known(inner: &Inner, cookie: Verified, mut fetched: Fetched) -> (Held, Option<Duration>) {
+fn known(inner: &Inner, cookie: Verified, fetched: Fetched) -> (Held, Option<Duration>) {
     let ttl = inner.ttl(fetched.record.max_age());
-    fetched.expires_in = fetched.expires_in.or_else(|| {
+    let left = fetched.expires_in.or_else(|| {
         let expires = fetched.record.cookie_expires()?;
         Some(expires.duration_since(SystemTime::now()).unwrap_or_default())
     });
     let pause = pause(inner, ttl);
-    let idle = ttl.saturating_sub(fetched.expires_in.unwrap_or_default());
+    let idle = ttl.saturating_sub(left.unwrap_or_default());
     let due = idle > pause || pause.is_zero();
-    (Held::new(cookie.id, cookie.current, fetched, ttl), due.then_some(ttl))
+    let Fetched { record, compared, seen, .. } = fetched;
+    let expires = seen.after(left.unwrap_or(ttl));
+    (Held { id: cookie.id, signature: cookie.current, record, compared, expires }, due.then_some(ttl))
 }
 
 /// Touches the record. `None`: it is gone.
 async fn extend(inner: &Inner, held: Held, ttl: Duration) -> Option<Held> {
     let _lane = inner.lane(&held).await;
     match inner.store.touch(&held.id, ttl).await {
-        Ok(true) => Some(held.extended(ttl)),
+        Ok(true) => Some(held.extended(SystemTime::now(), ttl)),
         Ok(false) => None,
         Err(error) => {
             // The session is readable, so it is served; it lives as long as it did.

@@ -7,8 +7,7 @@ use axum::http::header::{CACHE_CONTROL, Entry, SET_COOKIE, VARY};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, IntoResponseParts, Response, ResponseParts};
 
-use crate::config::SessionConfig;
-use crate::cookie::sets;
+use crate::cookie::name;
 use crate::state::Issued;
 
 /// Sets the session's cookie on a response, after [`commit`](crate::Session::commit) has stored the session.
@@ -23,34 +22,33 @@ use crate::state::Issued;
 /// Parts of a response apply in order: put the guard after a part that sets `Cache-Control`.
 #[derive(Clone)]
 #[must_use = "the guard must be returned as a part of the response, otherwise the browser gets no cookie"]
-pub struct SessionGuard(Option<(Issued, SessionConfig)>);
+pub struct SessionGuard(Option<(Issued, HeaderValue)>);
 
 impl SessionGuard {
-    /// With the configuration that the cookie is of.
-    pub(crate) fn new(issued: Option<&Issued>, config: &SessionConfig) -> Self {
-        Self(issued.map(|issued| (issued.clone(), config.clone())))
+    /// With the cookie that is due.
+    pub(crate) fn new(cookie: Option<(Issued, HeaderValue)>) -> Self {
+        Self(cookie)
     }
 
     pub(crate) fn apply(self, headers: &mut HeaderMap) {
         vary(headers);
-        let Some((issued, config)) = self.0 else { return };
-        let (cookie, ended) = match issued {
-            Issued::Set(cookie) => (cookie, false),
-            Issued::Expire(cookie) => (cookie, true),
-        };
-        let name = &config.inner().cookie.name;
-        if headers.get_all(SET_COOKIE).iter().any(|line| sets(line, name)) {
-            let others: Vec<_> =
-                headers.get_all(SET_COOKIE).iter().filter(|line| !sets(line, name)).cloned().collect();
-            headers.remove(SET_COOKIE);
-            for line in others {
-                headers.append(SET_COOKIE, line);
+        let Some((issued, cookie)) = self.0 else { return };
+        match headers.entry(SET_COOKIE) {
+            Entry::Vacant(place) => {
+                place.insert(cookie);
             }
+            Entry::Occupied(mut given) if given.iter().any(|line| name(line) == name(&cookie)) => {
+                let others: Vec<_> =
+                    given.iter().filter(|line| name(line) != name(&cookie)).cloned().collect();
+                let mut lines = others.into_iter().chain([cookie]);
+                lines.next().map(|line| given.insert(line));
+                lines.for_each(|line| given.append(line));
+            }
+            Entry::Occupied(mut given) => given.append(cookie),
         }
-        headers.append(SET_COOKIE, cookie);
-        match ended {
-            true => drop(headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"))),
-            false => keep_private(headers),
+        match issued {
+            Issued::Set => keep_private(headers),
+            Issued::Expire => drop(headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"))),
         }
     }
 }
@@ -135,8 +133,8 @@ impl fmt::Debug for SessionGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let cookie = match self.0 {
             None => "none",
-            Some((Issued::Set(_), _)) => "set REDACTED",
-            Some((Issued::Expire(_), _)) => "expire",
+            Some((Issued::Set, _)) => "set REDACTED",
+            Some((Issued::Expire, _)) => "expire",
         };
         f.debug_struct("SessionGuard").field("cookie", &cookie).finish()
     }

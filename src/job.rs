@@ -9,8 +9,8 @@ use crate::config::{Inner, Transport};
 use crate::error::SessionError;
 use crate::id::SessionId;
 use crate::record::Record;
-use crate::state::{Held, Move, Stage, State};
-use crate::store::Replaced;
+use crate::state::{Held, Moment, Move, Stage, State};
+use crate::store::{Replaced, Rewritten};
 
 /// So often a write is tried against other writers, and a new id against taken ones.
 const ATTEMPTS: u32 = 64;
@@ -25,6 +25,8 @@ pub(crate) struct Job<'c> {
     /// What is in the store: under `id`, or under the id that is left behind.
     held: Option<Held>,
     transport: Transport,
+    /// When it began: lives count from then.
+    pub(crate) now: SystemTime,
 }
 
 /// What came of it.
@@ -42,7 +44,7 @@ impl<'c> Job<'c> {
             Stage::Moved { id, from, .. } => (Some(id.clone()), from.as_deref().cloned()),
             Stage::Destroyed { stored } => (None, stored.as_deref().cloned()),
         };
-        Self { config, log: state.depart(), id, held, transport }
+        Self { config, log: state.depart(), id, held, transport, now: SystemTime::now() }
     }
 
     pub(crate) async fn run(mut self, write: Write) -> Result<Written, SessionError> {
@@ -64,7 +66,7 @@ impl<'c> Job<'c> {
                 let ttl = self.config.ttl(held.record.max_age());
                 let _lane = self.config.lane(&held).await;
                 let found = self.config.store.touch(&held.id, ttl).await?;
-                Ok(if found { Written::Touched(held.extended(ttl)) } else { Written::Nothing })
+                Ok(if found { Written::Touched(held.extended(self.now, ttl)) } else { Written::Nothing })
             }
             // `decide` asks for these of a stored session only.
             (Write::Destroy | Write::Replace { .. } | Write::Touch, None) => Ok(Written::Nothing),
@@ -75,13 +77,14 @@ impl<'c> Job<'c> {
     fn compose(&self, base: Option<&Record>) -> Result<Record, SessionError> {
         let draft = View { base, log: &self.log }
             .replay(self.config.template(self.transport), self.config.max_age)?;
-        Ok(draft.compose(SystemTime::now()))
+        Ok(draft.compose(self.now))
     }
 
     /// A record that was stored under a new id.
     fn born(&self, id: SessionId, record: Record) -> Held {
         let ttl = self.config.ttl(record.max_age());
-        Held::new(id, None, self.config.store.born(record), ttl)
+        let (compared, expires) = (self.config.store.compared(), Moment::Date(self.now).after(ttl));
+        Held { id, signature: None, record, compared, expires }
     }
 
     /// A new record; another id is minted where one is taken.
@@ -104,13 +107,13 @@ impl<'c> Job<'c> {
         for attempt in 0..ATTEMPTS {
             let record = self.compose(Some(&held.record))?;
             let ttl = self.config.ttl(record.max_age());
-            match self.config.store.replace(&held.id, &held.expected(), &record, ttl).await? {
-                Replaced::Done(version) => {
+            match self.config.store.replace(&held, &record, ttl).await? {
+                Rewritten::Done(version) => {
                     held.rewritten(record, version);
-                    return Ok(held.extended(ttl));
+                    return Ok(held.extended(self.now, ttl));
                 }
-                Replaced::Gone => return Err(SessionError::Gone),
-                Replaced::Conflict(fresh) => held.refresh(fresh),
+                Rewritten::Gone => return Err(SessionError::Gone),
+                Rewritten::Conflict(fresh) => held.refresh(fresh),
             }
             // From now on the rivals in this process take turns; those in others are waited out.
             if lane.is_none() {

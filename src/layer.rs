@@ -3,6 +3,7 @@
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::SystemTime;
 
 use axum::http::header::COOKIE;
 use axum::http::uri::Scheme;
@@ -12,8 +13,10 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
+use crate::commit::{self, Demand};
 use crate::config::SessionConfig;
 use crate::cookie::candidates;
+use crate::error::SessionError;
 use crate::extract::{Attached, RequestLine, is_within, load, original};
 use crate::guard::SessionGuard;
 use crate::session::Session;
@@ -125,8 +128,12 @@ enum Ending {
     Load(Box<Unasked>),
 }
 
-async fn commit(session: Session, mut response: Response) -> Response {
-    match session.commit().await {
+async fn commit(session: Session, response: Response) -> Response {
+    guarded(session.commit().await, response)
+}
+
+fn guarded(committed: Result<SessionGuard, SessionError>, mut response: Response) -> Response {
+    match committed {
         Ok(guard) => {
             guard.apply(response.headers_mut());
             response
@@ -152,15 +159,15 @@ impl Unasked {
 
 impl Session {
     /// Leaves uncommitted changes where they are, with the cookie of what was committed before.
-    fn give_up(&self, mut response: Response) -> Response {
+    fn give_up(&self, response: Response) -> Response {
         let mut state = self.state();
         if state.progress != Progress::Settled {
             state.progress = Progress::Failed;
         }
-        if let issued @ Some(_) = &state.issued {
-            SessionGuard::new(issued.as_ref(), &self.inner().config).apply(response.headers_mut());
+        match state.issued {
+            None => response,
+            Some(_) => guarded(commit::guard(self.inner(), &mut state, SystemTime::now), response),
         }
-        response
     }
 }
 
@@ -240,7 +247,10 @@ where
                     match layer.ending(attached, unasked.take(), failed) {
                         None => return Poll::Ready(Ok(response)),
                         Some(Ending::GiveUp(session)) => return Poll::Ready(Ok(session.give_up(response))),
-                        Some(Ending::Commit(session)) => Box::pin(commit(session, response)),
+                        Some(Ending::Commit(session)) => match commit::at_once(&session, Demand::Commit) {
+                            Some(committed) => return Poll::Ready(Ok(guarded(committed, response))),
+                            None => Box::pin(commit(session, response)),
+                        },
                         Some(Ending::Load(unasked)) => {
                             Box::pin(unasked.commit(layer.config.clone(), response))
                         }

@@ -14,6 +14,7 @@ use subtle::ConstantTimeEq as _;
 
 use crate::cookie::{MAX_DECODED, SIGNATURE_LEN, decode_uri_component, push_uri_component, unquote};
 use crate::id::SessionId;
+use crate::set_cookie::Line;
 
 /// The secrets a cookie is signed with: the first signs, all of them verify.
 ///
@@ -154,19 +155,18 @@ impl fmt::Debug for Signer {
 }
 
 /// The cookie's value as sent.
-pub(crate) fn push_value(id: &SessionId, signature: &Signature, line: &mut String) {
-    line.push_str("s%3A");
+pub(crate) fn push_value(id: &SessionId, signature: &Signature, line: &mut Line) {
+    line.extend_from_slice(b"s%3A");
     push_uri_component(id.as_str(), line);
-    line.push('.');
-    // Base64, so it is text. Of its letters `encodeURIComponent` escapes these two.
-    let mut rest = std::str::from_utf8(&signature.0).unwrap_or_default();
-    while let Some(at) = memchr::memchr2(b'+', b'/', rest.as_bytes()) {
-        let (plain, escaped) = rest.split_at(at);
-        line.push_str(plain);
-        line.push_str(if escaped.starts_with('+') { "%2B" } else { "%2F" });
-        rest = &escaped[1..];
+    line.push(b'.');
+    // Of base64's letters `encodeURIComponent` escapes these two.
+    let mut rest = &signature.0[..];
+    while let Some(at) = memchr::memchr2(b'+', b'/', rest) {
+        line.extend_from_slice(&rest[..at]);
+        line.extend_from_slice(if rest[at] == b'+' { b"%2B" } else { b"%2F" });
+        rest = &rest[at + 1..];
     }
-    line.push_str(rest);
+    line.extend_from_slice(rest);
 }
 
 /// In constant time, whatever they have in common.

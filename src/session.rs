@@ -355,13 +355,8 @@ impl Session {
         let configured = self.configured_max_age();
         let mut state = self.state();
         let max_age = state.view().max_age(configured)?;
-        match &state.stage {
-            Stage::Live(held) if !state.view().max_age_differs(configured) => {
-                let expires = held.expires;
-                Some(state.date(expires))
-            }
-            _ => SystemTime::now().checked_add(max_age),
-        }
+        let stored = if state.view().max_age_differs(configured) { None } else { state.expires() };
+        stored.or_else(|| SystemTime::now().checked_add(max_age))
     }
 
     /// The lifetime of the session's cookie.

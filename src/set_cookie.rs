@@ -4,11 +4,14 @@
 //! times to them.
 
 use std::fmt::Write as _;
+use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use arrayvec::ArrayString;
 use axum::http::HeaderValue;
 use cookie::{Cookie, SameSite};
 use httpdate::HttpDate;
+use smallvec::SmallVec;
 
 use crate::config::{Priority, SameSiteOption, Secure, Transport};
 use crate::error::SessionError;
@@ -17,8 +20,6 @@ use crate::secret::{Signature, push_value};
 
 /// What browsers cap a cookie's life at: 400 days (RFC 6265bis).
 pub(crate) const MAX_LIFE: Duration = Duration::from_secs(400 * 24 * 60 * 60);
-/// Room for a signed UUID and the times.
-const TYPICAL: usize = 192;
 
 /// What is the same on every cookie of one configuration.
 #[derive(Debug, Clone)]
@@ -66,7 +67,11 @@ pub(crate) struct SetCookie {
     attributes: [String; 2],
     /// What stands behind the times.
     end: String,
+    times: LastTimes,
 }
+
+/// A line being written: a usual one is on the stack.
+pub(crate) type Line = SmallVec<[u8; 512]>;
 
 impl SetCookie {
     pub(crate) fn new(attributes: &Attributes, secure: Secure) -> Self {
@@ -82,6 +87,7 @@ impl SetCookie {
                 .priority
                 .map_or_else(String::new, |priority| format!("; Priority={}", priority.as_str())),
             start,
+            times: LastTimes::default(),
         }
     }
 
@@ -94,36 +100,68 @@ impl SetCookie {
         now: SystemTime,
     ) -> Result<HeaderValue, SessionError> {
         let times = max_age.map(|life| life.min(MAX_LIFE)).map(|life| {
-            // Whole seconds, rounded up: a `Max-Age` of 0 would delete the cookie.
-            let seconds = life.as_secs() + u64::from(life.subsec_nanos() > 0);
             // No date is before 1970, whatever this machine's clock says.
-            (seconds, now.max(UNIX_EPOCH) + life)
+            let expires = now.duration_since(UNIX_EPOCH).unwrap_or_default() + life;
+            // Whole seconds, rounded up: a `Max-Age` of 0 would delete the cookie.
+            let max_age = life.as_secs() + u64::from(life.subsec_nanos() > 0);
+            self.times.text(Times { max_age, expires: expires.as_secs() })
         });
         self.line(|line| push_value(id, signature, line), transport, times)
     }
 
     /// A line that deletes the cookie: everything that identifies it, and a past expiry.
     pub(crate) fn expire(&self, transport: Transport) -> Result<HeaderValue, SessionError> {
-        self.line(|_| {}, transport, Some((0, UNIX_EPOCH)))
+        self.line(|_| {}, transport, Some(Times { max_age: 0, expires: 0 }.text()))
     }
 
     fn line(
         &self,
-        push_value: impl FnOnce(&mut String),
+        push_value: impl FnOnce(&mut Line),
         transport: Transport,
-        times: Option<(u64, SystemTime)>,
+        times: Option<TimesText>,
     ) -> Result<HeaderValue, SessionError> {
-        let attributes = &self.attributes[usize::from(transport == Transport::Https)];
-        let mut line = String::with_capacity(self.start.len() + attributes.len() + self.end.len() + TYPICAL);
-        line.push_str(&self.start);
+        let mut line = Line::new();
+        line.extend_from_slice(self.start.as_bytes());
         push_value(&mut line);
-        line.push_str(attributes);
-        if let Some((max_age, expires)) = times {
-            // Writing to a String does not fail.
-            let _ = write!(line, "; Max-Age={max_age}; Expires={}", HttpDate::from(expires));
+        line.extend_from_slice(self.attributes[usize::from(transport == Transport::Https)].as_bytes());
+        line.extend_from_slice(times.unwrap_or_default().as_bytes());
+        line.extend_from_slice(self.end.as_bytes());
+        HeaderValue::from_bytes(&line).map_err(|_| SessionError::Cookie)
+    }
+}
+
+/// A cookie's `Max-Age`, and its `Expires` in seconds since 1970.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+struct Times {
+    max_age: u64,
+    expires: u64,
+}
+
+/// `; Max-Age=34560000; Expires=Thu, 01 Jan 1970 00:00:00 GMT`
+type TimesText = ArrayString<80>;
+
+impl Times {
+    fn text(self) -> TimesText {
+        let mut text = TimesText::new();
+        let expires = HttpDate::from(UNIX_EPOCH + Duration::from_secs(self.expires));
+        // There is room for the longest number and every date.
+        let _ = write!(text, "; Max-Age={}; Expires={expires}", self.max_age);
+        text
+    }
+}
+
+/// The text of the last times that were asked for: most cookies of one second have the same.
+#[derive(Default)]
+struct LastTimes(Mutex<(Times, TimesText)>);
+
+impl LastTimes {
+    fn text(&self, times: Times) -> TimesText {
+        // Writing them anew takes less time than waiting for another thread.
+        let Ok(mut last) = self.0.try_lock() else { return times.text() };
+        if last.0 != times || last.1.is_empty() {
+            *last = (times, times.text());
         }
-        line.push_str(&self.end);
-        HeaderValue::try_from(line).map_err(|_| SessionError::Cookie)
+        last.1
     }
 }
 
@@ -152,8 +190,9 @@ mod tests {
     fn a_prepared_line_is_what_the_cookie_crate_writes() {
         let id = SessionId::new("an id + more").unwrap();
         let signature = Signer::new(&Secrets::from("a secret")).sign(&id);
-        let mut value = String::new();
+        let mut value = Line::new();
         push_value(&id, &signature, &mut value);
+        let value = String::from_utf8(value.to_vec()).unwrap();
         let plain = Attributes {
             name: "sid".into(),
             http_only: false,

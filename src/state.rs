@@ -2,14 +2,12 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use axum::http::HeaderValue;
-
 use crate::changes::{Change, Log, View};
 use crate::id::SessionId;
 use crate::record::Record;
 use crate::secret::Signature;
 use crate::session::Origin;
-use crate::store::{Fetched, Stored, Version};
+use crate::store::{Stored, Version};
 
 /// A session and where its next commit will take it.
 pub(crate) struct State {
@@ -25,10 +23,8 @@ pub(crate) struct State {
     /// `touch()` was called.
     pub(crate) touch: bool,
     pub(crate) progress: Progress,
-    /// The cookie this request's response is to set.
+    /// What commits of this request have decided of the cookie.
     pub(crate) issued: Option<Issued>,
-    /// The date of an instant. Asking the clocks twice gives two dates, so it is looked up once.
-    dated: Option<(Instant, SystemTime)>,
 }
 
 /// The session's cookie in the request.
@@ -69,7 +65,40 @@ pub(crate) struct Held {
     pub(crate) record: Record,
     pub(crate) compared: Compared,
     /// When the store drops the record unless it is touched.
-    pub(crate) expires: Instant,
+    pub(crate) expires: Moment,
+}
+
+/// A point in time, by the clock that was looked at.
+#[derive(Clone, Copy)]
+pub(crate) enum Moment {
+    Date(SystemTime),
+    Instant(Instant),
+}
+
+impl Moment {
+    /// A record without an end lives so long.
+    const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+    pub(crate) fn after(self, life: Duration) -> Self {
+        let life = life.min(Self::LONGEST);
+        match self {
+            Self::Date(date) => Self::Date(date.checked_add(life).unwrap_or(date)),
+            Self::Instant(at) => Self::Instant(at.checked_add(life).unwrap_or(at)),
+        }
+    }
+
+    /// Its date. Asking two clocks again would give another one, so it is kept.
+    fn date(&mut self) -> SystemTime {
+        match *self {
+            Self::Date(date) => date,
+            Self::Instant(at) => {
+                let now = SystemTime::now();
+                let date = now.checked_add(at.saturating_duration_since(Instant::now())).unwrap_or(now);
+                *self = Self::Date(date);
+                date
+            }
+        }
+    }
 }
 
 /// By what the store tells whether somebody else wrote.
@@ -84,22 +113,9 @@ pub(crate) enum Compared {
 }
 
 impl Held {
-    /// A record without an end lives so long.
-    const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
-
-    pub(crate) fn new(id: SessionId, signature: Option<Signature>, fetched: Fetched, ttl: Duration) -> Self {
-        let Fetched { record, compared, expires_in, seen } = fetched;
-        let expires = Self::end(seen.unwrap_or_else(Instant::now), expires_in.unwrap_or(ttl));
-        Self { id, signature, record, compared, expires }
-    }
-
-    fn end(from: Instant, life: Duration) -> Instant {
-        from.checked_add(life.min(Self::LONGEST)).unwrap_or(from)
-    }
-
     /// The store lets it live for so long from now.
-    pub(crate) fn extended(mut self, ttl: Duration) -> Self {
-        self.expires = Self::end(Instant::now(), ttl);
+    pub(crate) fn extended(mut self, now: SystemTime, ttl: Duration) -> Self {
+        self.expires = Moment::Date(now).after(ttl);
         self
     }
 
@@ -111,10 +127,10 @@ impl Held {
         }
     }
 
-    /// This was written over it.
-    pub(crate) fn rewritten(&mut self, record: Record, version: Version) {
+    /// This was written over it; the version is the one that the store gave it.
+    pub(crate) fn rewritten(&mut self, record: Record, version: Option<Version>) {
         self.record = record;
-        if let Compared::Version(own) = &mut self.compared {
+        if let (Compared::Version(own), Some(version)) = (&mut self.compared, version) {
             *own = version;
         }
     }
@@ -141,10 +157,11 @@ pub(crate) enum Progress {
     Settled,
 }
 
-#[derive(Clone)]
+/// What the request's response is to do to the cookie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Issued {
-    Set(HeaderValue),
-    Expire(HeaderValue),
+    Set,
+    Expire,
 }
 
 impl State {
@@ -160,7 +177,6 @@ impl State {
             touch: false,
             progress: Progress::Open,
             issued: None,
-            dated: None,
         }
     }
 
@@ -271,22 +287,27 @@ impl State {
     }
 
     /// The store extended the record's life; what else is known of it stays.
-    pub(crate) fn touched(&mut self, expires: Instant) {
+    pub(crate) fn touched(&mut self, expires: Moment) {
         if let Stage::Live(held) = &mut self.stage {
             held.expires = expires;
         }
     }
 
-    /// The date of an instant, the same each time.
-    pub(crate) fn date(&mut self, at: Instant) -> SystemTime {
-        match self.dated {
-            Some((known, date)) if known == at => date,
-            _ => {
-                let now = SystemTime::now();
-                let date = now.checked_add(at.saturating_duration_since(Instant::now())).unwrap_or(now);
-                self.dated = Some((at, date));
-                date
-            }
+    /// What the store holds of this session, as far as this request knows.
+    pub(crate) fn stored(&mut self) -> Option<&mut Held> {
+        match &mut self.stage {
+            Stage::Live(held) => Some(held),
+            Stage::Moved { from, .. } => from.as_deref_mut(),
+            Stage::Destroyed { stored } => stored.as_deref_mut(),
+            Stage::New { .. } => None,
+        }
+    }
+
+    /// When the store drops the record, if there is one that this request goes on with.
+    pub(crate) fn expires(&mut self) -> Option<SystemTime> {
+        match &mut self.stage {
+            Stage::Live(held) => Some(held.expires.date()),
+            Stage::New { .. } | Stage::Moved { .. } | Stage::Destroyed { .. } => None,
         }
     }
 

@@ -267,7 +267,12 @@ async fn cookie_may_stand_anywhere_and_under_an_escaped_key() {
     assert_eq!(session.keys(), ["n", "m"]);
     session.insert("m", 3).unwrap();
     browser.commit(&session).await;
-    assert_eq!(store.text("apple").unwrap(), format!("{{{COOKIE},\"n\":1.0,\"m\":3}}"));
+    let cookie = COOKIE.replace("cookie", "c\\u006fokie");
+    let text = format!("{{\"n\":1.0,{cookie},\"m\":3}}");
+    assert_eq!(store.text("apple").unwrap(), text, "a value as long as the one before takes its place");
+    session.insert("m", 33).unwrap();
+    browser.commit(&session).await;
+    assert_eq!(store.text("apple").unwrap(), format!("{{{COOKIE},\"n\":1.0,\"m\":33}}"));
 }
 
 #[tokio::test]

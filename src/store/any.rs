@@ -5,13 +5,13 @@
 use std::any::Any;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, SystemTime};
 
 use super::{MemoryStore, Replaced, SessionStore, Stored, Version};
 use crate::error::StoreError;
 use crate::id::SessionId;
 use crate::record::Record;
-use crate::state::Compared;
+use crate::state::{Compared, Held, Moment};
 
 pub(crate) enum AnyStore {
     Memory(MemoryStore),
@@ -23,14 +23,23 @@ pub(crate) struct Fetched {
     pub(crate) record: Record,
     pub(crate) compared: Compared,
     pub(crate) expires_in: Option<Duration>,
-    /// When the store looked, where it looked at a clock.
-    pub(crate) seen: Option<Instant>,
+    /// When the store looked.
+    pub(crate) seen: Moment,
+}
+
+/// What became of a record that was to be written over another.
+pub(crate) enum Rewritten {
+    /// It is there, with the version that the store gave it, if any.
+    Done(Option<Version>),
+    Conflict(Stored),
+    Gone,
 }
 
 impl From<Stored> for Fetched {
     fn from(stored: Stored) -> Self {
         let compared = stored.version.map_or(Compared::Nothing, Compared::Version);
-        Self { record: stored.record, compared, expires_in: stored.expires_in, seen: None }
+        let seen = Moment::Date(SystemTime::now());
+        Self { record: stored.record, compared, expires_in: stored.expires_in, seen }
     }
 }
 
@@ -65,14 +74,13 @@ impl AnyStore {
         }
     }
 
-    /// A record that was stored just now.
-    pub(crate) fn born(&self, record: Record) -> Fetched {
-        let compared = match self {
+    /// By what it tells whether somebody wrote to a record that it was given, and said nothing of.
+    pub(crate) fn compared(&self) -> Compared {
+        match self {
             Self::Memory(_) => Compared::Bytes,
             // What number a store begins with is its own affair.
             Self::Other(_) => Compared::Nothing,
-        };
-        Fetched { record, compared, expires_in: None, seen: None }
+        }
     }
 
     pub(crate) async fn set(&self, id: &SessionId, record: &Record, ttl: Duration) -> Result<(), StoreError> {
@@ -98,12 +106,18 @@ impl AnyStore {
 
     pub(crate) async fn replace(
         &self,
-        id: &SessionId,
-        expected: &Version,
+        held: &Held,
         record: &Record,
         ttl: Duration,
-    ) -> Result<Replaced, StoreError> {
-        dispatch!(self.replace(id, expected, record, ttl))
+    ) -> Result<Rewritten, StoreError> {
+        match self {
+            Self::Memory(store) => Ok(store.swap(&held.id, |now| now.same(&held.record), record, ttl)),
+            Self::Other(store) => Ok(match store.replace(&held.id, &held.expected(), record, ttl).await? {
+                Replaced::Done(version) => Rewritten::Done(Some(version)),
+                Replaced::Conflict(stored) => Rewritten::Conflict(stored),
+                Replaced::Gone => Rewritten::Gone,
+            }),
+        }
     }
 
     pub(crate) async fn destroy_if(

@@ -21,7 +21,7 @@ use crate::error::StoreError;
 use crate::id::SessionId;
 use crate::record::Record;
 
-pub(crate) use any::{AnyStore, Fetched};
+pub(crate) use any::{AnyStore, Fetched, Rewritten};
 pub use file::{Durability, FileStore, FileStoreBuilder};
 pub use memory::MemoryStore;
 #[cfg(feature = "redis")]

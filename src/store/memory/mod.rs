@@ -10,11 +10,11 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry as Slot;
 use foldhash::quality::RandomState;
 
-use super::{Fetched, Replaced, SessionStore, Stored, Version};
+use super::{Fetched, Replaced, Rewritten, SessionStore, Stored, Version};
 use crate::error::{StoreError, cause};
 use crate::id::SessionId;
 use crate::record::Record;
-use crate::state::Compared;
+use crate::state::{Compared, Moment};
 use sweep::Alarm;
 
 /// So many parts that sweeping one never holds up a request for long.
@@ -150,8 +150,33 @@ impl MemoryStore {
             record: held.record.clone(),
             compared: Compared::Bytes,
             expires_in: Some(held.expires.since(now.tick)),
-            seen: Some(now.instant),
+            seen: Moment::Instant(now.instant),
         })
+    }
+
+    /// Writes a record over one that is as expected.
+    pub(super) fn swap(
+        &self,
+        id: &SessionId,
+        expected: impl FnOnce(&Record) -> bool,
+        record: &Record,
+        ttl: Duration,
+    ) -> Rewritten {
+        let now = self.0.now().tick;
+        let Some(mut held) = self.0.sessions.get_mut(id).filter(|held| held.live(now)) else {
+            return Rewritten::Gone;
+        };
+        if !expected(&held.record) {
+            return Rewritten::Conflict(held.stored(now));
+        }
+        let new = Held { record: record.clone(), expires: now.after(ttl) };
+        let expires = new.expires;
+        let old = std::mem::replace(&mut *held, new);
+        drop(held);
+        // Freed with no lock held.
+        drop(old);
+        self.0.expect(expires);
+        Rewritten::Done(None)
     }
 
     /// Writes a record where `allowed` says so of what stands there.
@@ -267,18 +292,11 @@ impl SessionStore for MemoryStore {
         record: &Record,
         ttl: Duration,
     ) -> Result<Replaced, StoreError> {
-        let now = self.0.now().tick;
-        let Some(mut held) = self.0.sessions.get_mut(id).filter(|held| held.live(now)) else {
-            return Ok(Replaced::Gone);
-        };
-        if !expected.is_of(&held.record) {
-            return Ok(Replaced::Conflict(held.stored(now)));
-        }
-        *held = Held { record: record.clone(), expires: now.after(ttl) };
-        let expires = held.expires;
-        drop(held);
-        self.0.expect(expires);
-        Ok(Replaced::Done(Version::of(record)))
+        Ok(match self.swap(id, |now| expected.is_of(now), record, ttl) {
+            Rewritten::Done(_) => Replaced::Done(Version::of(record)),
+            Rewritten::Conflict(stored) => Replaced::Conflict(stored),
+            Rewritten::Gone => Replaced::Gone,
+        })
     }
 
     async fn destroy_if(&self, id: &SessionId, expected: &Version) -> Result<Replaced, StoreError> {
