@@ -91,24 +91,30 @@ impl<'a> View<'a> {
 
     /// The session's own lifetime, this request's change included.
     pub(crate) fn max_age(self, configured: Option<Duration>) -> Option<Duration> {
-        self.changed_max_age().unwrap_or_else(|| self.base.map_or(configured, Record::max_age))
+        self.new_max_age(configured).unwrap_or_else(|| self.stored_max_age(configured))
     }
 
-    fn changed_max_age(self) -> Option<Option<Duration>> {
-        self.log.iter().rev().find_map(|change| match change {
+    /// The record's lifetime, or the configured one of a new session.
+    pub(crate) fn stored_max_age(self, configured: Option<Duration>) -> Option<Duration> {
+        self.base.map_or(configured, Record::max_age)
+    }
+
+    /// The lifetime that this request gave the session, where it is another one.
+    pub(crate) fn new_max_age(self, configured: Option<Duration>) -> Option<Option<Duration>> {
+        let last = self.log.iter().rev().find_map(|change| match change {
             Change::MaxAge(max_age) => Some(*max_age),
             _ => None,
-        })
-    }
-
-    /// Whether the lifetime is another than the record's, or than the configured one of a new session.
-    pub(crate) fn max_age_differs(self, configured: Option<Duration>) -> bool {
-        let before = self.base.map_or(configured, Record::max_age);
-        self.changed_max_age().is_some_and(|now| now != before)
+        });
+        last.filter(|now| *now != self.stored_max_age(configured))
     }
 
     /// Whether what would be stored differs from what was loaded.
     pub(crate) fn is_modified(self, configured: Option<Duration>) -> bool {
+        self.new_max_age(configured).is_some() || self.has_new_data()
+    }
+
+    /// The same of data and flash messages.
+    pub(crate) fn has_new_data(self) -> bool {
         if self.log.is_empty() {
             return false;
         }
@@ -127,7 +133,7 @@ impl<'a> View<'a> {
                 _ => true,
             })
         };
-        self.max_age_differs(configured) || data() || cleared() || flash()
+        data() || cleared() || flash()
     }
 
     fn lost(self, raw_key: &str, value: &str) -> bool {

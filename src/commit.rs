@@ -20,10 +20,11 @@ use std::time::SystemTime;
 use crate::config::{Secure, Transport};
 use crate::error::SessionError;
 use crate::guard::SessionGuard;
+use crate::held::Held;
 use crate::job::{Job, Written};
 use crate::prompt;
 use crate::session::{self, Session};
-use crate::state::{Carried, Held, Issued, Move, Progress, Stage, State};
+use crate::state::{Carried, Issued, Move, Progress, Stage, State};
 use crate::store::Fetched;
 
 /// Who asks.
@@ -241,10 +242,10 @@ pub(crate) fn guard(
 fn facts(state: &State, session: &session::Inner, demand: Demand) -> Facts {
     let (config, transport) = (session.config.inner(), session.transport);
     let view = state.view();
-    let max_age = match view.max_age(config.max_age) {
-        _ if view.max_age_differs(config.max_age) => MaxAge::Changed,
-        Some(_) => MaxAge::Kept,
-        None => MaxAge::None,
+    let max_age = match (view.new_max_age(config.max_age), view.stored_max_age(config.max_age)) {
+        (Some(_), _) => MaxAge::Changed,
+        (None, Some(_)) => MaxAge::Kept,
+        (None, None) => MaxAge::None,
     };
     Facts {
         stage: match &state.stage {
@@ -253,7 +254,7 @@ fn facts(state: &State, session: &session::Inner, demand: Demand) -> Facts {
             Stage::Moved { how, from, .. } => StageKind::Moved { how: *how, stored: from.is_some() },
             Stage::Destroyed { stored } => StageKind::Destroyed { stored: stored.is_some() },
         },
-        modified: view.is_modified(config.max_age),
+        modified: max_age == MaxAge::Changed || view.has_new_data(),
         demand,
         touch: state.touch,
         carried: state.cookie,

@@ -10,13 +10,13 @@ use tokio::sync::MutexGuard;
 
 use crate::builder::SessionConfigBuilder;
 use crate::error::{ConfigError, SessionRejection};
+use crate::held::{Compared, Held};
 use crate::id::SessionId;
 use crate::options::SessionOptions;
 use crate::record::CookieTemplate;
 use crate::secret::{Secrets, Signer, push_value};
 use crate::session::Session;
 use crate::set_cookie::{Attributes, Line, SetCookie};
-use crate::state::{Compared, Held};
 use crate::store::AnyStore;
 use crate::store::lanes::Lanes;
 

@@ -12,10 +12,10 @@ use crate::builder::default_touch_after;
 use crate::config::{Inner, SessionConfig};
 use crate::cookie::candidates;
 use crate::error::{SessionRejection, cause};
+use crate::held::Held;
 use crate::prompt::at_once;
 use crate::secret::Verified;
 use crate::session::{Origin, Session};
-use crate::state::Held;
 use crate::store::Fetched;
 
 /// What was asked for, as far as it is known.

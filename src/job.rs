@@ -7,9 +7,10 @@ use crate::changes::{Log, View};
 use crate::commit::Write;
 use crate::config::{Inner, Transport};
 use crate::error::SessionError;
+use crate::held::{Held, Moment};
 use crate::id::SessionId;
 use crate::record::Record;
-use crate::state::{Held, Moment, Move, Stage, State};
+use crate::state::{Move, Stage, State};
 use crate::store::{Replaced, Rewritten};
 
 /// So often a write is tried against other writers, and a new id against taken ones.

@@ -127,6 +127,7 @@ mod error;
 mod extract;
 mod flash;
 mod guard;
+mod held;
 mod id;
 mod job;
 mod json;

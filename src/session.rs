@@ -355,7 +355,7 @@ impl Session {
         let configured = self.configured_max_age();
         let mut state = self.state();
         let max_age = state.view().max_age(configured)?;
-        let stored = if state.view().max_age_differs(configured) { None } else { state.expires() };
+        let stored = if state.view().new_max_age(configured).is_some() { None } else { state.expires() };
         stored.or_else(|| SystemTime::now().checked_add(max_age))
     }
 

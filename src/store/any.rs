@@ -9,9 +9,9 @@ use std::time::{Duration, SystemTime};
 
 use super::{MemoryStore, Replaced, SessionStore, Stored, Version};
 use crate::error::StoreError;
+use crate::held::{Compared, Held, Moment};
 use crate::id::SessionId;
 use crate::record::Record;
-use crate::state::{Compared, Held, Moment};
 
 pub(crate) enum AnyStore {
     Memory(MemoryStore),

@@ -12,9 +12,9 @@ use foldhash::quality::RandomState;
 
 use super::{Fetched, Replaced, Rewritten, SessionStore, Stored, Version};
 use crate::error::{StoreError, cause};
+use crate::held::{Compared, Moment};
 use crate::id::SessionId;
 use crate::record::Record;
-use crate::state::{Compared, Moment};
 use sweep::Alarm;
 
 /// So many parts that sweeping one never holds up a request for long.
