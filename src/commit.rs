@@ -15,6 +15,9 @@
 //!
 //! [`decide`] is that table; [`Job`] carries it out.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::SystemTime;
 
 use crate::config::{Secure, Transport};
