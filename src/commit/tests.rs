@@ -1,13 +1,16 @@
 //! Commits to a store in memory are tried on the spot; here is what becomes of those that have to wait.
 
+use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
-use axum::http::header::COOKIE;
+use axum::http::header::{COOKIE, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderValue};
 use futures_util::poll;
+use tokio::sync::Semaphore;
 
 use crate::session::Session;
-use crate::{SessionConfig, SessionId};
+use crate::{MemoryStore, Record, SessionConfig, SessionId, SessionStore, StoreError, Stored};
 
 async fn stored() -> (SessionConfig, SessionId) {
     let config = SessionConfig::new("a secret of at least 32 bytes, for tests").unwrap();
@@ -75,4 +78,43 @@ async fn a_commit_waits_for_the_one_of_another_handle() {
     drop(turn);
     commit.await.map(drop).unwrap();
     assert_eq!(open(&config, &id).await.get::<u32>("n").unwrap(), Some(2));
+}
+
+/// A store that writes when it is let.
+struct Gate(MemoryStore, Arc<Semaphore>);
+
+impl SessionStore for Gate {
+    async fn get(&self, id: &SessionId) -> Result<Option<Stored>, StoreError> {
+        self.0.get(id).await
+    }
+
+    async fn set(&self, id: &SessionId, record: &Record, ttl: Duration) -> Result<(), StoreError> {
+        self.1.acquire().await.expect("it stays open").forget();
+        self.0.set(id, record, ttl).await
+    }
+
+    async fn destroy(&self, id: &SessionId) -> Result<(), StoreError> {
+        self.0.destroy(id).await
+    }
+}
+
+#[tokio::test]
+async fn a_handle_with_nothing_to_write_waits_for_the_cookie_of_another() {
+    let gate = Arc::new(Semaphore::new(0));
+    let config = SessionConfig::builder("a secret of at least 32 bytes, for tests")
+        .store(Gate(MemoryStore::new(), Arc::clone(&gate)))
+        .save_uninitialized(false)
+        .build()
+        .unwrap();
+    let session = config.session_from_headers(&HeaderMap::new()).await.unwrap();
+    let other = session.clone();
+    let mut save = Box::pin(session.save());
+    assert!(matches!(poll!(&mut save), Poll::Pending));
+    let mut commit = Box::pin(other.commit());
+    assert!(matches!(poll!(&mut commit), Poll::Pending));
+    gate.add_permits(1);
+    save.await.unwrap();
+    let mut headers = HeaderMap::new();
+    commit.await.unwrap().apply(&mut headers);
+    assert!(headers.contains_key(SET_COOKIE));
 }
