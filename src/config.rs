@@ -14,9 +14,9 @@ use crate::held::{Compared, Held};
 use crate::id::SessionId;
 use crate::options::SessionOptions;
 use crate::record::CookieTemplate;
-use crate::secret::{Secrets, Signer, push_value};
+use crate::secret::{Secrets, Signer, Value, push_value};
 use crate::session::Session;
-use crate::set_cookie::{Attributes, Line, SetCookie};
+use crate::set_cookie::{Attributes, SetCookie};
 use crate::store::AnyStore;
 use crate::store::lanes::Lanes;
 
@@ -128,7 +128,7 @@ impl SessionConfig {
     /// The cookie's value, as sent, for a session id.
     #[must_use]
     pub fn sign(&self, id: &SessionId) -> String {
-        let mut value = Line::new();
+        let mut value = Value::new();
         push_value(id, &self.0.signer.sign(id), &mut value);
         // ASCII, since everything else is escaped.
         String::from_utf8_lossy(&value).into_owned()

@@ -6,7 +6,6 @@ use memchr::{memchr, memchr_iter, memchr2};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::id::MAX_LEN;
-use crate::set_cookie::Line;
 
 /// How many cookies of the session's name are looked at in one request.
 const MAX_CANDIDATES: usize = 4;
@@ -26,53 +25,45 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'(')
     .remove(b')');
 
-/// Appends JavaScript's `encodeURIComponent` of a text.
-pub(crate) fn push_uri_component(text: &str, out: &mut Line) {
+/// JavaScript's `encodeURIComponent` of a text, in parts.
+pub(crate) fn push_uri_component(text: &str, mut push: impl FnMut(&[u8])) {
     // Such as a UUID.
     let plain = text.bytes().fold(true, |all, byte| all & (byte.is_ascii_alphanumeric() || byte == b'-'));
     if plain {
-        out.extend_from_slice(text.as_bytes());
+        push(text.as_bytes());
     } else {
-        for part in utf8_percent_encode(text, ESCAPED) {
-            out.extend_from_slice(part.as_bytes());
-        }
+        utf8_percent_encode(text, ESCAPED).for_each(|part| push(part.as_bytes()));
     }
 }
 
 /// JavaScript's `decodeURIComponent` as the npm package `cookie` uses it: a value that is not well formed stays as it
-/// is. `None` when it is longer than any cookie of ours, or no UTF-8.
+/// is. `None` when it is longer than any cookie of ours, or no ASCII. What it gives is UTF-8.
 pub(crate) fn decode_uri_component<'b>(
     value: &'b [u8],
     buffer: &'b mut [u8; MAX_DECODED],
-) -> Option<&'b str> {
-    let plain = |value: &'b [u8]| {
-        let fits = value.len() <= MAX_DECODED;
-        // Node reads headers as Latin-1, so raw bytes over 0x7F never verify there; here neither.
-        if fits && value.is_ascii() { std::str::from_utf8(value).ok() } else { None }
-    };
-    let Some(first) = memchr(b'%', value) else { return plain(value) };
+) -> Option<&'b [u8]> {
+    // Node reads headers as Latin-1, so raw bytes over 0x7F never verify there; here neither.
     if value.len() > 3 * MAX_DECODED || !value.is_ascii() {
         return None;
     }
+    let plain = || (value.len() <= MAX_DECODED).then_some(value);
     let mut len = 0;
+    let mut ascii = true;
     let mut rest = value;
-    let mut escape = Some(first);
-    while let Some(at) = escape {
+    while let Some(at) = memchr(b'%', rest) {
         let (before, escaped) = rest.split_at(at);
-        let [b'%', high, low, tail @ ..] = escaped else { return plain(value) };
-        let (Some(high), Some(low)) = (hex(*high), hex(*low)) else { return plain(value) };
+        let [b'%', high, low, tail @ ..] = escaped else { return plain() };
+        let (Some(high), Some(low)) = (hex(*high), hex(*low)) else { return plain() };
         buffer.get_mut(len..len + at)?.copy_from_slice(before);
-        *buffer.get_mut(len + at)? = high << 4 | low;
+        let byte = high << 4 | low;
+        *buffer.get_mut(len + at)? = byte;
+        ascii &= byte.is_ascii();
         len += at + 1;
         rest = tail;
-        escape = memchr(b'%', rest);
     }
     buffer.get_mut(len..len + rest.len())?.copy_from_slice(rest);
-    len += rest.len();
-    match std::str::from_utf8(&buffer[..len]) {
-        Ok(text) => Some(text),
-        Err(_) => plain(value),
-    }
+    let decoded = &buffer[..len + rest.len()];
+    if ascii || std::str::from_utf8(decoded).is_ok() { Some(decoded) } else { plain() }
 }
 
 fn hex(digit: u8) -> Option<u8> {

@@ -204,9 +204,8 @@ fn known(inner: &Inner, cookie: Verified, fetched: Fetched) -> (Held, Option<Dur
         let expires = fetched.record.cookie_expires()?;
         Some(expires.duration_since(SystemTime::now()).unwrap_or_default())
     });
-    let pause = pause(inner, ttl);
     let idle = ttl.saturating_sub(left.unwrap_or_default());
-    let due = idle > pause || pause.is_zero();
+    let due = is_touch_due(inner, ttl, idle);
     let Fetched { record, compared, seen, .. } = fetched;
     let expires = seen.after(left.unwrap_or(ttl));
     (Held { id: cookie.id, signature: cookie.current, record, compared, expires }, due.then_some(ttl))
@@ -226,9 +225,10 @@ async fn extend(inner: &Inner, held: Held, ttl: Duration) -> Option<Held> {
     }
 }
 
-/// How long a session may go untouched: `touch_after`, and never over half of a short life. Where `rolling` has commits
-/// extend it anyway, loading does so at the default pace, for handlers that do not commit.
-fn pause(inner: &Inner, ttl: Duration) -> Duration {
+/// Whether a session went untouched for too long: for `touch_after`, or for half of a short life. Where `rolling` has
+/// commits extend it anyway, loading does so at the default pace, for handlers that do not commit.
+fn is_touch_due(inner: &Inner, ttl: Duration, idle: Duration) -> bool {
     let least = if inner.rolling { default_touch_after(ttl) } else { Duration::ZERO };
-    inner.touch_after.max(least).min(ttl / 2)
+    let pause = inner.touch_after.max(least);
+    pause.is_zero() || idle > pause || idle.saturating_add(idle) > ttl
 }

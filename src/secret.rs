@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use arrayvec::ArrayVec;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -14,7 +15,6 @@ use subtle::ConstantTimeEq as _;
 
 use crate::cookie::{MAX_DECODED, SIGNATURE_LEN, decode_uri_component, push_uri_component, unquote};
 use crate::id::SessionId;
-use crate::set_cookie::Line;
 
 /// The secrets a cookie is signed with: the first signs, all of them verify.
 ///
@@ -131,9 +131,8 @@ impl Signer {
     pub(crate) fn verify(&self, value: &[u8]) -> Option<Verified> {
         let mut buffer = [0; MAX_DECODED];
         let decoded = decode_uri_component(unquote(value), &mut buffer)?;
-        let signed = decoded.strip_prefix("s:")?;
-        let (id, given) = signed.split_at_checked(signed.len().checked_sub(SIGNATURE_LEN + 1)?)?;
-        let given = Signature(given.strip_prefix('.')?.as_bytes().try_into().ok()?);
+        let (signed, given) = decoded.strip_prefix(b"s:")?.split_last_chunk()?;
+        let (id, given) = (std::str::from_utf8(signed.strip_suffix(b".")?).ok()?, Signature(*given));
         // bunWay writes the URL-safe alphabet.
         let url_safe = memchr::memchr2(b'-', b'_', &given.0).is_some();
         let (known, signature) = self.keys.iter().enumerate().find_map(|(at, key)| {
@@ -154,19 +153,27 @@ impl fmt::Debug for Signer {
     }
 }
 
+/// A cookie's value as sent. There is room for every byte to be escaped.
+pub(crate) type Value = ArrayVec<u8, { 3 * MAX_DECODED }>;
+
 /// The cookie's value as sent.
-pub(crate) fn push_value(id: &SessionId, signature: &Signature, line: &mut Line) {
-    line.extend_from_slice(b"s%3A");
-    push_uri_component(id.as_str(), line);
-    line.push(b'.');
+pub(crate) fn push_value(id: &SessionId, signature: &Signature, value: &mut Value) {
+    push(value, b"s%3A");
+    push_uri_component(id.as_str(), |part| push(value, part));
+    push(value, b".");
     // Of base64's letters `encodeURIComponent` escapes these two.
     let mut rest = &signature.0[..];
     while let Some(at) = memchr::memchr2(b'+', b'/', rest) {
-        line.extend_from_slice(&rest[..at]);
-        line.extend_from_slice(if rest[at] == b'+' { b"%2B" } else { b"%2F" });
+        push(value, &rest[..at]);
+        push(value, if rest[at] == b'+' { b"%2B" } else { b"%2F" });
         rest = &rest[at + 1..];
     }
-    line.extend_from_slice(rest);
+    push(value, rest);
+}
+
+fn push(value: &mut Value, part: &[u8]) {
+    let pushed = value.try_extend_from_slice(part);
+    debug_assert!(pushed.is_ok());
 }
 
 /// In constant time, whatever they have in common.

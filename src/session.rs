@@ -17,7 +17,7 @@ use crate::error::{JsonError, Refused, SessionError};
 use crate::extract::RequestLine;
 use crate::guard::SessionGuard;
 use crate::id::SessionId;
-use crate::record::{COOKIE, FLASH};
+use crate::record::{COOKIE, FLASH, text};
 use crate::state::{Move, Progress, Stage, State};
 
 /// The session of one request.
@@ -390,7 +390,7 @@ pub(crate) fn encode<T: Serialize>(key: &str, value: &T) -> Result<SmolStr, Sess
 }
 
 fn decode<T: DeserializeOwned>(key: &str, raw: &[u8]) -> Result<T, SessionError> {
-    serde_json::from_slice(raw).map_err(|error| SessionError::decode::<T>(key, &error))
+    serde_json::from_str(text(raw)).map_err(|error| SessionError::decode::<T>(key, &error))
 }
 
 impl Drop for Inner {

@@ -11,12 +11,11 @@ use arrayvec::ArrayString;
 use axum::http::HeaderValue;
 use cookie::{Cookie, SameSite};
 use httpdate::HttpDate;
-use smallvec::SmallVec;
 
 use crate::config::{Priority, SameSiteOption, Secure, Transport};
 use crate::error::SessionError;
 use crate::id::SessionId;
-use crate::secret::{Signature, push_value};
+use crate::secret::{Signature, Value, push_value};
 
 /// What browsers cap a cookie's life at: 400 days (RFC 6265bis).
 pub(crate) const MAX_LIFE: Duration = Duration::from_secs(400 * 24 * 60 * 60);
@@ -70,9 +69,6 @@ pub(crate) struct SetCookie {
     times: LastTimes,
 }
 
-/// A line being written: a usual one is on the stack.
-pub(crate) type Line = SmallVec<[u8; 512]>;
-
 impl SetCookie {
     pub(crate) fn new(attributes: &Attributes, secure: Secure) -> Self {
         let start = format!("{}=", attributes.name);
@@ -106,27 +102,32 @@ impl SetCookie {
             let max_age = life.as_secs() + u64::from(life.subsec_nanos() > 0);
             self.times.text(Times { max_age, expires: expires.as_secs() })
         });
-        self.line(|line| push_value(id, signature, line), transport, times)
+        let mut value = Value::new();
+        push_value(id, signature, &mut value);
+        self.line(&value, transport, times)
     }
 
     /// A line that deletes the cookie: everything that identifies it, and a past expiry.
     pub(crate) fn expire(&self, transport: Transport) -> Result<HeaderValue, SessionError> {
-        self.line(|_| {}, transport, Some(Times { max_age: 0, expires: 0 }.text()))
+        self.line(&[], transport, Some(Times { max_age: 0, expires: 0 }.text()))
     }
 
     fn line(
         &self,
-        push_value: impl FnOnce(&mut Line),
+        value: &[u8],
         transport: Transport,
         times: Option<TimesText>,
     ) -> Result<HeaderValue, SessionError> {
-        let mut line = Line::new();
-        line.extend_from_slice(self.start.as_bytes());
-        push_value(&mut line);
-        line.extend_from_slice(self.attributes[usize::from(transport == Transport::Https)].as_bytes());
-        line.extend_from_slice(times.unwrap_or_default().as_bytes());
-        line.extend_from_slice(self.end.as_bytes());
-        HeaderValue::from_bytes(&line).map_err(|_| SessionError::Cookie)
+        let attributes = &self.attributes[usize::from(transport == Transport::Https)];
+        let times = times.unwrap_or_default();
+        let parts =
+            [self.start.as_bytes(), value, attributes.as_bytes(), times.as_bytes(), self.end.as_bytes()];
+        // Just as long as that, it becomes a header without a copy.
+        let mut line = Vec::with_capacity(parts.iter().map(|part| part.len()).sum());
+        for part in parts {
+            line.extend_from_slice(part);
+        }
+        HeaderValue::try_from(line).map_err(|_| SessionError::Cookie)
     }
 }
 
@@ -190,7 +191,7 @@ mod tests {
     fn a_prepared_line_is_what_the_cookie_crate_writes() {
         let id = SessionId::new("an id + more").unwrap();
         let signature = Signer::new(&Secrets::from("a secret")).sign(&id);
-        let mut value = Line::new();
+        let mut value = Value::new();
         push_value(&id, &signature, &mut value);
         let value = String::from_utf8(value.to_vec()).unwrap();
         let plain = Attributes {

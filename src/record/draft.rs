@@ -247,11 +247,14 @@ impl<'a> Draft<'a> {
         packing.set(EXPIRES, expires);
         let mut members = Members { packing, written: 0 };
         if let Some(base) = self.from.record() {
+            members.packing.note_escapes(base.0.has_escapes());
             self.copy(base, &mut members);
         }
         for edit in &self.edits {
             if let (None, Some(value)) = (edit.member, &edit.value) {
-                members.push(json::escape(edit.key).as_bytes(), value.as_bytes());
+                let key = json::escape(edit.key);
+                members.packing.note_escapes(matches!(key, Cow::Owned(_)));
+                members.push(key.as_bytes(), value.as_bytes());
             }
         }
         members.packing.push(b"}");

@@ -81,7 +81,7 @@ impl Record {
         let (max_age, expires) = (find("originalMaxAge"), find("expires"));
         spans.extend([object, max_age, expires]);
         spans.extend(members.iter().flat_map(|member| [member.key, member.value]));
-        Ok(Self(Packed::new(&spans, life(max_age.of(json)), json)))
+        Ok(Self(Packed::new(&spans, MEMBERS, life(max_age.of(json)), json)))
     }
 
     /// The record as JSON, in the bytes it was read or composed with.
@@ -146,7 +146,7 @@ impl Record {
 
     /// Which member has this key.
     fn member(&self, key: &str) -> Option<(usize, Span)> {
-        self.0.find(MEMBERS, |raw_key| json::is_key(raw_key, key))
+        self.0.find(MEMBERS, key)
     }
 
     /// The raw JSON of a value, as bytes, which costs no check that it is text; `cookie` is none.

@@ -1,13 +1,15 @@
 //! A record's text behind an index over it, in one shared buffer.
 //!
-//! The buffer starts with how many spans there are, how wide their numbers are, and the session's max-age; the spans
+//! The buffer starts with how many spans there are, how wide their numbers are and whether keys have escapes, and the session's max-age; the spans
 //! follow, then the text. Sessions in memory are mostly this buffer, so a number takes two bytes where the text is under
 //! 64 KiB, else four.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::json::Span;
+use memchr::memchr;
+
+use crate::json::{self, Span};
 
 const COUNT: usize = size_of::<u32>();
 const HEAD: usize = COUNT + size_of::<u64>();
@@ -21,22 +23,25 @@ pub(super) struct Packed(Arc<[u8]>);
 struct Index {
     /// Size of a number in bytes: two or four.
     width: usize,
+    /// Whether a key is written with escapes.
+    escapes: bool,
     spans: usize,
 }
 
 impl Index {
     fn new(spans: usize, text: usize) -> Self {
-        Self { width: if text <= usize::from(u16::MAX) { 2 } else { 4 }, spans }
+        Self { width: if text <= usize::from(u16::MAX) { 2 } else { 4 }, escapes: false, spans }
     }
 
     fn read(bytes: &[u8]) -> Self {
         let head = bytes.first_chunk().map_or(0, |head| u32::from_le_bytes(*head)) as usize;
-        Self { width: if head & 1 == 0 { 2 } else { 4 }, spans: head >> 1 }
+        Self { width: if head & 1 == 0 { 2 } else { 4 }, escapes: head & 2 != 0, spans: head >> 2 }
     }
 
     fn head(self) -> [u8; COUNT] {
         // A text under 4 GiB has fewer members than that.
-        ((self.spans << 1 | usize::from(self.width == 4)) as u32).to_le_bytes()
+        let flags = usize::from(self.escapes) << 1 | usize::from(self.width == 4);
+        ((self.spans << 2 | flags) as u32).to_le_bytes()
     }
 
     /// Where a span's two numbers stand.
@@ -51,11 +56,14 @@ impl Index {
 }
 
 impl Packed {
-    pub(super) fn new(spans: &[Span], max_age: Option<Duration>, text: &str) -> Self {
+    /// The spans of a text, of which those from `keys` on are of keys and their values by turns.
+    pub(super) fn new(spans: &[Span], keys: usize, max_age: Option<Duration>, text: &str) -> Self {
         let mut packing = Packing::new(spans.len(), max_age, text.len());
         for (at, span) in spans.iter().enumerate() {
             packing.set(at, *span);
         }
+        let mut keys = spans[keys..].iter().step_by(2);
+        packing.note_escapes(keys.any(|key| memchr(b'\\', key.within(text.as_bytes())).is_some()));
         packing.push(text.as_bytes());
         packing.finish()
     }
@@ -63,6 +71,10 @@ impl Packed {
     pub(super) fn max_age(&self) -> Option<Duration> {
         let millis = self.0[COUNT..].first_chunk().map_or(NO_AGE, |millis| u64::from_le_bytes(*millis));
         (millis != NO_AGE).then(|| Duration::from_millis(millis))
+    }
+
+    pub(super) fn has_escapes(&self) -> bool {
+        Index::read(&self.0).escapes
     }
 
     /// How many spans there are.
@@ -85,14 +97,19 @@ impl Packed {
         })
     }
 
-    /// Which of the pairs from this span on is the first whose first part is such a text, and its second part.
-    pub(super) fn find(&self, from: usize, is: impl Fn(&[u8]) -> bool) -> Option<(usize, Span)> {
+    /// Which of the pairs from this span on is a key's, and the span of its value.
+    pub(super) fn find(&self, from: usize, key: &str) -> Option<(usize, Span)> {
         let index = Index::read(&self.0);
         let (spans, text) = self.0[index.place(from)..].split_at(index.end() - index.place(from));
-        // Each width has a loop of its own, over chunks of a size that is known.
-        let nth = match index.width {
-            2 => spans.as_chunks::<8>().0.iter().position(|pair| is(span(&pair[..4]).within(text))),
-            _ => spans.as_chunks::<16>().0.iter().position(|pair| is(span(&pair[..8]).within(text))),
+        let nth = if index.escapes {
+            self.pairs(from).position(|(at, _)| json::is_key(at.within(text), key))
+        } else {
+            let is = |at: Span| at.len() == key.len() && at.within(text) == key.as_bytes();
+            // Each width has a loop of its own, over chunks of a size that is known.
+            match index.width {
+                2 => spans.as_chunks::<8>().0.iter().position(|pair| is(span(&pair[..4]))),
+                _ => spans.as_chunks::<16>().0.iter().position(|pair| is(span(&pair[..8]))),
+            }
         }?;
         Some((nth, self.span(from + 2 * nth + 1)))
     }
@@ -175,6 +192,14 @@ impl Packing {
             // Wide enough for every offset of a text that this width was chosen for.
             2 => write(numbers, (start as u16).to_le_bytes(), (end as u16).to_le_bytes()),
             _ => write(numbers, start.to_le_bytes(), end.to_le_bytes()),
+        }
+    }
+
+    /// Whether some of the text's keys are written with escapes.
+    pub(super) fn note_escapes(&mut self, escapes: bool) {
+        if escapes {
+            self.index.escapes = true;
+            self.bytes[..COUNT].copy_from_slice(&self.index.head());
         }
     }
 

@@ -133,3 +133,25 @@ fn a_key_is_found_whatever_its_escapes() {
         assert!(json::is_key(json::escape(key).as_bytes(), key), "{key}");
     }
 }
+
+#[test]
+fn a_record_finds_keys_with_escapes_whether_read_or_composed() {
+    let text = r#"{"cookie":{"originalMaxAge":null,"expires":null},"plain":0,"\u0061bc":1}"#;
+    let read = Record::from_json(text).unwrap();
+    let mut draft = Draft::new(Source::Record(&read), None);
+    draft.put("plain", Some(Value::Kept("10")));
+    let rewritten = draft.compose(SystemTime::now());
+    let mut draft = Draft::new(Source::Record(&rewritten), None);
+    draft.put("plain", Some(Value::Kept("11")));
+    let patched = draft.compose(SystemTime::now());
+    for record in [&read, &rewritten, &patched] {
+        assert_eq!(record.raw("abc"), Some(&b"1"[..]), "{}", record.as_json());
+        assert_eq!(record.raw(r"\u0061bc"), None);
+    }
+    let template = CookieTemplate::express();
+    let mut draft = Draft::new(Source::Nothing(&template), None);
+    draft.put("a\\b", Some(Value::Kept("1")));
+    let record = draft.compose(SystemTime::now());
+    assert_eq!(record.raw("a\\b"), Some(&b"1"[..]));
+    assert_eq!(record.raw(r"a\\b"), None);
+}
