@@ -33,6 +33,15 @@ macro_rules! shared_calls {
                 })
             }
 
+            /// What a conditional write that met no row has to answer.
+            async fn not_met(
+                &self,
+                id: &crate::id::SessionId,
+            ) -> Result<crate::store::Replaced, crate::error::StoreError> {
+                let stored = crate::store::SessionStore::get(self, id).await?;
+                Ok(stored.map_or(crate::store::Replaced::Gone, crate::store::Replaced::Conflict))
+            }
+
             /// One statement, and the same once more when the connection dropped under it.
             async fn ask<T: Send, F>(
                 &self,

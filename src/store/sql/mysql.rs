@@ -186,11 +186,6 @@ impl MySqlStore {
         let (done, tried) = self.ask(question).await?;
         Ok((done.rows_affected(), tried))
     }
-
-    /// What a conditional write that met no row has to answer.
-    async fn not_met(&self, id: &SessionId) -> Result<Replaced, StoreError> {
-        Ok(self.get(id).await?.map_or(Replaced::Gone, Replaced::Conflict))
-    }
 }
 
 super::shared_calls!(MySqlStore);

@@ -11,12 +11,12 @@ use super::{InvalidIdentifier, Row, identifier, stored, text};
 use crate::error::StoreError;
 use crate::id::SessionId;
 use crate::record::Record;
-use crate::store::remote::{self, TIMEOUT, in_time, seconds};
+use crate::store::remote::{self, TIMEOUT, Try, in_time, seconds};
 use crate::store::{Replaced, SessionStore, Stored, Version};
 
 /// Sessions in PostgreSQL, in the table of connect-pg-simple: `sid`, `sess json`, `expire timestamp(6)`.
 ///
-/// Every operation is one prepared statement. Behind the feature `postgres`. A clone is another handle on the same pool.
+/// Every operation is one prepared statement; where it meets a conflict, a second one looks at what stands there. Behind the feature `postgres`. A clone is another handle on the same pool.
 ///
 /// # Time zones
 /// `expire` is a timestamp without a zone. connect-pg-simple writes it in the zone of its connection, which is the
@@ -70,15 +70,13 @@ impl Statements {
     /// `$1` is the id and `$2` the zone wherever they appear.
     fn new(table: &str) -> Self {
         const ENDS: &str =
-            "to_timestamp(ceil(extract(epoch from clock_timestamp()) + $3::bigint)) AT TIME ZONE $2";
+            "to_timestamp(ceil(date_part('epoch', clock_timestamp()) + $3::bigint)) AT TIME ZONE $2";
         const LIVE: &str = "expire AT TIME ZONE $2 > clock_timestamp()";
         const LEFT: &str =
-            "(extract(epoch from (expire AT TIME ZONE $2) - clock_timestamp()) * 1000)::bigint";
-        let current =
-            format!("SELECT sess::text AS sess, {LEFT} AS left_ms FROM {table} WHERE sid = $1 AND {LIVE}");
+            "(date_part('epoch', (expire AT TIME ZONE $2) - clock_timestamp()) * 1000)::bigint";
         let sql = |text: String| Arc::from(text);
         Self {
-            get: sql(current.clone()),
+            get: sql(format!("SELECT sess::text, {LEFT} FROM {table} WHERE sid = $1 AND {LIVE}")),
             set: sql(format!(
                 "INSERT INTO {table} (sid, sess, expire) VALUES ($1, $4::json, {ENDS})
                  ON CONFLICT (sid) DO UPDATE SET sess = excluded.sess, expire = excluded.expire"
@@ -90,20 +88,15 @@ impl Statements {
                  ON CONFLICT (sid) DO UPDATE SET sess = excluded.sess, expire = excluded.expire
                  WHERE NOT (t.{LIVE})"
             )),
-            // The lock makes `current` the latest version; its text then decides.
+            // Where another transaction holds the row, these wait for it, and then look at what it left there.
             replace: sql(format!(
-                "WITH current AS MATERIALIZED ({current} FOR UPDATE),
-                 done AS (UPDATE {table} t SET sess = $5::json, expire = {ENDS}
-                          FROM current WHERE t.sid = $1 AND current.sess = $4 RETURNING 1)
-                 SELECT sess, left_ms, EXISTS (SELECT FROM done) FROM current"
+                "UPDATE {table} SET sess = $4::json, expire = {ENDS} WHERE sid = $1 AND {LIVE} AND sess::text = $5"
             )),
-            destroy_if: sql(format!(
-                "WITH current AS MATERIALIZED ({current} FOR UPDATE),
-                 done AS (DELETE FROM {table} t USING current WHERE t.sid = $1 AND current.sess = $3 RETURNING 1)
-                 SELECT sess, left_ms, EXISTS (SELECT FROM done) FROM current"
-            )),
+            destroy_if: sql(format!("DELETE FROM {table} WHERE sid = $1 AND {LIVE} AND sess::text = $3")),
             sweep: sql(format!("DELETE FROM {table} WHERE expire AT TIME ZONE $1 <= clock_timestamp()")),
-            len: sql(format!("SELECT count(*) FROM {table} WHERE expire AT TIME ZONE $1 > clock_timestamp()")),
+            len: sql(format!(
+                "SELECT count(*) FROM {table} WHERE expire AT TIME ZONE $1 > clock_timestamp()"
+            )),
             clear: sql(format!("DELETE FROM {table}")),
         }
     }
@@ -218,25 +211,31 @@ impl PostgresStore {
         self.ask(question).await.map(|(done, _)| done.rows_affected())
     }
 
-    /// Executes a write whose parameters are id, zone, life and text; tells how many rows it met.
+    /// Executes a write whose first parameters are id and zone; tells how many rows it met.
     async fn write(
         &self,
         statement: &Arc<str>,
         id: &SessionId,
-        ttl: Duration,
-        json: Option<&str>,
-    ) -> Result<u64, StoreError> {
+        values: &[Value<'_>],
+    ) -> Result<(u64, Try), StoreError> {
         let question = || {
             let query = sqlx::query(AssertSqlSafe(Arc::clone(statement)));
-            let query = query.bind(id.as_str()).bind(&self.settings.time_zone).bind(seconds(ttl));
-            let query = match json {
-                Some(json) => query.bind(json),
-                None => query,
-            };
+            let query = query.bind(id.as_str()).bind(&self.settings.time_zone);
+            let query = values.iter().fold(query, |query, value| match value {
+                Value::Text(text) => query.bind(*text),
+                Value::Seconds(seconds) => query.bind(*seconds),
+            });
             query.execute(&self.pool)
         };
-        self.ask(question).await.map(|(done, _)| done.rows_affected())
+        self.ask(question).await.map(|(done, tried)| (done.rows_affected(), tried))
     }
+}
+
+/// A value bound to a statement.
+#[derive(Clone, Copy)]
+enum Value<'v> {
+    Text(&'v str),
+    Seconds(i64),
 }
 
 super::shared_calls!(PostgresStore);
@@ -247,17 +246,6 @@ impl Settings {
             Some(schema) => format!("\"{schema}\".\"{}\"", self.table),
             None => format!("\"{}\"", self.table),
         }
-    }
-}
-
-/// What stands in the row, and whether the statement did its work.
-type Compared = (String, i64, bool);
-
-fn compared(row: Option<Compared>, done: &Version) -> Result<Replaced, StoreError> {
-    match row {
-        None => Ok(Replaced::Gone),
-        Some((_, _, true)) => Ok(Replaced::Done(done.clone())),
-        Some((json, left, false)) => Ok(Replaced::Conflict(stored((json, left))?)),
     }
 }
 
@@ -272,7 +260,8 @@ impl SessionStore for PostgresStore {
     }
 
     async fn set(&self, id: &SessionId, record: &Record, ttl: Duration) -> Result<(), StoreError> {
-        self.write(&self.settings.statements.set, id, ttl, Some(record.as_json())).await.map(drop)
+        let values = [Value::Seconds(seconds(ttl)), Value::Text(record.as_json())];
+        self.write(&self.settings.statements.set, id, &values).await.map(drop)
     }
 
     async fn destroy(&self, id: &SessionId) -> Result<(), StoreError> {
@@ -283,13 +272,13 @@ impl SessionStore for PostgresStore {
     }
 
     async fn touch(&self, id: &SessionId, ttl: Duration) -> Result<bool, StoreError> {
-        self.write(&self.settings.statements.touch, id, ttl, None).await.map(|rows| rows > 0)
+        let values = [Value::Seconds(seconds(ttl))];
+        self.write(&self.settings.statements.touch, id, &values).await.map(|(rows, _)| rows > 0)
     }
 
     async fn create(&self, id: &SessionId, record: &Record, ttl: Duration) -> Result<bool, StoreError> {
-        self.write(&self.settings.statements.create, id, ttl, Some(record.as_json()))
-            .await
-            .map(|rows| rows > 0)
+        let values = [Value::Seconds(seconds(ttl)), Value::Text(record.as_json())];
+        self.write(&self.settings.statements.create, id, &values).await.map(|(rows, _)| rows > 0)
     }
 
     async fn replace(
@@ -299,26 +288,20 @@ impl SessionStore for PostgresStore {
         record: &Record,
         ttl: Duration,
     ) -> Result<Replaced, StoreError> {
-        let question = || {
-            let query =
-                sqlx::query_as::<_, Compared>(AssertSqlSafe(Arc::clone(&self.settings.statements.replace)));
-            let query = query.bind(id.as_str()).bind(&self.settings.time_zone).bind(seconds(ttl));
-            query.bind(text(expected)).bind(record.as_json()).fetch_optional(&self.pool)
-        };
-        let (row, tried) = self.ask(question).await?;
-        remote::replaced(compared(row, &Version::of(record))?, tried)
+        let (new, old) = (record.as_json(), text(expected));
+        let values = [Value::Seconds(seconds(ttl)), Value::Text(new), Value::Text(old)];
+        match self.write(&self.settings.statements.replace, id, &values).await? {
+            (0, tried) => remote::replaced(self.not_met(id).await?, tried),
+            _ => Ok(Replaced::Done(Version::of(record))),
+        }
     }
 
     async fn destroy_if(&self, id: &SessionId, expected: &Version) -> Result<Replaced, StoreError> {
-        let question = || {
-            let query = sqlx::query_as::<_, Compared>(AssertSqlSafe(Arc::clone(
-                &self.settings.statements.destroy_if,
-            )));
-            let query = query.bind(id.as_str()).bind(&self.settings.time_zone).bind(text(expected));
-            query.fetch_optional(&self.pool)
-        };
-        let (row, tried) = self.ask(question).await?;
-        remote::destroyed(compared(row, expected)?, tried)
+        let values = [Value::Text(text(expected))];
+        match self.write(&self.settings.statements.destroy_if, id, &values).await? {
+            (0, tried) => remote::destroyed(self.not_met(id).await?, tried),
+            _ => Ok(Replaced::Done(expected.clone())),
+        }
     }
 }
 

@@ -186,11 +186,6 @@ impl SqliteStore {
         // A file has no connection that drops, so there is no second try.
         self.ask(question).await.map(|(done, _)| done.rows_affected())
     }
-
-    /// What a conditional write that met no row has to answer.
-    async fn not_met(&self, id: &SessionId) -> Result<Replaced, StoreError> {
-        Ok(self.get(id).await?.map_or(Replaced::Gone, Replaced::Conflict))
-    }
 }
 
 super::shared_calls!(SqliteStore);
