@@ -3,9 +3,11 @@
 //! The list is also the request's own view: a read looks here first, newest entry first, and then in the record.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use foldhash::quality::RandomState;
 use smallvec::SmallVec;
 use smol_str::SmolStr;
 
@@ -74,17 +76,28 @@ impl<'a> View<'a> {
 
     /// The data's keys, in the order they will be stored in.
     pub(crate) fn keys(self) -> Vec<String> {
-        let mut keys = Vec::<String>::new();
         let stored = self.base.into_iter().flat_map(Record::entries);
         // A key that is no Unicode (a lone surrogate, which JavaScript can write) has no text.
-        keys.extend(stored.filter_map(|(raw_key, _)| json::unescape(raw_key).map(Cow::into_owned)));
-        for key in self.log.iter().filter_map(Change::key) {
-            if !keys.iter().any(|known| known == key) {
-                keys.push(key.to_owned());
+        let stored = stored.filter_map(|(raw_key, _)| json::unescape(raw_key)).filter(|key| key != FLASH);
+        if self.log.is_empty() {
+            return stored.map(Cow::into_owned).collect();
+        }
+        let mut places: HashMap<Cow<'a, str>, usize, RandomState> = stored.zip(0..).collect();
+        for (change, end) in self.log.iter().zip(places.len()..) {
+            match change {
+                Change::Set { key, .. } | Change::Update { key, now: Some(_), .. } => {
+                    places.entry(Cow::Borrowed(key)).or_insert(end);
+                }
+                Change::Remove { key } | Change::Update { key, now: None, .. } => {
+                    places.remove(key.as_str());
+                }
+                Change::Clear => places.clear(),
+                Change::FlashPush { .. } | Change::FlashTake { .. } | Change::MaxAge(_) => {}
             }
         }
-        keys.retain(|key| self.get(key).is_some());
-        keys
+        let mut keys: Vec<_> = places.into_iter().collect();
+        keys.sort_unstable_by_key(|(_, place)| *place);
+        keys.into_iter().map(|(key, _)| key.into_owned()).collect()
     }
 
     /// The session's own lifetime, this request's change included.
@@ -153,11 +166,18 @@ impl<'a> View<'a> {
             match change {
                 Change::FlashPush { kind: at, message } if **at == *kind => messages.push(message),
                 Change::FlashTake { kind: at, messages: taken } if **at == *kind => {
-                    for taken in taken {
-                        if let Some(found) = messages.iter().position(|message| **message == **taken) {
-                            messages.remove(found);
-                        }
+                    // Of equal ones the oldest go.
+                    let mut left = HashMap::<&str, usize, RandomState>::default();
+                    for message in taken {
+                        *left.entry(message).or_default() += 1;
                     }
+                    messages.retain(|message| match left.get_mut(message) {
+                        Some(left) if *left > 0 => {
+                            *left -= 1;
+                            false
+                        }
+                        _ => true,
+                    });
                 }
                 _ => {}
             }
@@ -292,11 +312,14 @@ fn same_within(one: &str, other: &str, depth: usize) -> bool {
     if !one.starts_with('{') {
         return false;
     }
-    let (Ok(a), Ok(b)) = (members(one), members(other)) else { return false };
-    let twin = |member: &json::Member| b.iter().find(|twin| member.key.of(one) == twin.key.of(other));
+    let sorted = |text| {
+        let mut members = members(text).ok()?;
+        members.sort_unstable_by_key(|member| member.key.of(text));
+        Some(members)
+    };
+    let (Some(a), Some(b)) = (sorted(one), sorted(other)) else { return false };
     a.len() == b.len()
-        && a.iter().all(|member| {
-            twin(member)
-                .is_some_and(|twin| same_within(member.value.of(one), twin.value.of(other), depth - 1))
+        && a.iter().zip(&b).all(|(a, b)| {
+            a.key.of(one) == b.key.of(other) && same_within(a.value.of(one), b.value.of(other), depth - 1)
         })
 }
