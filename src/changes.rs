@@ -11,8 +11,9 @@ use foldhash::quality::RandomState;
 use smallvec::SmallVec;
 use smol_str::SmolStr;
 
-use crate::error::{Refused, SessionError};
+use crate::error::SessionError;
 use crate::json;
+use crate::queues::{self, Queue};
 use crate::record::{CookieTemplate, Draft, FLASH, Record, Value};
 
 /// Recomputes a value from the raw JSON that stands there now.
@@ -40,7 +41,7 @@ impl Change {
         }
     }
 
-    fn flash_kind(&self) -> Option<&str> {
+    pub(crate) fn flash_kind(&self) -> Option<&str> {
         match self {
             Self::FlashPush { kind, .. } | Self::FlashTake { kind, .. } => Some(kind),
             _ => None,
@@ -131,12 +132,8 @@ impl<'a> View<'a> {
                     .is_some_and(|base| base.entries().any(|(raw_key, value)| self.lost(raw_key, value)))
         };
         let flash = || {
-            let before = View { base: self.base, log: &[] };
-            let kinds = self.log.iter().filter_map(Change::flash_kind);
-            kinds.into_iter().any(|kind| match (self.messages(kind), before.messages(kind)) {
-                (Ok(now), Ok(then)) => now != then,
-                _ => true,
-            })
+            self.log.iter().any(|change| change.flash_kind().is_some())
+                && self.queues().map_or(true, |queues| queues.iter().any(Queue::is_modified))
         };
         self.max_age_differs(configured) || data() || cleared() || flash()
     }
@@ -155,50 +152,12 @@ impl<'a> View<'a> {
 
     /// The waiting flash messages of a kind, as raw JSON, oldest first.
     pub(crate) fn messages(self, kind: &str) -> Result<Vec<&'a str>, SessionError> {
-        let mut messages = match self.stored_flash() {
-            None => Vec::new(),
-            Some(flash) => match members(flash)?.iter().find(|member| member.is(flash, kind)) {
-                None => Vec::new(),
-                Some(member) => list(kind, member.value.of(flash))?,
-            },
-        };
-        for change in self.log {
-            match change {
-                Change::FlashPush { kind: at, message } if **at == *kind => messages.push(message),
-                Change::FlashTake { kind: at, messages: taken } if **at == *kind => {
-                    // Of equal ones the oldest go.
-                    let mut left = HashMap::<&str, usize, RandomState>::default();
-                    for message in taken {
-                        *left.entry(message).or_default() += 1;
-                    }
-                    messages.retain(|message| match left.get_mut(message) {
-                        Some(left) if *left > 0 => {
-                            *left -= 1;
-                            false
-                        }
-                        _ => true,
-                    });
-                }
-                _ => {}
-            }
-        }
-        Ok(messages)
+        queues::messages(kind, self.stored_flash(), self.log)
     }
 
-    /// The kinds that have or had messages, in the order they are stored in.
-    pub(crate) fn flash_kinds(self) -> Result<Vec<Cow<'a, str>>, SessionError> {
-        let mut kinds = Vec::<Cow<'a, str>>::new();
-        if let Some(flash) = self.stored_flash() {
-            for member in members(flash)? {
-                kinds.extend(json::unescape(member.key.of(flash)));
-            }
-        }
-        for kind in self.log.iter().filter_map(Change::flash_kind) {
-            if !kinds.iter().any(|known| known == kind) {
-                kinds.push(Cow::Borrowed(kind));
-            }
-        }
-        Ok(kinds)
+    /// The flash messages of every kind.
+    pub(crate) fn queues(self) -> Result<Vec<Queue<'a>>, SessionError> {
+        queues::queues(self.stored_flash(), self.log)
     }
 
     /// Plays the list over the record: what is to be stored. `new` is the cookie object of a session without a record.
@@ -246,50 +205,20 @@ impl<'a> View<'a> {
             text.push_str("\":");
             text.push_str(value);
         };
-        let touched = |kind: &str| self.log.iter().any(|change| change.flash_kind() == Some(kind));
-        let mut written = Vec::<String>::new();
-        if let Some(flash) = self.stored_flash() {
-            for member in members(flash)? {
-                let raw = member.key.of(flash);
-                let Some(kind) = json::unescape(raw).filter(|kind| touched(kind)) else {
-                    push(raw, member.value.of(flash));
-                    continue;
-                };
-                let messages = self.messages(&kind)?;
-                if !messages.is_empty() {
-                    push(raw, &format!("[{}]", messages.join(",")));
+        for queue in self.queues()? {
+            match queue.stored {
+                Some(value) if !queue.is_touched() => push(&queue.raw_kind(), value),
+                _ => {
+                    let messages = queue.messages()?;
+                    if !messages.is_empty() {
+                        push(&queue.raw_kind(), &format!("[{}]", messages.join(",")));
+                    }
                 }
-                written.push(kind.into_owned());
-            }
-        }
-        for kind in self.log.iter().filter_map(Change::flash_kind) {
-            if written.iter().any(|done| done == kind) {
-                continue;
-            }
-            written.push(kind.to_owned());
-            let messages = self.messages(kind)?;
-            if !messages.is_empty() {
-                push(&json::escape(kind), &format!("[{}]", messages.join(",")));
             }
         }
         text.push('}');
         Ok(text)
     }
-}
-
-fn members(flash: &str) -> Result<Vec<json::Member>, SessionError> {
-    json::members(flash)
-        .map_err(|_| SessionError::Decode { key: FLASH.to_owned(), source: Refused::ForeignFlash.into() })
-}
-
-fn list<'j>(kind: &str, json: &'j str) -> Result<Vec<&'j str>, SessionError> {
-    if json == "null" {
-        return Ok(Vec::new());
-    }
-    let raw: Vec<&serde_json::value::RawValue> = serde_json::from_str(json).map_err(|_| {
-        SessionError::Decode { key: format!("{FLASH}.{kind}"), source: Refused::ForeignFlash.into() }
-    })?;
-    Ok(raw.into_iter().map(serde_json::value::RawValue::get).collect())
 }
 
 /// Whether two raw values are the same: the same bytes, or objects and arrays of one length that differ only in the
@@ -305,15 +234,15 @@ fn same_within(one: &str, other: &str, depth: usize) -> bool {
     if one.len() != other.len() || depth == 0 {
         return false;
     }
-    if one.starts_with('[') {
-        let (Ok(a), Ok(b)) = (list("", one), list("", other)) else { return false };
+    if one.starts_with('[') && other.starts_with('[') {
+        let (Ok(a), Ok(b)) = (json::list(one), json::list(other)) else { return false };
         return a.len() == b.len() && a.iter().zip(&b).all(|(a, b)| same_within(a, b, depth - 1));
     }
     if !one.starts_with('{') {
         return false;
     }
     let sorted = |text| {
-        let mut members = members(text).ok()?;
+        let mut members = json::members(text).ok()?;
         members.sort_unstable_by_key(|member| member.key.of(text));
         Some(members)
     };

@@ -167,6 +167,12 @@ impl<'t> Keys<'t> {
     }
 }
 
+/// The raw values of a JSON array; `null` is taken for an empty one.
+pub(crate) fn list(json: &str) -> Result<Vec<&str>, serde_json::Error> {
+    let raw: Option<Vec<&RawValue>> = serde_json::from_str(json)?;
+    Ok(raw.unwrap_or_default().into_iter().map(RawValue::get).collect())
+}
+
 /// Takes a key as bytes: serde_json refuses a lone surrogate in a string, JavaScript writes one.
 struct KeySeed;
 

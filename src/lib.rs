@@ -133,6 +133,7 @@ mod json;
 mod key;
 mod layer;
 mod options;
+mod queues;
 mod record;
 mod secret;
 mod session;

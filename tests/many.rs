@@ -92,3 +92,18 @@ fn flash_messages() {
         });
     });
 }
+
+#[test]
+fn kinds_of_flash_messages() {
+    in_time(|| {
+        let kinds: Vec<_> = keys().iter().map(|key| format!("\"{key}\":[1]")).collect();
+        with_session(record(&[format!("\"flash\":{{{}}}", kinds.join(","))]), async |session| {
+            session.flash("key-1", 2).unwrap();
+            session.flash("fresh", 3).unwrap();
+            let flashes = session.take_all_flash();
+            assert_eq!((flashes.len(), flashes.get("key-1")), (MANY + 2, &[1.into(), 2.into()][..]));
+            assert!(session.is_modified() && session.take_all_flash().is_empty());
+            session.commit().await.map(drop).unwrap();
+        });
+    });
+}
