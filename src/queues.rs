@@ -6,6 +6,7 @@ use std::collections::hash_map::Entry;
 
 use foldhash::quality::RandomState;
 use smallvec::SmallVec;
+use smol_str::SmolStr;
 
 use crate::changes::Change;
 use crate::error::{Refused, SessionError};
@@ -121,24 +122,31 @@ fn after<'a>(mut messages: Vec<&'a str>, changes: impl Iterator<Item = &'a Chang
     for change in changes {
         match change {
             Change::FlashPush { message, .. } => messages.push(message),
-            Change::FlashTake { messages: taken, .. } => {
-                // Of equal ones the oldest go.
-                let mut left = HashMap::<&str, usize, RandomState>::default();
-                for message in taken {
-                    *left.entry(message).or_default() += 1;
-                }
-                messages.retain(|message| match left.get_mut(message) {
-                    Some(left) if *left > 0 => {
-                        *left -= 1;
-                        false
-                    }
-                    _ => true,
-                });
-            }
+            Change::FlashTake { messages: taken, .. } => take(&mut messages, taken),
             _ => {}
         }
     }
     messages
+}
+
+/// Removes messages; of equal ones the oldest go.
+fn take(messages: &mut Vec<&str>, taken: &[SmolStr]) {
+    // Unless another request took some as well.
+    if messages.get(..taken.len()).is_some_and(|oldest| oldest.iter().eq(taken)) {
+        messages.drain(..taken.len());
+        return;
+    }
+    let mut left = HashMap::<&str, usize, RandomState>::default();
+    for message in taken {
+        *left.entry(message).or_default() += 1;
+    }
+    messages.retain(|message| match left.get_mut(message) {
+        Some(left) if *left > 0 => {
+            *left -= 1;
+            false
+        }
+        _ => true,
+    });
 }
 
 fn members(flash: &str) -> Result<Vec<json::Member>, SessionError> {
