@@ -20,7 +20,10 @@ impl Session {
     pub fn flash(&self, kind: &str, message: impl Serialize) -> Result<(), SessionError> {
         let json = encode(kind, &message)?;
         let mut state = self.writable()?;
-        state.view().messages(kind)?;
+        let again = matches!(state.log.last(), Some(Change::FlashPush { kind: last, .. }) if last == kind);
+        if !again {
+            state.view().messages(kind)?;
+        }
         state.push(Change::FlashPush { kind: kind.into(), message: json });
         Ok(())
     }

@@ -88,6 +88,8 @@ fn flash_messages() {
         with_session(text, async |session| {
             assert_eq!(session.take_flash::<String>("info").unwrap().len(), MANY);
             assert_eq!(session.peek_flash::<String>("info").unwrap(), [""; 0]);
+            (0..MANY).for_each(|n| session.flash("error", n).unwrap());
+            assert_eq!(session.peek_flash::<usize>("error").unwrap().len(), MANY);
             session.commit().await.map(drop).unwrap();
         });
     });
