@@ -3,14 +3,17 @@
 //! The list is also the request's own view: a read looks here first, newest entry first, and then in the record.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use foldhash::quality::RandomState;
 use smallvec::SmallVec;
 use smol_str::SmolStr;
 
-use crate::error::{Refused, SessionError};
+use crate::error::SessionError;
 use crate::json;
+use crate::queues::{self, Queue};
 use crate::record::{CookieTemplate, Draft, FLASH, Record, Source, Value, text};
 
 /// Recomputes a value from the raw JSON that stands there now.
@@ -38,7 +41,7 @@ impl Change {
         }
     }
 
-    fn flash_kind(&self) -> Option<&str> {
+    pub(crate) fn flash_kind(&self) -> Option<&str> {
         match self {
             Self::FlashPush { kind, .. } | Self::FlashTake { kind, .. } => Some(kind),
             _ => None,
@@ -76,17 +79,28 @@ impl<'a> View<'a> {
 
     /// The data's keys, in the order they will be stored in.
     pub(crate) fn keys(self) -> Vec<String> {
-        let mut keys = Vec::<String>::new();
         let stored = self.base.into_iter().flat_map(Record::entries);
         // A key that is no Unicode (a lone surrogate, which JavaScript can write) has no text.
-        keys.extend(stored.filter_map(|(raw_key, _)| json::unescape(raw_key).map(Cow::into_owned)));
-        for key in self.log.iter().filter_map(Change::key) {
-            if !keys.iter().any(|known| known == key) {
-                keys.push(key.to_owned());
+        let stored = stored.filter_map(|(raw_key, _)| json::unescape(raw_key)).filter(|key| key != FLASH);
+        if self.log.is_empty() {
+            return stored.map(Cow::into_owned).collect();
+        }
+        let mut places: HashMap<Cow<'a, str>, usize, RandomState> = stored.zip(0..).collect();
+        for (change, end) in self.log.iter().zip(places.len()..) {
+            match change {
+                Change::Set { key, .. } | Change::Update { key, now: Some(_), .. } => {
+                    places.entry(Cow::Borrowed(key)).or_insert(end);
+                }
+                Change::Remove { key } | Change::Update { key, now: None, .. } => {
+                    places.remove(key.as_str());
+                }
+                Change::Clear => places.clear(),
+                Change::FlashPush { .. } | Change::FlashTake { .. } | Change::MaxAge(_) => {}
             }
         }
-        keys.retain(|key| self.get(key).is_some());
-        keys
+        let mut keys: Vec<_> = places.into_iter().collect();
+        keys.sort_unstable_by_key(|(_, place)| *place);
+        keys.into_iter().map(|(key, _)| key.into_owned()).collect()
     }
 
     /// The session's own lifetime, this request's change included.
@@ -126,12 +140,8 @@ impl<'a> View<'a> {
                     .is_some_and(|base| base.entries().any(|(raw_key, value)| self.lost(raw_key, value)))
         };
         let flash = || {
-            let before = View { base: self.base, log: &[] };
-            let kinds = self.log.iter().filter_map(Change::flash_kind);
-            kinds.into_iter().any(|kind| match (self.messages(kind), before.messages(kind)) {
-                (Ok(now), Ok(then)) => now != then,
-                _ => true,
-            })
+            self.log.iter().any(|change| change.flash_kind().is_some())
+                && self.queues().map_or(true, |queues| queues.iter().any(Queue::is_modified))
         };
         data() || cleared() || flash()
     }
@@ -150,43 +160,12 @@ impl<'a> View<'a> {
 
     /// The waiting flash messages of a kind, as raw JSON, oldest first.
     pub(crate) fn messages(self, kind: &str) -> Result<Vec<&'a str>, SessionError> {
-        let mut messages = match self.stored_flash() {
-            None => Vec::new(),
-            Some(flash) => match members(flash)?.iter().find(|member| member.is(flash, kind)) {
-                None => Vec::new(),
-                Some(member) => list(kind, member.value.of(flash))?,
-            },
-        };
-        for change in self.log {
-            match change {
-                Change::FlashPush { kind: at, message } if **at == *kind => messages.push(message),
-                Change::FlashTake { kind: at, messages: taken } if **at == *kind => {
-                    for taken in taken {
-                        if let Some(found) = messages.iter().position(|message| **message == **taken) {
-                            messages.remove(found);
-                        }
-                    }
-                }
-                _ => {}
-            }
-        }
-        Ok(messages)
+        queues::messages(kind, self.stored_flash(), self.log)
     }
 
-    /// The kinds that have or had messages, in the order they are stored in.
-    pub(crate) fn flash_kinds(self) -> Result<Vec<Cow<'a, str>>, SessionError> {
-        let mut kinds = Vec::<Cow<'a, str>>::new();
-        if let Some(flash) = self.stored_flash() {
-            for member in members(flash)? {
-                kinds.extend(json::unescape(member.key.of(flash)));
-            }
-        }
-        for kind in self.log.iter().filter_map(Change::flash_kind) {
-            if !kinds.iter().any(|known| known == kind) {
-                kinds.push(Cow::Borrowed(kind));
-            }
-        }
-        Ok(kinds)
+    /// The flash messages of every kind.
+    pub(crate) fn queues(self) -> Result<Vec<Queue<'a>>, SessionError> {
+        queues::queues(self.stored_flash(), self.log)
     }
 
     /// Plays the list over the record: what is to be stored. `new` is the cookie object of a session without a record.
@@ -234,50 +213,20 @@ impl<'a> View<'a> {
             text.push_str("\":");
             text.push_str(value);
         };
-        let touched = |kind: &str| self.log.iter().any(|change| change.flash_kind() == Some(kind));
-        let mut written = Vec::<String>::new();
-        if let Some(flash) = self.stored_flash() {
-            for member in members(flash)? {
-                let raw = member.key.of(flash);
-                let Some(kind) = json::unescape(raw).filter(|kind| touched(kind)) else {
-                    push(raw, member.value.of(flash));
-                    continue;
-                };
-                let messages = self.messages(&kind)?;
-                if !messages.is_empty() {
-                    push(raw, &format!("[{}]", messages.join(",")));
+        for queue in self.queues()? {
+            match queue.stored {
+                Some(value) if !queue.is_touched() => push(&queue.raw_kind(), value),
+                _ => {
+                    let messages = queue.messages()?;
+                    if !messages.is_empty() {
+                        push(&queue.raw_kind(), &format!("[{}]", messages.join(",")));
+                    }
                 }
-                written.push(kind.into_owned());
-            }
-        }
-        for kind in self.log.iter().filter_map(Change::flash_kind) {
-            if written.iter().any(|done| done == kind) {
-                continue;
-            }
-            written.push(kind.to_owned());
-            let messages = self.messages(kind)?;
-            if !messages.is_empty() {
-                push(&json::escape(kind), &format!("[{}]", messages.join(",")));
             }
         }
         text.push('}');
         Ok(text)
     }
-}
-
-fn members(flash: &str) -> Result<Vec<json::Member>, SessionError> {
-    json::members(flash)
-        .map_err(|_| SessionError::Decode { key: FLASH.to_owned(), source: Refused::ForeignFlash.into() })
-}
-
-fn list<'j>(kind: &str, json: &'j str) -> Result<Vec<&'j str>, SessionError> {
-    if json == "null" {
-        return Ok(Vec::new());
-    }
-    let raw: Vec<&serde_json::value::RawValue> = serde_json::from_str(json).map_err(|_| {
-        SessionError::Decode { key: format!("{FLASH}.{kind}"), source: Refused::ForeignFlash.into() }
-    })?;
-    Ok(raw.into_iter().map(serde_json::value::RawValue::get).collect())
 }
 
 /// Whether two raw values are the same: the same text, or objects and arrays of one length that differ only in the
@@ -293,18 +242,21 @@ fn same_within(one: &str, other: &str, depth: usize) -> bool {
     if one.len() != other.len() || depth == 0 {
         return false;
     }
-    if one.starts_with('[') {
-        let (Ok(a), Ok(b)) = (list("", one), list("", other)) else { return false };
+    if one.starts_with('[') && other.starts_with('[') {
+        let (Ok(a), Ok(b)) = (json::list(one), json::list(other)) else { return false };
         return a.len() == b.len() && a.iter().zip(&b).all(|(a, b)| same_within(a, b, depth - 1));
     }
     if !one.starts_with('{') {
         return false;
     }
-    let (Ok(a), Ok(b)) = (members(one), members(other)) else { return false };
-    let twin = |member: &json::Member| b.iter().find(|twin| member.key.of(one) == twin.key.of(other));
+    let sorted = |text| {
+        let mut members = json::members(text).ok()?;
+        members.sort_unstable_by_key(|member| member.key.of(text));
+        Some(members)
+    };
+    let (Some(a), Some(b)) = (sorted(one), sorted(other)) else { return false };
     a.len() == b.len()
-        && a.iter().all(|member| {
-            twin(member)
-                .is_some_and(|twin| same_within(member.value.of(one), twin.value.of(other), depth - 1))
+        && a.iter().zip(&b).all(|(a, b)| {
+            a.key.of(one) == b.key.of(other) && same_within(a.value.of(one), b.value.of(other), depth - 1)
         })
 }

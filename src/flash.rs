@@ -20,7 +20,10 @@ impl Session {
     pub fn flash(&self, kind: &str, message: impl Serialize) -> Result<(), SessionError> {
         let json = encode(kind, &message)?;
         let mut state = self.writable()?;
-        state.view().messages(kind)?;
+        let again = matches!(state.log.last(), Some(Change::FlashPush { kind: last, .. }) if last == kind);
+        if !again {
+            state.view().messages(kind)?;
+        }
         state.push(Change::FlashPush { kind: kind.into(), message: json });
         Ok(())
     }
@@ -59,10 +62,12 @@ impl Session {
         let view = state.view();
         let mut flashes = Flashes::default();
         let mut taken = Vec::new();
-        for kind in view.flash_kinds().unwrap_or_default() {
+        for queue in view.queues().unwrap_or_default() {
+            // A kind that is no Unicode has no name here.
+            let Some(kind) = queue.kind() else { continue };
             let mut values = Vec::new();
             let mut raws = Vec::new();
-            for raw in view.messages(&kind).unwrap_or_default() {
+            for raw in queue.messages().unwrap_or_default() {
                 match serde_json::from_str::<Value>(raw) {
                     Ok(value) => {
                         values.push(value);

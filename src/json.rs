@@ -2,11 +2,14 @@
 //! them, keys put back as they came.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 use std::ops::Range;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arrayvec::ArrayString;
+use foldhash::quality::RandomState;
 use memchr::memchr;
 use serde::de::{DeserializeSeed, Deserializer as _, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -105,6 +108,7 @@ impl<'t> Visitor<'t> for Members<'t> {
     fn visit_map<A: MapAccess<'t>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let text = self.text;
         let mut members = Vec::<Member>::new();
+        let mut keys = Keys { text, table: None };
         let mut after = 0;
         while map.next_key_seed(KeySeed)?.is_some() {
             let value = map.next_value::<&'t RawValue>()?.get();
@@ -125,8 +129,8 @@ impl<'t> Visitor<'t> for Members<'t> {
             if key.bytes().any(|byte| byte < b' ') {
                 return Err(A::Error::custom("a control character in a key"));
             }
-            match members.iter_mut().find(|earlier| same_key(earlier.key.of(text), key)) {
-                Some(earlier) => earlier.value = member.value,
+            match keys.find(&members, key) {
+                Some(earlier) => members[earlier].value = member.value,
                 None => members.push(member),
             }
         }
@@ -134,10 +138,45 @@ impl<'t> Visitor<'t> for Members<'t> {
     }
 }
 
-fn same_key(one: &str, other: &str) -> bool {
-    one == other
-        || (one.contains('\\') || other.contains('\\'))
-            && unescape(one).zip(unescape(other)).is_some_and(|(one, other)| one == other)
+/// So many keys are compared one by one, which takes less time than a table of so few does.
+const FEW: usize = 16;
+
+/// The keys of the members so far.
+struct Keys<'t> {
+    text: &'t str,
+    /// Where each key's member is; `None` while they are [`FEW`] and have no escapes. The seed is random, as keys may be
+    /// chosen by whoever would like them to collide.
+    table: Option<HashMap<Key<'t>, usize, RandomState>>,
+}
+
+/// What a key says; as it stands, where that is no Unicode.
+type Key<'t> = Result<Cow<'t, str>, &'t str>;
+
+impl<'t> Keys<'t> {
+    /// Which member has this key. One that no member has is taken for the next one's.
+    fn find(&mut self, members: &[Member], raw: &'t str) -> Option<usize> {
+        let text = self.text;
+        if self.table.is_none() && members.len() < FEW && memchr(b'\\', raw.as_bytes()).is_none() {
+            return members.iter().position(|member| member.key.of(text) == raw);
+        }
+        let key = |raw: &'t str| unescape(raw).ok_or(raw);
+        let table = self
+            .table
+            .get_or_insert_with(|| members.iter().map(|member| key(member.key.of(text))).zip(0..).collect());
+        match table.entry(key(raw)) {
+            Entry::Occupied(entry) => Some(*entry.get()),
+            Entry::Vacant(entry) => {
+                entry.insert(members.len());
+                None
+            }
+        }
+    }
+}
+
+/// The raw values of a JSON array; `null` is taken for an empty one.
+pub(crate) fn list(json: &str) -> Result<Vec<&str>, serde_json::Error> {
+    let raw: Option<Vec<&RawValue>> = serde_json::from_str(json)?;
+    Ok(raw.unwrap_or_default().into_iter().map(RawValue::get).collect())
 }
 
 /// Takes a key as bytes: serde_json refuses a lone surrogate in a string, JavaScript writes one.
@@ -227,4 +266,57 @@ pub(crate) fn parse_time(json: &str) -> Option<SystemTime> {
     // A time before 1970 is as past as 1970.
     let seconds = u64::try_from(at.unix_timestamp()).unwrap_or(0);
     UNIX_EPOCH.checked_add(Duration::new(seconds, at.nanosecond()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Keys and values, as they stand in the text.
+    fn read(text: &str) -> Vec<(&str, &str)> {
+        let members = members(text).unwrap();
+        members.iter().map(|member| (member.key.of(text), member.value.of(text))).collect()
+    }
+
+    /// Two keys before, between and after so many others that the search for equal ones goes over to the table at each of
+    /// these places.
+    #[test]
+    fn equal_keys_are_one_member_however_many_there_are() {
+        let keys = [
+            "",
+            "a",
+            r"\u0061",
+            "b",
+            r"\ud83d",
+            r"\uD83D",
+            r"\\ud83d",
+            r#"\""#,
+            r"\u0022",
+            "😀",
+            r"\ud83d\ude00",
+        ];
+        let same = |one: &str, other: &str| {
+            one == other
+                || matches!((unescape(one), unescape(other)), (Some(one), Some(other)) if one == other)
+        };
+        for (one, other) in keys.iter().flat_map(|one| keys.map(|other| (*one, other))) {
+            for first in [0, 1, FEW - 1, FEW, FEW + 1] {
+                for second in [first, first + 1, first + FEW] {
+                    let fillers: Vec<_> = (0..second + 2).map(|n| (format!("filler-{n}"), "0")).collect();
+                    let mut pairs: Vec<_> =
+                        fillers.iter().map(|(key, value)| (key.as_str(), *value)).collect();
+                    pairs.insert(second, (other, "2"));
+                    pairs.insert(first, (one, "1"));
+                    let text: Vec<_> =
+                        pairs.iter().map(|(key, value)| format!("\"{key}\":{value}")).collect();
+                    let text = format!("{{{}}}", text.join(","));
+                    if same(one, other) {
+                        pairs.remove(second + 1);
+                        pairs[first].1 = "2";
+                    }
+                    assert_eq!(read(&text), pairs, "{one:?} and {other:?} at {first} and {second}");
+                }
+            }
+        }
+    }
 }

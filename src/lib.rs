@@ -135,6 +135,7 @@ mod key;
 mod layer;
 mod options;
 mod prompt;
+mod queues;
 mod record;
 mod secret;
 mod session;

@@ -212,6 +212,37 @@ async fn remove_takes_the_value() {
     assert!(store.text(&session.id()).await.unwrap().ends_with("},\"b\":2}"));
 }
 
+/// A key that was removed and put in again goes to the end, as in a JavaScript object.
+#[tokio::test]
+async fn keys_come_in_the_order_they_are_stored_in() {
+    type Act = fn(&Session);
+    let put = |session: &Session, key: &str| session.insert(key, 2).unwrap();
+    let acts: [(Act, &[&str]); 6] = [
+        (|_| {}, &["a", "b", "c"]),
+        (|session| assert_eq!(session.remove("a").unwrap(), Some(2)), &["b", "c"]),
+        (|session| assert_eq!(session.update("b", |_: Option<u8>| None).unwrap(), None), &["a", "c"]),
+        (|session| assert_eq!(session.update("d", |_| Some(1)).unwrap(), Some(1)), &["a", "b", "c", "d"]),
+        (Session::clear, &[]),
+        (|session| session.flash("info", "x").unwrap(), &["a", "b", "c"]),
+    ];
+    for (first, left) in acts {
+        for again in ["b", "a", "new"] {
+            let (config, _) = setup();
+            let fill = |session: &Session| ["a", "b", "c"].iter().for_each(|key| put(session, key));
+            let mut browser = visitor(&config, fill).await;
+            let session = browser.open(&config).await;
+            first(&session);
+            assert_eq!(session.keys(), left);
+            session.insert(again, 3).unwrap();
+            let end = [again].into_iter().filter(|again| !left.contains(again));
+            let expected: Vec<_> = left.iter().copied().chain(end).collect();
+            assert_eq!(session.keys(), expected);
+            browser.commit(&session).await;
+            assert_eq!(browser.open(&config).await.keys(), expected, "what is stored");
+        }
+    }
+}
+
 #[tokio::test]
 async fn update_returns_what_it_left() {
     let (config, _) = setup();

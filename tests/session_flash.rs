@@ -252,6 +252,20 @@ async fn draining_takes_only_what_was_read() {
     assert_eq!(browser.open(&config).await.peek_flash::<String>("info").unwrap(), ["a", "b"]);
 }
 
+/// Of two requests that take at the same time, the later removes what the earlier left of what it read.
+#[tokio::test]
+async fn two_that_take_leave_what_neither_read() {
+    let (config, store) = setup();
+    let mut browser = planted(&config, &store, r#"{"info":["a","b","a","c"]}"#).await;
+    let slow = browser.open(&config).await;
+    assert_eq!(slow.take_flash::<String>("info").unwrap(), ["a", "b", "a", "c"]);
+    store
+        .plant(&id("apple"), &format!("{COOKIE},\"flash\":{{\"info\":[\"b\",\"a\",\"d\",\"a\",\"a\"]}}}}"))
+        .await;
+    browser.commit(&slow).await;
+    assert_eq!(stored(&store, &slow).await, r#","flash":{"info":["d","a"]}}"#);
+}
+
 #[tokio::test]
 async fn kinds_may_be_any_text() {
     let (config, _) = setup();

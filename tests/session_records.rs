@@ -65,6 +65,17 @@ async fn of_equal_keys_the_last_counts_as_in_javascript() {
 }
 
 #[tokio::test]
+async fn an_empty_list_as_long_as_null_is_another_value() {
+    let (config, store, mut browser) = setup(format!("{{{COOKIE},\"a\":[  ],\"b\":null}}"));
+    let session = browser.open(&config).await;
+    session.insert("b", ()).unwrap();
+    assert!(!session.is_modified());
+    session.insert("a", ()).unwrap();
+    browser.commit(&session).await;
+    assert!(store.text("apple").unwrap().ends_with(r#","a":null,"b":null}"#), "{:?}", store.text("apple"));
+}
+
+#[tokio::test]
 async fn an_escaped_key_is_the_key_it_spells() {
     let (config, store, mut browser) = setup(format!(r#"{{{COOKIE},"\u0061":1,"b\"":2}}"#));
     let session = browser.open(&config).await;

@@ -11,7 +11,7 @@ mod postgres;
 mod redis;
 #[cfg(feature = "sqlite")]
 mod sqlite;
-#[cfg(any(feature = "redis", feature = "postgres", feature = "mysql"))]
+#[cfg(any(feature = "redis", feature = "postgres", feature = "mysql", feature = "sqlite"))]
 mod trips;
 
 #[cfg(not(all(feature = "redis", feature = "postgres", feature = "mysql", feature = "sqlite")))]

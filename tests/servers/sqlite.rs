@@ -1,8 +1,16 @@
 //! `SqliteStore`, on a file.
 
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sessile::{Record, SessionId, SessionStore, SqliteStore};
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
+use tracing::field::Field;
+use tracing::{Event, Subscriber};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
+
+use crate::trips;
 
 async fn store(folder: &tempfile::TempDir) -> SqliteStore {
     let store = SqliteStore::open(folder.path().join("sessions.db")).await.unwrap();
@@ -24,7 +32,7 @@ mod kit {
 async fn the_table_is_connect_sqlite3s() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(&folder).await;
-    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(folder.path().join("sessions.db"));
+    let options = SqliteConnectOptions::new().filename(folder.path().join("sessions.db"));
     let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
     let id = SessionId::random();
     let record = Record::from_json(r#"{"cookie":{"originalMaxAge":60000},"n":1.0}"#).unwrap();
@@ -115,4 +123,46 @@ async fn sweep_len_and_clear() {
     assert!(store.is_empty().await.unwrap());
     assert!(store.table("x\";drop").is_err());
     assert!(SqliteStore::open("/nowhere/sessions.db").await.unwrap_err().is_unavailable());
+}
+
+/// The table of the statements that are counted: other tests of this process execute theirs meanwhile.
+const COUNTED: &str = "counted_requests";
+
+/// Counts executions as sqlx logs them, as a file has no server that would. It logs each when it is over, but for `BEGIN`,
+/// `COMMIT` and `ROLLBACK`, which the store has no use for.
+struct Executions(&'static AtomicU64);
+
+impl<S: Subscriber> Layer<S> for Executions {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        if event.metadata().target() != "sqlx::query" {
+            return;
+        }
+        let mut counts = false;
+        event.record(&mut |_: &Field, value: &dyn fmt::Debug| {
+            counts |= format!("{value:?}").contains(COUNTED);
+        });
+        self.0.fetch_add(u64::from(counts), Ordering::Relaxed);
+    }
+}
+
+#[tokio::test]
+async fn statements_of_each_kind_of_request() {
+    static EXECUTED: AtomicU64 = AtomicU64::new(0);
+    // For the whole process: a connection has a thread of its own, and logs there.
+    tracing::subscriber::set_global_default(tracing_subscriber::registry().with(Executions(&EXECUTED)))
+        .unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let options =
+        SqliteConnectOptions::new().filename(folder.path().join("sessions.db")).create_if_missing(true);
+    let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
+    let store = SqliteStore::new(pool.clone()).table(COUNTED).unwrap();
+    store.migrate().await.unwrap();
+    let counter = async || -> u64 {
+        // A result may come before the line in the log; the one connection has written it before it takes this up.
+        sqlx::query("SELECT 1").execute(&pool).await.unwrap();
+        EXECUTED.load(Ordering::Relaxed)
+    };
+    let counts = trips::per_kind(store, counter).await;
+    println!("sqlite, statements: {:?} = {counts:?}", trips::KINDS);
+    assert_eq!(counts, [1, 2, 2, 1, 0, 3, 3]);
 }

@@ -1,11 +1,11 @@
-//! What each kind of request asks of the server, counted by the server.
+//! What each kind of request asks of the store behind it: of a server, which counts, or of SQLite.
 
 use sessile::testing::Visitor;
 use sessile::{Session, SessionConfig, SessionStore};
 
 pub(crate) const KINDS: [&str; 7] = ["read", "write", "rolling read", "new", "forged", "regenerate", "cycle"];
 
-/// Does one request of each kind, in the order of [`KINDS`], and tells how far the server's counter moved.
+/// Does one request of each kind, in the order of [`KINDS`], and tells how far the counter moved.
 pub(crate) async fn per_kind(store: impl SessionStore + Clone, counter: impl AsyncFn() -> u64) -> [u64; 7] {
     let options = || SessionConfig::builder("a secret of at least 32 bytes, for tests").store(store.clone());
     let plain = options().save_uninitialized(false).build().unwrap();

@@ -10,7 +10,7 @@ use crate::payload::USUAL;
 use crate::picture::{Line, Picture};
 use crate::report::Part;
 use crate::runtime::block_on;
-use crate::scenario::Proof;
+use crate::scenario::{Proof, Scenario};
 use crate::serve::Server;
 use crate::statistics::Spread;
 use crate::wrk::{Load, SERVERS, load};
@@ -80,7 +80,7 @@ async fn time(app: &dyn App, asks: &[Ask]) -> f64 {
 /// Prints what a read costs over the bare handler, by the size of the session.
 pub fn by_size(contestant: Contestant) {
     block_on(async {
-        let (app, bare) = (contestant.app(false).await, contestant.bare().app(false).await);
+        let (app, bare) = (contestant.app(Scenario::Read).await, contestant.bare().app(Scenario::Read).await);
         for bytes in BYTES {
             let cookie = Proof { contestant, app: &*app }.fill(bytes).await;
             let asks = [Ask::new("/read", cookie.as_deref())];
@@ -100,7 +100,7 @@ pub fn by_number(contestant: Contestant) {
     // As many of each step's sessions are read.
     const SAMPLE: usize = 500;
     block_on(async {
-        let app = contestant.app(false).await;
+        let app = contestant.app(Scenario::Read).await;
         let fill = [Ask::new(&format!("/fill/{}", BYTES[0]), None)];
         let (mut stored, mut asks) = (0, Vec::new());
         for goal in STORED {

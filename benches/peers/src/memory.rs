@@ -12,7 +12,7 @@ use crate::inner::{Core, figure, output};
 use crate::payload::USUAL;
 use crate::report::{Part, Table, grouped};
 use crate::runtime::block_on;
-use crate::scenario::Proof;
+use crate::scenario::{Proof, Scenario};
 use crate::statistics::Spread;
 
 const STORED: usize = 200_000;
@@ -77,7 +77,7 @@ fn waited_for_core() -> Duration {
 /// Bytes per session, of those that requests to this path leave behind.
 pub fn per_session(contestant: Contestant, path: &str) -> f64 {
     block_on(async {
-        let app = contestant.app(false).await;
+        let app = contestant.app(Scenario::Read).await;
         let asks = [Ask::new(path, None)];
         app.drive(&asks, 100).await;
         let before = resident();
@@ -129,7 +129,7 @@ pub fn sweep() -> [f64; 3] {
 
 /// Writes per second of that many threads, each on sessions of its own.
 pub fn threads(contestant: Contestant, threads: usize) -> f64 {
-    let router = block_on(contestant.router(false)).expect("an application of axum's");
+    let router = block_on(contestant.router(Scenario::Read)).expect("an application of axum's");
     let (ready, done) = (Barrier::new(threads + 1), Barrier::new(threads + 1));
     let work = |router: Router| {
         block_on(async {

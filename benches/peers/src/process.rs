@@ -49,7 +49,7 @@ pub fn time_all() {
 async fn contest(scenario: Scenario) -> Vec<(Contestant, Box<dyn App>, Ask)> {
     let mut contest = Vec::new();
     for contestant in Contestant::ALL.into_iter().filter(|&contestant| scenario.has(contestant)) {
-        let app = contestant.app(scenario == Scenario::Rolling).await;
+        let app = contestant.app(scenario).await;
         let ask = scenario.prepare(contestant, &*app).await;
         contest.push((contestant, app, ask));
     }
@@ -196,16 +196,15 @@ fn render(times: &Figures<Spread>, allocations: &Figures<f64>) -> String {
          the same route costs without sessions on the same framework: the median of {ROUNDS} interleaved rounds of \
          {PER_ROUND} requests. Before it is timed each contestant proves that it does the work: the counter rises and the \
          next request sees it, the cookie is set, the forged cookie gets no session.\n\n\
-         A read decodes a number and a struct; a write counts up in the same session; a rolling read extends the \
-         session; a new session has one key; routes without a session are sent a good cookie all the same.\n\n{bars}\n\
+         A read decodes a number and a struct, which the bare handler makes of constants; a write counts up in the same \
+         session; a rolling read extends the session; a new session has one key; routes without a session are sent a \
+         good cookie all the same.\n\n{bars}\n\
          Everyone; nanoseconds with their quartiles, and allocations. The bare servers' own rows are what the others are \
          over.\n\n{all}\n\
          actix-session ships no store in memory, so the plainest one its trait allows stands in. The jar holds the \
-         counter itself. The bare read makes the struct that it shows and a forged cookie shows none, so that column is \
-         too low for everyone, in time and in allocations; `benches/budget.txt` counts sessile's over a like handler. \
-         tower-sessions without signatures loads what an id names, so a forged cookie costs it a look \
-         into the store. axum_session sets its cookie with each answer, rolling or not, and hands each \
-         signature to a thread of its own.\n"
+         counter itself. tower-sessions without signatures loads what an id names, so a forged cookie costs it a look \
+         into the store. axum_session sets its cookie with each answer, rolling or not, and hands each signature to a \
+         thread of its own.\n"
     )
 }
 

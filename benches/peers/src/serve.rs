@@ -14,6 +14,7 @@ use crate::app::{Answer, App, Ask, Local};
 use crate::contestants::{Contestant, actix, bare, sessile as ours, tower};
 use crate::inner::{Core, again, on};
 use crate::runtime::block_on;
+use crate::scenario::Scenario;
 
 /// A server that ends with this value.
 pub struct Server {
@@ -112,7 +113,7 @@ impl App for Server {
 pub fn serve(contestant: Contestant) {
     end_with_input();
     match contestant {
-        Contestant::BareActix => serve_actix(|| ActixApp::new().configure(bare::actix)),
+        Contestant::BareActix => serve_actix(|| ActixApp::new().configure(bare::actix(Scenario::Read))),
         Contestant::Actix => {
             let store = actix::MemoryStore::default();
             serve_actix(move || {
@@ -120,7 +121,7 @@ pub fn serve(contestant: Contestant) {
             });
         }
         _ => block_on(async {
-            serve_axum(contestant.router(false).await.expect("an application of axum's")).await;
+            serve_axum(contestant.router(Scenario::Read).await.expect("an application of axum's")).await;
         }),
     }
 }

@@ -7,6 +7,7 @@ use axum::Router;
 use axum::routing::get;
 
 use crate::payload::{User, VIEWS, shown};
+use crate::scenario::Scenario;
 
 static COUNTER: AtomicU64 = AtomicU64::new(VIEWS);
 
@@ -16,6 +17,11 @@ async fn fill() -> &'static str {
 
 async fn read() -> String {
     shown(Some(VIEWS), Some(User::ada()))
+}
+
+/// A read by a visitor without a session, who has no struct to be made and shown.
+async fn anonymous() -> String {
+    shown(None, None)
 }
 
 async fn write() -> String {
@@ -30,22 +36,27 @@ async fn plain() -> &'static str {
     "plain"
 }
 
-pub fn axum() -> Router {
+/// Answers each scenario as the contestants do, or what they are taken over would be another request.
+pub fn axum(scenario: Scenario) -> Router {
+    let read = if scenario == Scenario::Forged { get(anonymous) } else { get(read) };
     Router::new()
         .route("/fill/{bytes}", get(fill))
-        .route("/read", get(read))
+        .route("/read", read)
         .route("/write", get(write))
         .route("/new", get(new))
         .route("/renew", get(write))
         .route("/plain", get(plain))
 }
 
-pub fn actix(config: &mut web::ServiceConfig) {
-    config
-        .route("/fill/{bytes}", web::get().to(fill))
-        .route("/read", web::get().to(read))
-        .route("/write", web::get().to(write))
-        .route("/new", web::get().to(new))
-        .route("/renew", web::get().to(write))
-        .route("/plain", web::get().to(plain));
+pub fn actix(scenario: Scenario) -> impl FnOnce(&mut web::ServiceConfig) {
+    let read = if scenario == Scenario::Forged { web::get().to(anonymous) } else { web::get().to(read) };
+    move |config| {
+        config
+            .route("/fill/{bytes}", web::get().to(fill))
+            .route("/read", read)
+            .route("/write", web::get().to(write))
+            .route("/new", web::get().to(new))
+            .route("/renew", web::get().to(write))
+            .route("/plain", web::get().to(plain));
+    }
 }

@@ -22,6 +22,7 @@ use actix_web::test::init_service;
 use axum::Router;
 
 use crate::app::{App, Axum};
+use crate::scenario::Scenario;
 
 pub(crate) const SECRET: &str =
     "a secret of sixty-four bytes or more, which is what axum-extra's and actix' keys ask for";
@@ -93,10 +94,11 @@ impl Contestant {
         if matches!(self, BareActix | Actix) { BareActix } else { BareAxum }
     }
 
-    /// Its application with an empty store in memory; `None` for those on actix-web.
-    pub async fn router(self, rolling: bool) -> Option<Router> {
+    /// Its application for requests of this kind, with an empty store in memory; `None` for those on actix-web.
+    pub async fn router(self, scenario: Scenario) -> Option<Router> {
+        let rolling = scenario == Scenario::Rolling;
         Some(match self {
-            BareAxum => bare::axum(),
+            BareAxum => bare::axum(scenario),
             Jar => jar::axum(rolling),
             TowerPlain => tower::newest::axum(tower_sessions::MemoryStore::default(), rolling, false),
             Tower => tower::newest::axum(tower_sessions::MemoryStore::default(), rolling, true),
@@ -111,14 +113,16 @@ impl Contestant {
         })
     }
 
-    /// Its application with an empty store in memory.
-    pub async fn app(self, rolling: bool) -> Box<dyn App> {
-        match self.router(rolling).await {
+    /// Its application for requests of this kind, with an empty store in memory.
+    pub async fn app(self, scenario: Scenario) -> Box<dyn App> {
+        match self.router(scenario).await {
             Some(router) => Box::new(Axum(router)),
             None if self == BareActix => {
-                Box::new(crate::app::Actix(init_service(ActixApp::new().configure(bare::actix)).await))
+                let app = ActixApp::new().configure(bare::actix(scenario));
+                Box::new(crate::app::Actix(init_service(app).await))
             }
             None => {
+                let rolling = scenario == Scenario::Rolling;
                 let middleware = actix::middleware(actix::MemoryStore::default(), rolling);
                 let app = ActixApp::new().wrap(middleware).configure(actix::routes);
                 Box::new(crate::app::Actix(init_service(app).await))
