@@ -73,6 +73,9 @@ pub(crate) fn is_key(raw: &[u8], key: &str) -> bool {
         && std::str::from_utf8(raw).ok().and_then(unescape).is_some_and(|decoded| decoded == key)
 }
 
+/// Room for the members of a usual session.
+const USUAL: usize = 16;
+
 /// The members of a JSON object, without parsing a value. Of equal keys the last value counts, in the first's place, as
 /// in `JSON.parse`.
 pub(crate) fn members(text: &str) -> Result<Vec<Member>, serde_json::Error> {
@@ -98,28 +101,35 @@ impl<'t> Visitor<'t> for Members<'t> {
 
     fn visit_map<A: MapAccess<'t>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let text = self.text;
-        let mut members = Vec::<Member>::new();
+        let mut members = Vec::<Member>::with_capacity(USUAL);
         let mut after = 0;
+        // Only with an escape in one of them do two keys differ as they stand and are the same.
+        let mut escaped = false;
         while map.next_key_seed(KeySeed)?.is_some() {
             let value = map.next_value::<&'t RawValue>()?.get();
             let start = value.as_ptr() as usize - text.as_ptr() as usize;
             let end = start + value.len();
             // Between two values stand a comma, the quoted key and a colon, so the quotes are the outermost ones.
-            let between = &text[after..start];
-            let (Some(open), Some(close)) = (between.find('"'), between.rfind('"')) else {
+            let between = &text.as_bytes()[after..start];
+            let quote = |byte: &u8| *byte == b'"';
+            let (Some(open), Some(close)) = (between.iter().position(quote), between.iter().rposition(quote))
+            else {
                 return Err(A::Error::custom("a key without quotes"));
             };
+            let member =
+                Member { key: Span::new(after + open + 1, after + close), value: Span::new(start, end) };
             after = end;
-            let member = Member {
-                key: Span::new(start - between.len() + open + 1, start - between.len() + close),
-                value: Span::new(start, end),
-            };
             let key = member.key.of(text);
             // Taken as bytes, a key may hold what no JSON text may.
             if key.bytes().any(|byte| byte < b' ') {
                 return Err(A::Error::custom("a control character in a key"));
             }
-            match members.iter_mut().find(|earlier| same_key(earlier.key.of(text), key)) {
+            escaped |= key.contains('\\');
+            let same = |earlier: &&mut Member| {
+                let earlier = earlier.key.of(text);
+                earlier == key || escaped && same_key(earlier, key)
+            };
+            match members.iter_mut().find(same) {
                 Some(earlier) => earlier.value = member.value,
                 None => members.push(member),
             }
@@ -128,10 +138,10 @@ impl<'t> Visitor<'t> for Members<'t> {
     }
 }
 
+/// Whether two keys that stand there differently are the same once their escapes are read.
 fn same_key(one: &str, other: &str) -> bool {
-    one == other
-        || (one.contains('\\') || other.contains('\\'))
-            && unescape(one).zip(unescape(other)).is_some_and(|(one, other)| one == other)
+    (one.contains('\\') || other.contains('\\'))
+        && unescape(one).zip(unescape(other)).is_some_and(|(one, other)| one == other)
 }
 
 /// Takes a key as bytes: serde_json refuses a lone surrogate in a string, JavaScript writes one.
