@@ -107,7 +107,7 @@ impl<'t> Visitor<'t> for Members<'t> {
 
     fn visit_map<A: MapAccess<'t>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let text = self.text;
-        let mut members = Vec::<Member>::new();
+        let mut members = Vec::<Member>::with_capacity(FEW);
         let mut keys = Keys { text, table: None };
         let mut after = 0;
         while map.next_key_seed(KeySeed)?.is_some() {
@@ -115,15 +115,15 @@ impl<'t> Visitor<'t> for Members<'t> {
             let start = value.as_ptr() as usize - text.as_ptr() as usize;
             let end = start + value.len();
             // Between two values stand a comma, the quoted key and a colon, so the quotes are the outermost ones.
-            let between = &text[after..start];
-            let (Some(open), Some(close)) = (between.find('"'), between.rfind('"')) else {
+            let between = &text.as_bytes()[after..start];
+            let quote = |byte: &u8| *byte == b'"';
+            let (Some(open), Some(close)) = (between.iter().position(quote), between.iter().rposition(quote))
+            else {
                 return Err(A::Error::custom("a key without quotes"));
             };
+            let member =
+                Member { key: Span::new(after + open + 1, after + close), value: Span::new(start, end) };
             after = end;
-            let member = Member {
-                key: Span::new(start - between.len() + open + 1, start - between.len() + close),
-                value: Span::new(start, end),
-            };
             let key = member.key.of(text);
             // Taken as bytes, a key may hold what no JSON text may.
             if key.bytes().any(|byte| byte < b' ') {

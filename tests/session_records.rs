@@ -62,6 +62,7 @@ async fn of_equal_keys_the_last_counts_as_in_javascript() {
     assert_eq!((session.keys(), session.len()), (vec!["a".to_owned(), "b".to_owned()], 2));
     assert_eq!(session.get::<String>("a").unwrap().as_deref(), Some("four"));
     assert_eq!(beside_another_key(data).await, r#""a":"four","b":2"#);
+    assert_eq!(beside_another_key(r#""\u0061":1,"b":2,"a":3"#).await, r#""\u0061":3,"b":2"#);
 }
 
 #[tokio::test]

@@ -233,15 +233,44 @@ async fn a_dropped_connection_is_made_anew_within_the_request() {
     let url = format!("redis://{}/", server.address());
     let store = RedisStore::connect(url.as_str()).await.unwrap();
     let mut other = redis::Client::open(url).unwrap().get_multiplexed_async_connection().await.unwrap();
-    let (id, minute) = (SessionId::random(), Duration::from_secs(60));
-    store.set(&id, &Record::default(), minute).await.unwrap();
+    let minute = Duration::from_secs(60);
+    // So many that they use all of the store's connections.
+    let ids: Vec<_> = std::iter::repeat_with(SessionId::random).take(50).collect();
+    for id in &ids {
+        store.set(id, &Record::default(), minute).await.unwrap();
+    }
     for _ in 0..5 {
         let killed: u64 =
             redis::cmd("CLIENT").arg("KILL").arg("SKIPME").arg("yes").query_async(&mut other).await.unwrap();
-        assert!(killed > 0);
-        assert!(store.get(&id).await.unwrap().is_some());
-        assert!(store.touch(&id, minute).await.unwrap());
+        assert_eq!(killed, 4);
+        for id in &ids {
+            assert!(store.get(id).await.unwrap().is_some());
+            assert!(store.touch(id, minute).await.unwrap());
+        }
     }
+}
+
+#[tokio::test]
+async fn a_session_keeps_to_one_of_the_connections() {
+    let Some(server) = servers::redis(&[]) else { return };
+    let url = format!("redis://{}/", server.address());
+    let store = RedisStore::connect(url.as_str()).await.unwrap();
+    let mut other = redis::Client::open(url).unwrap().get_multiplexed_async_connection().await.unwrap();
+    // Those whose last command is a `get`'s.
+    let mut used = async || {
+        let list: String = redis::cmd("CLIENT").arg("LIST").query_async(&mut other).await.unwrap();
+        list.lines().filter(|line| line.contains(" cmd=pttl ")).count()
+    };
+    assert_eq!(used().await, 0);
+    let id = SessionId::random();
+    for _ in 0..20 {
+        store.get(&id).await.unwrap();
+    }
+    assert_eq!(used().await, 1);
+    for _ in 0..200 {
+        store.get(&SessionId::random()).await.unwrap();
+    }
+    assert_eq!(used().await, 4);
 }
 
 #[tokio::test]

@@ -7,13 +7,17 @@
 mod scan;
 
 use std::fmt;
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig};
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
-use redis::{Client, Cmd, FromRedisValue, IntoConnectionInfo, Pipeline, RedisError, Script};
+use redis::{
+    Client, Cmd, ErrorKind, FromRedisValue, IntoConnectionInfo, Pipeline, RedisError, Script,
+    ServerErrorKind, Value, from_redis_value,
+};
 
 use crate::error::StoreError;
 use crate::id::SessionId;
@@ -21,26 +25,34 @@ use crate::record::Record;
 use crate::store::remote::{self, TIMEOUT, Try, in_time, seconds};
 use crate::store::{Replaced, SessionStore, Stored, Version};
 
-/// `ARGV`: what is expected, what is to be written, seconds to live.
+/// `ARGV`: what is expected, what is to be written, seconds to live. The answer is [`DONE`], [`GONE`], or what is there now
+/// and its milliseconds to live.
 const REPLACE: &str = r"
 local now = redis.call('GET', KEYS[1])
-if not now then return {'gone', '', 0} end
-if now ~= ARGV[1] then return {'conflict', now, redis.call('PTTL', KEYS[1])} end
+if not now then return 0 end
+if now ~= ARGV[1] then return {now, redis.call('PTTL', KEYS[1])} end
 redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
-return {'done', '', 0}";
+return 1";
 
-/// `ARGV`: what is expected.
+/// `ARGV`: what is expected. The answers are the same.
 const DESTROY_IF: &str = r"
 local now = redis.call('GET', KEYS[1])
-if not now then return {'gone', '', 0} end
-if now ~= ARGV[1] then return {'conflict', now, redis.call('PTTL', KEYS[1])} end
+if not now then return 0 end
+if now ~= ARGV[1] then return {now, redis.call('PTTL', KEYS[1])} end
 redis.call('DEL', KEYS[1])
-return {'done', '', 0}";
+return 1";
+
+/// How many [`RedisStore::connect`] makes. What waits on one connection goes to the server in one batch, and its answers
+/// come in one: with a single one, server and client would take turns.
+const CONNECTIONS: usize = 4;
+
+const GONE: Value = Value::Int(0);
+const DONE: Value = Value::Int(1);
 
 /// Sessions in Redis 6.2 or newer, or Valkey, shared by many processes and, with the same prefix, by Express.
 ///
 /// Keys, values and times to live are those of connect-redis: `sess:` and the id, the record as JSON, whole seconds
-/// rounded up. A clone is another handle on the same connection. Behind the feature `redis`.
+/// rounded up. A clone is another handle on the same connections. Behind the feature `redis`.
 ///
 /// A connection that drops is made anew, and what it was asked is asked once more where that is safe. Every operation
 /// ends within a [`timeout`](Self::timeout); then, and when the server cannot be reached, it is
@@ -59,7 +71,8 @@ return {'done', '', 0}";
 /// ```
 #[derive(Clone)]
 pub struct RedisStore<C = ConnectionManager> {
-    connection: C,
+    /// At least one.
+    connections: Arc<[C]>,
     settings: Arc<Settings>,
 }
 
@@ -72,7 +85,7 @@ struct Settings {
 }
 
 impl RedisStore<ConnectionManager> {
-    /// Connects to one server, over one connection that all sessions share and that is made anew when it drops.
+    /// Connects to one server, over four connections that all sessions share and that are made anew when they drop.
     ///
     /// # Errors
     /// [`StoreError::unavailable`] when the address is wrong or the server does not answer.
@@ -80,10 +93,15 @@ impl RedisStore<ConnectionManager> {
         let client = Client::open(address).map_err(StoreError::unavailable)?;
         // The store's own timeout is the one that counts.
         let config = ConnectionManagerConfig::new().set_response_timeout(None).set_number_of_retries(1);
-        let connecting = ConnectionManager::new_with_config(client, config);
-        let connection =
-            in_time(TIMEOUT, async { connecting.await.map_err(StoreError::unavailable) }).await?;
-        Ok(Self::new(connection))
+        let connecting = async {
+            let mut connections = Vec::with_capacity(CONNECTIONS);
+            for _ in 0..CONNECTIONS {
+                let connecting = ConnectionManager::new_with_config(client.clone(), config.clone());
+                connections.push(connecting.await.map_err(StoreError::unavailable)?);
+            }
+            Ok(connections)
+        };
+        Ok(Self::over(in_time(TIMEOUT, connecting).await?))
     }
 }
 
@@ -104,15 +122,19 @@ impl RedisStore<ClusterConnection> {
 }
 
 impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
-    /// Over a connection of your own: a multiplexed one, a pool's, a cluster's.
+    /// Over one connection of your own: a multiplexed one, a pool's, a cluster's.
     pub fn new(connection: C) -> Self {
+        Self::over(vec![connection])
+    }
+
+    fn over(connections: Vec<C>) -> Self {
         let settings = Settings {
             prefix: "sess:".into(),
             timeout: TIMEOUT,
             replace: Script::new(REPLACE),
             destroy_if: Script::new(DESTROY_IF),
         };
-        Self { connection, settings: Arc::new(settings) }
+        Self { connections: connections.into(), settings: Arc::new(settings) }
     }
 
     /// What keys begin with (connect-redis: `prefix`). Default: `sess:`.
@@ -129,13 +151,24 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         self
     }
 
+    /// The same one for all requests of a session, which thus reach the server in the order they were made in.
+    fn connection(&self, id: &SessionId) -> &C {
+        let hash = foldhash::fast::FixedState::default().hash_one(id.as_str());
+        &self.connections[hash as usize % self.connections.len()]
+    }
+
     fn key(&self, id: &SessionId) -> String {
         [&self.settings.prefix, id.as_str()].concat()
     }
 
-    async fn ask<T: FromRedisValue + Send>(&self, question: Question<'_>) -> Result<(T, Try), StoreError> {
+    async fn ask<T: FromRedisValue + Send>(
+        &self,
+        id: &SessionId,
+        question: Question<'_>,
+    ) -> Result<(T, Try), StoreError> {
+        let connection = self.connection(id);
         remote::ask(self.settings.timeout, RedisError::is_connection_dropped, || {
-            let mut connection = self.connection.clone();
+            let mut connection = connection.clone();
             async move { question.ask(&mut connection).await }
         })
         .await
@@ -146,17 +179,21 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         script: &Script,
         id: &SessionId,
         expected: &Version,
-        arguments: &[&str],
+        arguments: &[&[u8]],
         done: Version,
     ) -> Result<(Replaced, Try), StoreError> {
-        let key = self.key(id);
-        let expected = expected.as_bytes().unwrap_or_default();
-        let question = Question::Script { script, key: &key, expected, arguments };
-        let ((answer, now, left), tried) = self.ask::<(String, String, i64)>(question).await?;
-        let answer = match &*answer {
-            "done" => Replaced::Done(done),
-            "conflict" => stored(now, left)?.map_or(Replaced::Gone, Replaced::Conflict),
-            _ => Replaced::Gone,
+        let (key, expected) = (self.key(id), expected.as_bytes().unwrap_or_default());
+        let call: [&[u8]; 5] = [b"EVALSHA", script.get_hash().as_bytes(), b"1", key.as_bytes(), expected];
+        let call = command(&[&call, arguments].concat());
+        let question = Question::Script { script, call: &call };
+        let (answer, tried) = self.ask(id, question).await?;
+        let answer = match answer {
+            DONE => Replaced::Done(done),
+            GONE => Replaced::Gone,
+            conflict => {
+                let (now, left) = from_redis_value(conflict).map_err(StoreError::unavailable)?;
+                stored(now, left)?.map_or(Replaced::Gone, Replaced::Conflict)
+            }
         };
         Ok((answer, tried))
     }
@@ -167,7 +204,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
 enum Question<'q> {
     Command(&'q Cmd),
     Pipeline(&'q Pipeline),
-    Script { script: &'q Script, key: &'q str, expected: &'q [u8], arguments: &'q [&'q str] },
+    Script { script: &'q Script, call: &'q Cmd },
 }
 
 impl Question<'_> {
@@ -175,16 +212,25 @@ impl Question<'_> {
         match self {
             Self::Command(command) => command.query_async(connection).await,
             Self::Pipeline(pipeline) => pipeline.query_async(connection).await,
-            Self::Script { script, key, expected, arguments } => {
-                let mut call = script.key(key);
-                call.arg(expected);
-                for argument in arguments {
-                    call.arg(*argument);
+            Self::Script { script, call } => match call.query_async(connection).await {
+                Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                    script.load_async(connection).await?;
+                    call.query_async(connection).await
                 }
-                call.invoke_async(connection).await
-            }
+                answer => answer,
+            },
         }
     }
+}
+
+/// A command in a place of its full size: one that grows argument by argument moves to ever larger ones.
+fn command(arguments: &[&[u8]]) -> Cmd {
+    let bytes = arguments.iter().map(|argument| argument.len()).sum();
+    let mut command = Cmd::with_capacity(arguments.len(), bytes);
+    for argument in arguments {
+        command.arg(*argument);
+    }
+    command
 }
 
 /// connect-redis reads an empty value and `null` as no session.
@@ -205,9 +251,10 @@ fn stored(json: String, left_millis: i64) -> Result<Option<Stored>, StoreError> 
 impl<C: ConnectionLike + Clone + Send + Sync + 'static> SessionStore for RedisStore<C> {
     async fn get(&self, id: &SessionId) -> Result<Option<Stored>, StoreError> {
         let key = self.key(id);
-        let mut pipeline = redis::pipe();
-        pipeline.cmd("GET").arg(&key).cmd("PTTL").arg(&key);
-        let ((json, left), _) = self.ask::<(Option<String>, i64)>(Question::Pipeline(&pipeline)).await?;
+        let mut pipeline = Pipeline::with_capacity(2);
+        pipeline.add_command(command(&[b"GET", key.as_bytes()]));
+        pipeline.add_command(command(&[b"PTTL", key.as_bytes()]));
+        let ((json, left), _) = self.ask::<(Option<String>, i64)>(id, Question::Pipeline(&pipeline)).await?;
         json.map_or(Ok(None), |json| stored(json, left))
     }
 
@@ -215,31 +262,29 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> SessionStore for RedisSt
         if ttl.is_zero() {
             return self.destroy(id).await;
         }
-        let mut command = redis::cmd("SET");
-        command.arg(self.key(id)).arg(record.as_json()).arg("EX").arg(seconds(ttl));
-        self.ask(Question::Command(&command)).await.map(|((), _)| ())
+        let (key, seconds) = (self.key(id), seconds(ttl).to_string());
+        let set = command(&[b"SET", key.as_bytes(), record.as_bytes(), b"EX", seconds.as_bytes()]);
+        self.ask(id, Question::Command(&set)).await.map(|((), _)| ())
     }
 
     async fn destroy(&self, id: &SessionId) -> Result<(), StoreError> {
-        let mut command = redis::cmd("DEL");
-        command.arg(self.key(id));
-        self.ask(Question::Command(&command)).await.map(|((), _)| ())
+        let delete = command(&[b"DEL", self.key(id).as_bytes()]);
+        self.ask(id, Question::Command(&delete)).await.map(|((), _)| ())
     }
 
     async fn touch(&self, id: &SessionId, ttl: Duration) -> Result<bool, StoreError> {
-        let mut command = redis::cmd("EXPIRE");
-        command.arg(self.key(id)).arg(seconds(ttl));
-        self.ask(Question::Command(&command)).await.map(|(found, _)| found)
+        let expire = command(&[b"EXPIRE", self.key(id).as_bytes(), seconds(ttl).to_string().as_bytes()]);
+        self.ask(id, Question::Command(&expire)).await.map(|(found, _)| found)
     }
 
     async fn create(&self, id: &SessionId, record: &Record, ttl: Duration) -> Result<bool, StoreError> {
         if ttl.is_zero() {
             return Ok(true);
         }
-        let mut command = redis::cmd("SET");
-        command.arg(self.key(id)).arg(record.as_json()).arg("NX").arg("EX").arg(seconds(ttl));
+        let (key, seconds) = (self.key(id), seconds(ttl).to_string());
+        let set = command(&[b"SET", key.as_bytes(), record.as_bytes(), b"NX", b"EX", seconds.as_bytes()]);
         // Taken by our own first try: the session takes another id, and that record expires unread.
-        let (done, _) = self.ask::<Option<String>>(Question::Command(&command)).await?;
+        let (done, _) = self.ask::<Option<String>>(id, Question::Command(&set)).await?;
         Ok(done.is_some())
     }
 
@@ -254,7 +299,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> SessionStore for RedisSt
             return self.destroy_if(id, expected).await;
         }
         let seconds = seconds(ttl).to_string();
-        let arguments = [record.as_json(), &seconds];
+        let arguments = [record.as_bytes(), seconds.as_bytes()];
         let done = Version::of(record);
         let (answer, tried) = self.compare(&self.settings.replace, id, expected, &arguments, done).await?;
         remote::replaced(answer, tried)

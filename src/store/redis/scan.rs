@@ -67,7 +67,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
     }
 
     async fn remove(&self, keys: HashSet<String>) -> Result<(), StoreError> {
-        let mut connection = self.connection.clone();
+        let mut connection = self.connections[0].clone();
         for key in keys {
             let mut unlink = redis::cmd("UNLINK");
             unlink.arg(key);
@@ -87,7 +87,7 @@ macro_rules! walks {
             /// # Errors
             /// [`StoreError::unavailable`].
             pub async fn len(&self) -> Result<usize, StoreError> {
-                Ok(self.keys($nodes(&self.connection).await?).await?.len())
+                Ok(self.keys($nodes(&self.connections[0]).await?).await?.len())
             }
 
             /// Whether there is no session.
@@ -103,7 +103,7 @@ macro_rules! walks {
             /// # Errors
             /// [`StoreError::unavailable`].
             pub async fn clear(&self) -> Result<(), StoreError> {
-                let keys = self.keys($nodes(&self.connection).await?).await?;
+                let keys = self.keys($nodes(&self.connections[0]).await?).await?;
                 self.remove(keys).await
             }
         }
