@@ -1,6 +1,7 @@
 //! What the stores on servers share: an end to waiting, a second try, and what that second try cannot know.
 
 use std::error::Error as StdError;
+use std::pin::pin;
 use std::time::Duration;
 
 use super::Replaced;
@@ -27,7 +28,8 @@ where
     E: StdError + Send + Sync + 'static,
     F: Future<Output = Result<T, E>> + Send,
 {
-    let asking = async {
+    // Pinned where it is made: every future around it that took it over would have room for it twice.
+    let asking = pin!(async {
         match question().await {
             Ok(answer) => Ok((answer, Try::First)),
             Err(error) if dropped(&error) => {
@@ -35,12 +37,12 @@ where
                     error = cause(&error),
                     "the connection to the session store dropped; asking once more"
                 );
-                let answer = question().await.map_err(StoreError::unavailable)?;
+                let answer = Box::pin(question()).await.map_err(StoreError::unavailable)?;
                 Ok((answer, Try::Second))
             }
             Err(error) => Err(StoreError::unavailable(error)),
         }
-    };
+    });
     in_time(timeout, asking).await
 }
 

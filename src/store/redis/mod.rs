@@ -44,7 +44,7 @@ return 1";
 
 /// How many [`RedisStore::connect`] makes. What waits on one connection goes to the server in one batch, and its answers
 /// come in one: with a single one, server and client would take turns.
-const CONNECTIONS: usize = 4;
+const CONNECTIONS: usize = 3;
 
 const GONE: Value = Value::Int(0);
 const DONE: Value = Value::Int(1);
@@ -85,7 +85,7 @@ struct Settings {
 }
 
 impl RedisStore<ConnectionManager> {
-    /// Connects to one server, over four connections that all sessions share and that are made anew when they drop.
+    /// Connects to one server, over three connections that all sessions share and that are made anew when they drop.
     ///
     /// # Errors
     /// [`StoreError::unavailable`] when the address is wrong or the server does not answer.
@@ -174,19 +174,21 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         .await
     }
 
-    async fn compare(
-        &self,
-        script: &Script,
-        id: &SessionId,
-        expected: &Version,
-        arguments: &[&[u8]],
-        done: Version,
-    ) -> Result<(Replaced, Try), StoreError> {
+    /// What [`compare`](Self::compare) asks.
+    fn call(&self, script: &Script, id: &SessionId, expected: &Version, arguments: &[&[u8]]) -> Cmd {
         let (key, expected) = (self.key(id), expected.as_bytes().unwrap_or_default());
         let call: [&[u8]; 5] = [b"EVALSHA", script.get_hash().as_bytes(), b"1", key.as_bytes(), expected];
-        let call = command(&[&call, arguments].concat());
-        let question = Question::Script { script, call: &call };
-        let (answer, tried) = self.ask(id, question).await?;
+        command(&[&call, arguments].concat())
+    }
+
+    async fn compare(
+        &self,
+        id: &SessionId,
+        script: &Script,
+        call: Cmd,
+        done: Version,
+    ) -> Result<(Replaced, Try), StoreError> {
+        let (answer, tried) = self.ask(id, Question::Script { script, call: &call }).await?;
         let answer = match answer {
             DONE => Replaced::Done(done),
             GONE => Replaced::Gone,
@@ -214,7 +216,7 @@ impl Question<'_> {
             Self::Pipeline(pipeline) => pipeline.query_async(connection).await,
             Self::Script { script, call } => match call.query_async(connection).await {
                 Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                    script.load_async(connection).await?;
+                    Box::pin(script.load_async(connection)).await?;
                     call.query_async(connection).await
                 }
                 answer => answer,
@@ -298,16 +300,17 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> SessionStore for RedisSt
         if ttl.is_zero() {
             return self.destroy_if(id, expected).await;
         }
+        let script = &self.settings.replace;
         let seconds = seconds(ttl).to_string();
-        let arguments = [record.as_bytes(), seconds.as_bytes()];
-        let done = Version::of(record);
-        let (answer, tried) = self.compare(&self.settings.replace, id, expected, &arguments, done).await?;
+        let call = self.call(script, id, expected, &[record.as_bytes(), seconds.as_bytes()]);
+        let (answer, tried) = self.compare(id, script, call, Version::of(record)).await?;
         remote::replaced(answer, tried)
     }
 
     async fn destroy_if(&self, id: &SessionId, expected: &Version) -> Result<Replaced, StoreError> {
         let script = &self.settings.destroy_if;
-        let (answer, tried) = self.compare(script, id, expected, &[], expected.clone()).await?;
+        let call = self.call(script, id, expected, &[]);
+        let (answer, tried) = self.compare(id, script, call, expected.clone()).await?;
         remote::destroyed(answer, tried)
     }
 }
