@@ -1,5 +1,10 @@
 //! What the stores on servers share: an end to waiting, a second try, and what that second try cannot know.
 
+#![cfg_attr(
+    not(any(feature = "redis", feature = "postgres", feature = "mysql")),
+    allow(dead_code, reason = "SQLite has no connection to lose")
+)]
+
 use std::error::Error as StdError;
 use std::pin::pin;
 use std::time::Duration;
