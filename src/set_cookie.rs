@@ -224,6 +224,14 @@ mod tests {
                         assert_eq!(line, whole(&attributes, &value, transport, Some((seconds, now + life))));
                     }
                 }
+                // The text of the times is kept: another second, and another life in the same second, have their own.
+                let (day, week) = (Duration::from_secs(86_400), Duration::from_secs(604_800));
+                for (second, life) in [(5, day), (6, day), (6, day), (6, week), (5, week)] {
+                    let now = UNIX_EPOCH + Duration::from_secs(second);
+                    let line = prepared.set((&id, &signature), transport, Some(life), now).unwrap();
+                    let seconds = life.as_secs() as i64;
+                    assert_eq!(line, whole(&attributes, &value, transport, Some((seconds, now + life))));
+                }
                 let line = prepared.set((&id, &signature), transport, None, UNIX_EPOCH).unwrap();
                 assert_eq!(line, whole(&attributes, &value, transport, None));
                 let line = prepared.expire(transport).unwrap();

@@ -273,6 +273,9 @@ async fn touch_after_spares_the_store() {
     assert!(touches(builder().touch_after(Duration::ZERO), DAY).await);
     assert!(!touches(builder().touch_after(HOUR), DAY - HOUR + secs(5)).await);
     assert!(touches(builder().touch_after(HOUR), DAY - HOUR - secs(5)).await);
+    // Never over half of the life.
+    assert!(!touches(builder().touch_after(20 * HOUR), 12 * HOUR + secs(5)).await);
+    assert!(touches(builder().touch_after(20 * HOUR), 12 * HOUR - secs(5)).await);
 }
 
 #[tokio::test]
