@@ -128,7 +128,7 @@ enum Ending {
     Load(Box<Unasked>),
 }
 
-async fn commit(session: Session, response: Response) -> Response {
+async fn committed(session: Session, response: Response) -> Response {
     guarded(session.commit().await, response)
 }
 
@@ -151,7 +151,7 @@ struct Unasked {
 impl Unasked {
     async fn commit(self, config: SessionConfig, response: Response) -> Response {
         match load(config, &self.headers, self.scheme.as_ref(), self.line).await {
-            Ok(session) => commit(session, response).await,
+            Ok(session) => committed(session, response).await,
             Err(error) => error.into_response(),
         }
     }
@@ -249,7 +249,7 @@ where
                         Some(Ending::GiveUp(session)) => return Poll::Ready(Ok(session.give_up(response))),
                         Some(Ending::Commit(session)) => match commit::at_once(&session, Demand::Commit) {
                             Some(committed) => return Poll::Ready(Ok(guarded(committed, response))),
-                            None => Box::pin(commit(session, response)),
+                            None => Box::pin(committed(session, response)),
                         },
                         Some(Ending::Load(unasked)) => {
                             Box::pin(unasked.commit(layer.config.clone(), response))

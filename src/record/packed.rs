@@ -1,8 +1,8 @@
 //! A record's text behind an index over it, in one shared buffer.
 //!
-//! The buffer starts with how many spans there are, how wide their numbers are and whether keys have escapes, and the session's max-age; the spans
-//! follow, then the text. Sessions in memory are mostly this buffer, so a number takes two bytes where the text is under
-//! 64 KiB, else four.
+//! The buffer starts with how many spans there are, how wide their numbers are and whether keys have escapes, and with
+//! the session's max-age; the spans follow, then the text. Sessions in memory are mostly this buffer, so a number takes
+//! two bytes where the text is under 64 KiB, else four.
 
 use std::sync::Arc;
 use std::time::Duration;
