@@ -117,31 +117,19 @@
 //! Do not give a session a new id there: the browser would never learn it.
 #![forbid(unsafe_code)]
 
-mod builder;
-mod changes;
-mod check;
 mod commit;
 mod config;
 mod cookie;
 mod error;
-mod extract;
-mod flash;
-mod guard;
-mod held;
+mod http;
 mod id;
-mod job;
 mod json;
-mod key;
-mod layer;
-mod options;
-mod prompt;
-mod queues;
+mod load;
 mod record;
-mod secret;
+mod request;
 mod session;
-mod set_cookie;
-mod state;
 mod store;
+mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;
 
@@ -158,27 +146,33 @@ pub mod guide {
 
 pub use ::cookie::SameSite;
 
-pub use builder::SessionConfigBuilder;
-pub use config::{Priority, Secure, SessionConfig};
+pub use commit::guard::SessionGuard;
+pub use config::SessionConfig;
+pub use config::builder::SessionConfigBuilder;
+pub use config::options::{CookieOptions, SessionOptions};
+pub use cookie::attributes::{Priority, Secure};
+pub use cookie::secrets::{Secret, Secrets};
 pub use error::{ConfigError, SessionError, SessionRejection, StoreError};
-pub use flash::Flashes;
-pub use guard::SessionGuard;
+pub use http::layer::{SessionFuture, SessionLayer, SessionService};
 pub use id::{InvalidSessionId, SessionId};
-pub use key::{FlashKey, SessionKey};
-pub use layer::{SessionFuture, SessionLayer, SessionService};
-pub use options::{CookieOptions, SessionOptions};
 pub use record::Record;
-pub use secret::{Secret, Secrets};
-pub use session::{CookieState, Origin, Session};
-#[cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))]
-pub use store::InvalidIdentifier;
-#[cfg(feature = "mysql")]
-pub use store::MySqlStore;
-#[cfg(feature = "postgres")]
-pub use store::PostgresStore;
+pub use session::Session;
+pub use session::flash::Flashes;
+pub use session::key::{FlashKey, SessionKey};
+pub use session::lifetime::CookieState;
+pub use session::state::Origin;
+pub use store::file::{Durability, FileStore, FileStoreBuilder};
+pub use store::memory::MemoryStore;
 #[cfg(feature = "redis")]
-pub use store::RedisStore;
+pub use store::redis::RedisStore;
+#[cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))]
+pub use store::sql::InvalidIdentifier;
+#[cfg(feature = "mysql")]
+pub use store::sql::MySqlStore;
+#[cfg(feature = "postgres")]
+pub use store::sql::PostgresStore;
 #[cfg(feature = "sqlite")]
-pub use store::SqliteStore;
-pub use store::{Durability, FileStore, FileStoreBuilder};
-pub use store::{MemoryStore, Replaced, SessionStore, Stored, SweepHandle, Version};
+pub use store::sql::SqliteStore;
+pub use store::sweeper::SweepHandle;
+pub use store::version::Version;
+pub use store::{Replaced, SessionStore, Stored};

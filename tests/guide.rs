@@ -44,7 +44,7 @@ fn every_call_of_the_tables_is_compiled() {
 
 #[test]
 fn every_option_of_the_builder_is_in_a_program() {
-    let builder = include_str!("../src/builder.rs");
+    let builder = include_str!("../src/config/builder.rs");
     let options = builder.lines().filter_map(|line| {
         let name = line.trim_start().strip_prefix("pub fn ")?.split('(').next()?;
         line.contains("mut self").then_some(name)

@@ -3,12 +3,13 @@
 //! One shared text and an index over it. Values are never parsed on the way through, so what this process did not
 //! change goes back byte for byte, whatever wrote it.
 
-mod draft;
-mod packed;
+mod compose;
+pub(crate) mod cookie_object;
+pub(crate) mod draft;
+mod indexed_text;
 #[cfg(test)]
 mod tests;
 
-use std::borrow::Cow;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
@@ -16,17 +17,18 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::error::{JsonError, StoreError};
-use crate::json::{self, Span};
-
-pub(crate) use draft::{CookieTemplate, Draft, Source, Value};
-use packed::Packed;
-pub(crate) use packed::text;
+use crate::json::date::parse_time;
+use crate::json::object::{self, Span};
+use crate::json::text::{escape, is_key, push_member};
+use indexed_text::Packed;
 
 /// The key under which the cookie's state stands, as in Express.
 pub(crate) const COOKIE: &str = "cookie";
+
 /// The furthest time a JavaScript `Date` holds: no max-age written by Express makes sense past it, and sums with it
 /// do not overflow.
 const MAX_MILLIS: f64 = 8.64e15;
+
 /// The key under which flash messages stand, as in connect-flash.
 pub(crate) const FLASH: &str = "flash";
 
@@ -65,14 +67,14 @@ impl Record {
 
     fn read(json: &str) -> Result<Self, StoreError> {
         let corrupt = |error| StoreError::corrupt(JsonError::new::<Record>(&error));
-        let mut members = json::members(json).map_err(corrupt)?;
+        let mut members = object::members(json).map_err(corrupt)?;
         let at = members.iter().position(|member| member.is(json, COOKIE));
         let object = at.map(|at| members.remove(at).value);
         let Some(object) = object.filter(|span| span.of(json).starts_with('{')) else {
             return Err(StoreError::corrupt("the record has no `cookie` object"));
         };
         let text = object.of(json);
-        let cookie = json::members(text).map_err(corrupt)?;
+        let cookie = object::members(text).map_err(corrupt)?;
         let find = |key| {
             let member = cookie.iter().find(|member| member.is(text, key));
             member.map_or(Span::new(0, 0), |member| member.value.shifted(object.start()))
@@ -104,12 +106,7 @@ impl Record {
     /// a touch extends the life in the store and leaves the text alone.
     #[must_use]
     pub fn cookie_expires(&self) -> Option<SystemTime> {
-        json::parse_time(self.0.part(self.0.span(EXPIRES)))
-    }
-
-    /// The same record with `cookie.expires` moved to a max-age from now.
-    pub(crate) fn touched(&self, now: SystemTime) -> Self {
-        Draft::new(Source::Record(self), self.max_age()).compose(now)
+        parse_time(self.0.part(self.0.span(EXPIRES)))
     }
 
     /// The same record without a key. What is left stays byte for byte.
@@ -119,7 +116,7 @@ impl Record {
         }
         let mut json = String::from("{\"cookie\":");
         json.push_str(self.0.part(self.0.span(OBJECT)));
-        for (raw_key, value) in self.entries().filter(|(raw, _)| !json::is_key(raw.as_bytes(), key)) {
+        for (raw_key, value) in self.entries().filter(|(raw, _)| !is_key(raw.as_bytes(), key)) {
             push_member(&mut json, raw_key, value);
         }
         json.push('}');
@@ -130,7 +127,7 @@ impl Record {
     /// The record's text with one more key at its end.
     pub(crate) fn with(&self, key: &str, value: &str) -> String {
         let mut json = String::from(self.as_json().trim_end().strip_suffix('}').unwrap_or_default());
-        push_member(&mut json, &json::escape(key), value);
+        push_member(&mut json, &escape(key), value);
         json.push('}');
         json
     }
@@ -160,22 +157,6 @@ impl Record {
         self.members().map(|(key, value)| (key.of(text), value.of(text)))
     }
 
-    /// The cookie object around its two times.
-    pub(crate) fn cookie_template(&self) -> CookieTemplate<'_> {
-        let [object, max_age, expires] = [OBJECT, MAX_AGE, EXPIRES].map(|at| self.0.span(at));
-        // As Express writes it: both are there, in this order.
-        if max_age.start() > 0 && max_age.end() <= expires.start() {
-            let text = self.0.bytes();
-            let part = |start, end| Cow::Borrowed(&text[start..end]);
-            return CookieTemplate {
-                before: part(object.start(), max_age.start()),
-                between: part(max_age.end(), expires.start()),
-                after: part(expires.end(), object.end()),
-            };
-        }
-        CookieTemplate::around(self.0.part(object))
-    }
-
     /// Whether both are the same text in memory, or the same bytes.
     pub(crate) fn same(&self, other: &Self) -> bool {
         self.0.is(&other.0) || self.0.bytes() == other.0.bytes()
@@ -186,19 +167,6 @@ impl Record {
 fn life(json: &str) -> Option<Duration> {
     let millis = serde_json::from_str::<f64>(json).ok()?;
     Some(Duration::from_millis(millis.clamp(0.0, MAX_MILLIS) as u64))
-}
-
-fn push_member(json: &mut String, raw_key: &str, value: &str) {
-    for part in [",\"", raw_key, "\":", value] {
-        json.push_str(part);
-    }
-}
-
-impl Default for Record {
-    /// No data, and the cookie object of Express' defaults.
-    fn default() -> Self {
-        Draft::new(Source::Nothing(&CookieTemplate::express()), None).compose(SystemTime::now())
-    }
 }
 
 impl fmt::Debug for Record {

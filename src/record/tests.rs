@@ -2,7 +2,10 @@
 
 use std::time::{Duration, SystemTime};
 
+use super::cookie_object::CookieTemplate;
+use super::draft::{Draft, Source, Value};
 use super::*;
+use crate::json::text::unescape;
 
 type Plain = Vec<(String, String)>;
 
@@ -122,15 +125,15 @@ fn a_key_is_found_whatever_its_escapes() {
     let keys = ["plain", r"a\b", "abc", "q\"q", "line\n", "😀"];
     for raw_key in raw {
         for key in keys {
-            let same = json::unescape(raw_key).is_some_and(|decoded| decoded == key);
-            assert_eq!(json::is_key(raw_key.as_bytes(), key), same, "{raw_key} and {key}");
+            let same = unescape(raw_key).is_some_and(|decoded| decoded == key);
+            assert_eq!(is_key(raw_key.as_bytes(), key), same, "{raw_key} and {key}");
         }
-        assert!(!json::is_key(raw_key.as_bytes(), ""));
+        assert!(!is_key(raw_key.as_bytes(), ""));
     }
-    assert!(json::is_key(b"", ""));
-    assert!(!json::is_key(br"a\\b", r"a\\b"), "a key with two backslashes has four in its text");
+    assert!(is_key(b"", ""));
+    assert!(!is_key(br"a\\b", r"a\\b"), "a key with two backslashes has four in its text");
     for key in keys {
-        assert!(json::is_key(json::escape(key).as_bytes(), key), "{key}");
+        assert!(is_key(escape(key).as_bytes(), key), "{key}");
     }
 }
 

@@ -1,40 +1,26 @@
 //! The contract between a session and the place it is kept.
 
-pub(crate) mod any;
-mod file;
-pub(crate) mod lanes;
-mod memory;
+pub(crate) mod erased;
+pub(crate) mod file;
+pub(crate) mod keyed_locks;
+pub(crate) mod loaded;
+pub(crate) mod memory;
 #[cfg(feature = "redis")]
-mod redis;
+pub(crate) mod redis;
 #[cfg(any(feature = "redis", feature = "postgres", feature = "mysql", feature = "sqlite"))]
-mod remote;
+mod retry;
 #[cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))]
-mod sql;
-mod sweep;
+pub(crate) mod sql;
+pub(crate) mod sweeper;
+pub(crate) mod version;
 
-use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::error::StoreError;
 use crate::id::SessionId;
 use crate::record::Record;
-
-pub(crate) use any::{AnyStore, Fetched, Rewritten};
-pub use file::{Durability, FileStore, FileStoreBuilder};
-pub use memory::MemoryStore;
-#[cfg(feature = "redis")]
-pub use redis::RedisStore;
-#[cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))]
-pub use sql::InvalidIdentifier;
-#[cfg(feature = "mysql")]
-pub use sql::MySqlStore;
-#[cfg(feature = "postgres")]
-pub use sql::PostgresStore;
-#[cfg(feature = "sqlite")]
-pub use sql::SqliteStore;
-pub use sweep::SweepHandle;
+use crate::store::version::Version;
 
 /// A place where records are kept. Three methods are enough; write them as plain `async fn`s.
 ///
@@ -157,42 +143,6 @@ pub trait SessionStore: Send + Sync + 'static {
     }
 }
 
-impl<S: SessionStore> SessionStore for Arc<S> {
-    async fn get(&self, id: &SessionId) -> Result<Option<Stored>, StoreError> {
-        (**self).get(id).await
-    }
-
-    async fn set(&self, id: &SessionId, record: &Record, ttl: Duration) -> Result<(), StoreError> {
-        (**self).set(id, record, ttl).await
-    }
-
-    async fn destroy(&self, id: &SessionId) -> Result<(), StoreError> {
-        (**self).destroy(id).await
-    }
-
-    async fn touch(&self, id: &SessionId, ttl: Duration) -> Result<bool, StoreError> {
-        (**self).touch(id, ttl).await
-    }
-
-    async fn create(&self, id: &SessionId, record: &Record, ttl: Duration) -> Result<bool, StoreError> {
-        (**self).create(id, record, ttl).await
-    }
-
-    async fn replace(
-        &self,
-        id: &SessionId,
-        expected: &Version,
-        record: &Record,
-        ttl: Duration,
-    ) -> Result<Replaced, StoreError> {
-        (**self).replace(id, expected, record, ttl).await
-    }
-
-    async fn destroy_if(&self, id: &SessionId, expected: &Version) -> Result<Replaced, StoreError> {
-        (**self).destroy_if(id, expected).await
-    }
-}
-
 /// What a store answers to `get`. `Stored::from(record)` is enough for a simple store.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -228,96 +178,6 @@ impl Stored {
 impl From<Record> for Stored {
     fn from(record: Record) -> Self {
         Self { record, version: None, expires_in: None }
-    }
-}
-
-/// Tells one state of a record from another: a number that grows with each write, or the written bytes themselves.
-///
-/// Bytes serve stores that others write to as well: Express counts nothing.
-#[derive(Clone)]
-pub struct Version(Kind);
-
-#[derive(Clone)]
-enum Kind {
-    Number(u64),
-    Bytes(Arc<[u8]>),
-    Record(Record),
-}
-
-impl Version {
-    /// The record's own bytes as its version, without a copy.
-    #[must_use]
-    pub fn of(record: &Record) -> Self {
-        Self(Kind::Record(record.clone()))
-    }
-
-    pub(crate) fn is_of(&self, record: &Record) -> bool {
-        match &self.0 {
-            Kind::Record(own) => own.same(record),
-            Kind::Bytes(bytes) => **bytes == *record.as_bytes(),
-            Kind::Number(_) => false,
-        }
-    }
-
-    /// The number, where it is one.
-    ///
-    /// After `create` a session expects the bytes of what it created, because `create` answers no version: a store that
-    /// counts treats that as a conflict, and the session goes on with the number it is told.
-    #[must_use]
-    pub fn as_number(&self) -> Option<u64> {
-        match self.0 {
-            Kind::Number(number) => Some(number),
-            Kind::Bytes(_) | Kind::Record(_) => None,
-        }
-    }
-
-    /// The bytes, where it is bytes.
-    #[must_use]
-    pub fn as_bytes(&self) -> Option<&[u8]> {
-        match &self.0 {
-            Kind::Number(_) => None,
-            Kind::Bytes(bytes) => Some(bytes),
-            Kind::Record(record) => Some(record.as_bytes()),
-        }
-    }
-}
-
-impl PartialEq for Version {
-    fn eq(&self, other: &Self) -> bool {
-        match (&self.0, &other.0) {
-            (Kind::Number(one), Kind::Number(other)) => one == other,
-            (Kind::Record(one), Kind::Record(other)) => one.same(other),
-            _ => self.as_bytes().is_some() && self.as_bytes() == other.as_bytes(),
-        }
-    }
-}
-
-impl Eq for Version {}
-
-impl From<u64> for Version {
-    fn from(number: u64) -> Self {
-        Self(Kind::Number(number))
-    }
-}
-
-impl From<&[u8]> for Version {
-    fn from(bytes: &[u8]) -> Self {
-        Self(Kind::Bytes(bytes.into()))
-    }
-}
-
-impl From<Vec<u8>> for Version {
-    fn from(bytes: Vec<u8>) -> Self {
-        Self(Kind::Bytes(bytes.into()))
-    }
-}
-
-impl fmt::Debug for Version {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Kind::Number(number) => write!(f, "Version({number})"),
-            Kind::Bytes(_) | Kind::Record(_) => f.write_str("Version(bytes REDACTED)"),
-        }
     }
 }
 

@@ -10,7 +10,8 @@ use tokio::task::JoinSet;
 
 use crate::id::SessionId;
 use crate::record::Record;
-use crate::store::{Replaced, SessionStore, Stored, Version};
+use crate::store::version::Version;
+use crate::store::{Replaced, SessionStore, Stored};
 
 const TTL: Duration = Duration::from_secs(3600);
 /// The shortest life every store can tell from none: some count in whole seconds.

@@ -9,7 +9,8 @@ use tokio::sync::Semaphore;
 use crate::error::StoreError;
 use crate::id::SessionId;
 use crate::record::Record;
-use crate::store::{Replaced, SessionStore, Stored, Version};
+use crate::store::version::Version;
+use crate::store::{Replaced, SessionStore, Stored};
 
 /// A method of [`SessionStore`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

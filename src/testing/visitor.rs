@@ -4,9 +4,9 @@ use axum::http::header::{COOKIE, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::IntoResponse as _;
 
+use crate::commit::guard::SessionGuard;
 use crate::config::SessionConfig;
 use crate::error::{SessionError, SessionRejection};
-use crate::guard::SessionGuard;
 use crate::id::SessionId;
 use crate::session::Session;
 

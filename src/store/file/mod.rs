@@ -9,10 +9,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::{Replaced, SessionStore, Stored, SweepHandle, Version};
+use super::{Replaced, SessionStore, Stored};
 use crate::error::StoreError;
 use crate::id::SessionId;
 use crate::record::Record;
+use crate::store::sweeper::SweepHandle;
+use crate::store::version::Version;
 use disk::{Disk, Swap};
 use name::Names;
 use text::FileText;

@@ -7,7 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::error::StoreError;
 use crate::record::Record;
-use crate::store::{Stored, Version};
+use crate::store::Stored;
+use crate::store::version::Version;
 
 const LAST_ACCESS: &str = "__lastAccess";
 

@@ -10,11 +10,12 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry as Slot;
 use foldhash::quality::RandomState;
 
-use super::{Fetched, Replaced, Rewritten, SessionStore, Stored, Version};
+use super::{Replaced, SessionStore, Stored};
 use crate::error::{StoreError, cause};
-use crate::held::{Compared, Moment};
 use crate::id::SessionId;
 use crate::record::Record;
+use crate::store::loaded::{Compared, Fetched, Moment, Rewritten};
+use crate::store::version::Version;
 use sweep::Alarm;
 
 /// So many parts that sweeping one never holds up a request for long.

@@ -24,8 +24,9 @@ use redis::{
 use crate::error::StoreError;
 use crate::id::SessionId;
 use crate::record::Record;
-use crate::store::remote::{self, TIMEOUT, Try, in_time, seconds};
-use crate::store::{Replaced, SessionStore, Stored, Version};
+use crate::store::retry::{self, TIMEOUT, Try, in_time, seconds};
+use crate::store::version::Version;
+use crate::store::{Replaced, SessionStore, Stored};
 
 /// `ARGV`: what is expected, what is to be written, seconds to live. The answer is [`DONE`], [`GONE`], or what is there now
 /// and its milliseconds to live.
@@ -173,7 +174,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         question: Question<'_>,
     ) -> Result<(T, Try), StoreError> {
         let connection = self.connection(id);
-        remote::ask(self.settings.timeout, RedisError::is_connection_dropped, || {
+        retry::ask(self.settings.timeout, RedisError::is_connection_dropped, || {
             let mut connection = connection.clone();
             async move { question.ask(&mut connection).await }
         })
@@ -325,14 +326,14 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> SessionStore for RedisSt
         let seconds = seconds(ttl).to_string();
         let call = self.call(script, id, expected, &[record.as_bytes(), seconds.as_bytes()]);
         let (answer, tried) = self.compare(id, script, call, Version::of(record)).await?;
-        remote::replaced(answer, tried)
+        retry::replaced(answer, tried)
     }
 
     async fn destroy_if(&self, id: &SessionId, expected: &Version) -> Result<Replaced, StoreError> {
         let script = &self.settings.destroy_if;
         let call = self.call(script, id, expected, &[]);
         let (answer, tried) = self.compare(id, script, call, expected.clone()).await?;
-        remote::destroyed(answer, tried)
+        retry::destroyed(answer, tried)
     }
 }
 

@@ -9,7 +9,7 @@ use redis::{Cmd, FromRedisValue as _, RedisResult, Value};
 
 use super::RedisStore;
 use crate::error::StoreError;
-use crate::store::remote::in_time;
+use crate::store::retry::in_time;
 
 /// So many keys the server looks at in one step.
 const STEP: u32 = 1000;

@@ -25,9 +25,9 @@ macro_rules! shared_calls {
             ///
             /// # Panics
             /// Outside of a Tokio runtime.
-            pub fn sweep_every(&self, period: std::time::Duration) -> crate::store::SweepHandle {
+            pub fn sweep_every(&self, period: std::time::Duration) -> crate::store::sweeper::SweepHandle {
                 let store = self.clone();
-                crate::store::SweepHandle::start(period, move || {
+                crate::store::sweeper::SweepHandle::start(period, move || {
                     let store = store.clone();
                     async move { store.sweep().await }
                 })
@@ -46,11 +46,11 @@ macro_rules! shared_calls {
             async fn ask<T: Send, F>(
                 &self,
                 question: impl Fn() -> F + Send,
-            ) -> Result<(T, crate::store::remote::Try), crate::error::StoreError>
+            ) -> Result<(T, crate::store::retry::Try), crate::error::StoreError>
             where
                 F: Future<Output = Result<T, sqlx::Error>> + Send,
             {
-                crate::store::remote::ask(self.settings.timeout, super::dropped, question).await
+                crate::store::retry::ask(self.settings.timeout, super::dropped, question).await
             }
         }
     };

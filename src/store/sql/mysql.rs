@@ -12,8 +12,9 @@ use super::{InvalidIdentifier, Row, identifier, stored, text};
 use crate::error::StoreError;
 use crate::id::SessionId;
 use crate::record::Record;
-use crate::store::remote::{self, TIMEOUT, Try, in_time, seconds};
-use crate::store::{Replaced, SessionStore, Stored, Version};
+use crate::store::retry::{self, TIMEOUT, Try, in_time, seconds};
+use crate::store::version::Version;
+use crate::store::{Replaced, SessionStore, Stored};
 
 /// Sessions in MySQL 8 or MariaDB, in the table of express-mysql-session: `session_id`, `expires` in whole seconds,
 /// `data`.
@@ -254,7 +255,7 @@ impl SessionStore for MySqlStore {
         let (key, new, old) = (column(id), record.as_json(), text(expected));
         let values = [Value::Text(new), Value::Seconds(seconds(ttl)), Value::Text(&key), Value::Text(old)];
         match self.write(&self.settings.statements.replace, &values).await? {
-            (0, tried) => remote::replaced(self.not_met(id).await?, tried),
+            (0, tried) => retry::replaced(self.not_met(id).await?, tried),
             _ => Ok(Replaced::Done(Version::of(record))),
         }
     }
@@ -262,7 +263,7 @@ impl SessionStore for MySqlStore {
     async fn destroy_if(&self, id: &SessionId, expected: &Version) -> Result<Replaced, StoreError> {
         let values = [Value::Text(&column(id)), Value::Text(text(expected))];
         match self.write(&self.settings.statements.destroy_if, &values).await? {
-            (0, tried) => remote::destroyed(self.not_met(id).await?, tried),
+            (0, tried) => retry::destroyed(self.not_met(id).await?, tried),
             _ => Ok(Replaced::Done(expected.clone())),
         }
     }

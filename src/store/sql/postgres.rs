@@ -11,8 +11,9 @@ use super::{InvalidIdentifier, Row, identifier, stored, text};
 use crate::error::StoreError;
 use crate::id::SessionId;
 use crate::record::Record;
-use crate::store::remote::{self, TIMEOUT, Try, in_time, seconds};
-use crate::store::{Replaced, SessionStore, Stored, Version};
+use crate::store::retry::{self, TIMEOUT, Try, in_time, seconds};
+use crate::store::version::Version;
+use crate::store::{Replaced, SessionStore, Stored};
 
 /// Sessions in PostgreSQL, in the table of connect-pg-simple: `sid`, `sess json`, `expire timestamp(6)`.
 ///
@@ -291,7 +292,7 @@ impl SessionStore for PostgresStore {
         let (new, old) = (record.as_json(), text(expected));
         let values = [Value::Seconds(seconds(ttl)), Value::Text(new), Value::Text(old)];
         match self.write(&self.settings.statements.replace, id, &values).await? {
-            (0, tried) => remote::replaced(self.not_met(id).await?, tried),
+            (0, tried) => retry::replaced(self.not_met(id).await?, tried),
             _ => Ok(Replaced::Done(Version::of(record))),
         }
     }
@@ -299,7 +300,7 @@ impl SessionStore for PostgresStore {
     async fn destroy_if(&self, id: &SessionId, expected: &Version) -> Result<Replaced, StoreError> {
         let values = [Value::Text(text(expected))];
         match self.write(&self.settings.statements.destroy_if, id, &values).await? {
-            (0, tried) => remote::destroyed(self.not_met(id).await?, tried),
+            (0, tried) => retry::destroyed(self.not_met(id).await?, tried),
             _ => Ok(Replaced::Done(expected.clone())),
         }
     }

@@ -14,8 +14,9 @@ use super::{InvalidIdentifier, Row, identifier, stored, text};
 use crate::error::StoreError;
 use crate::id::SessionId;
 use crate::record::Record;
-use crate::store::remote::{TIMEOUT, in_time};
-use crate::store::{Replaced, SessionStore, Stored, Version};
+use crate::store::retry::{TIMEOUT, in_time};
+use crate::store::version::Version;
+use crate::store::{Replaced, SessionStore, Stored};
 
 /// Sessions in an SQLite file, in the table of connect-sqlite3: `sid`, `expired` in milliseconds, `sess`.
 ///

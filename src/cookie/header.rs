@@ -1,0 +1,52 @@
+//! The `Cookie` header: the values of the cookies of one name.
+
+use axum::http::header::COOKIE;
+use axum::http::{HeaderMap, HeaderValue};
+use memchr::{memchr_iter, memchr2};
+
+/// How many cookies of the session's name are looked at in one request.
+const MAX_CANDIDATES: usize = 4;
+
+/// The values of the cookies called `name`, in the order the browser sent them, at most [`MAX_CANDIDATES`].
+/// Names are compared byte for byte.
+pub(crate) fn candidates<'h>(headers: &'h HeaderMap, name: &'h str) -> impl Iterator<Item = &'h [u8]> {
+    let lines = headers.get_all(COOKIE).into_iter().map(HeaderValue::as_bytes);
+    lines.flat_map(pairs).filter_map(|pair| value_of(pair, name.as_bytes())).take(MAX_CANDIDATES)
+}
+
+/// The parts of a `Cookie` line.
+fn pairs(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut start = 0;
+    memchr_iter(b';', line)
+        .chain([line.len()])
+        .map(move |end| &line[std::mem::replace(&mut start, end + 1)..end])
+}
+
+/// The value of a pair, if its name is this one. A name has no `=` and no white space in it.
+fn value_of<'h>(pair: &'h [u8], name: &[u8]) -> Option<&'h [u8]> {
+    let value = trim_start(trim_start(pair).strip_prefix(name)?).strip_prefix(b"=")?;
+    Some(trim(value))
+}
+
+/// Spaces and tabs, the only white space a cookie pair may be padded with.
+fn trim(bytes: &[u8]) -> &[u8] {
+    let mut bytes = trim_start(bytes);
+    while let [rest @ .., b' ' | b'\t'] = bytes {
+        bytes = rest;
+    }
+    bytes
+}
+
+fn trim_start(mut bytes: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] = bytes {
+        bytes = rest;
+    }
+    bytes
+}
+
+/// The name of the cookie that a `Set-Cookie` line sets.
+pub(crate) fn name(line: &HeaderValue) -> &[u8] {
+    let line = line.as_bytes();
+    let end = memchr2(b'=', b';', line).unwrap_or(line.len());
+    trim(&line[..end])
+}

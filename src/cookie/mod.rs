@@ -1,0 +1,10 @@
+//! The session's cookie on the wire: found in a request, signed, and written into a response.
+
+pub(crate) mod attributes;
+pub(crate) mod header;
+pub(crate) mod rules;
+pub(crate) mod secrets;
+pub(crate) mod set_cookie;
+pub(crate) mod signature;
+pub(crate) mod uri_component;
+pub(crate) mod value;

@@ -1,0 +1,82 @@
+//! [`Secrets`]: what a cookie is signed with.
+
+use std::fmt;
+
+/// The secrets a cookie is signed with: the first signs, all of them verify.
+///
+/// Made from `&str`, `String`, `&[u8]`, `Vec<u8>`, `[u8; N]`, or a list of any of these, newest first.
+#[derive(Clone)]
+pub struct Secrets(pub(super) Vec<Vec<u8>>);
+
+impl Secrets {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn shortest(&self) -> usize {
+        self.0.iter().map(Vec::len).min().unwrap_or(0)
+    }
+}
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Secrets({} REDACTED)", self.0.len())
+    }
+}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// One secret: text or bytes. Sealed; see [`Secrets`] for the types it stands for.
+pub trait Secret: sealed::Sealed {
+    #[doc(hidden)]
+    fn bytes(&self) -> &[u8];
+}
+
+macro_rules! secret {
+    ($([$($generics:tt)*] $type:ty => $bytes:ident),* $(,)?) => {$(
+        impl<$($generics)*> sealed::Sealed for $type {}
+        impl<$($generics)*> Secret for $type {
+            fn bytes(&self) -> &[u8] { self.$bytes() }
+        }
+        impl<$($generics)*> From<$type> for Secrets {
+            fn from(secret: $type) -> Self { Self(vec![Secret::bytes(&secret).to_vec()]) }
+        }
+    )*};
+}
+
+secret! {
+    [] &str => as_bytes,
+    [] String => as_bytes,
+    [] &String => as_bytes,
+    [] &[u8] => as_ref,
+    [] Vec<u8> => as_slice,
+    [] &Vec<u8> => as_slice,
+    [const N: usize] [u8; N] => as_slice,
+    [const N: usize] &[u8; N] => as_slice,
+}
+
+impl<T: Secret> From<Vec<T>> for Secrets {
+    fn from(secrets: Vec<T>) -> Self {
+        Self::from(secrets.as_slice())
+    }
+}
+
+impl<T: Secret> From<&[T]> for Secrets {
+    fn from(secrets: &[T]) -> Self {
+        Self(secrets.iter().map(|secret| Secret::bytes(secret).to_vec()).collect())
+    }
+}
+
+impl<T: Secret, const N: usize> From<[T; N]> for Secrets {
+    fn from(secrets: [T; N]) -> Self {
+        Self::from(secrets.as_slice())
+    }
+}
+
+impl<T: Secret, const N: usize> From<&[T; N]> for Secrets {
+    fn from(secrets: &[T; N]) -> Self {
+        Self::from(secrets.as_slice())
+    }
+}

@@ -1,0 +1,5 @@
+//! axum's side: the extractors, and the layer.
+
+mod extract;
+pub(crate) mod layer;
+mod request_session;

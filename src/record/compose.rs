@@ -1,0 +1,197 @@
+//! Writes a draft: patched in place where every new value is as long as the old one, else anew.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::time::SystemTime;
+
+use arrayvec::ArrayString;
+
+use super::cookie_object::CookieTemplate;
+use super::draft::{Draft, Edit, Kept, Source};
+use super::indexed_text::Packing;
+use super::{EXPIRES, FLASH, MAX_AGE, MEMBERS, OBJECT, Record};
+use crate::json::date::{null, time};
+use crate::json::object::Span;
+use crate::json::text::escape;
+
+const OPEN: &[u8] = b"{\"cookie\":";
+
+impl Record {
+    /// The same record with `cookie.expires` moved to a max-age from now.
+    pub(crate) fn touched(&self, now: SystemTime) -> Self {
+        Draft::new(Source::Record(self), self.max_age()).compose(now)
+    }
+}
+
+impl Default for Record {
+    /// No data, and the cookie object of Express' defaults.
+    fn default() -> Self {
+        Draft::new(Source::Nothing(&CookieTemplate::express()), None).compose(SystemTime::now())
+    }
+}
+
+impl Draft<'_> {
+    /// The record, with `cookie.expires` a max-age from `now`.
+    pub(crate) fn compose(&self, now: SystemTime) -> Record {
+        let expires = self.max_age.and_then(|age| now.checked_add(age)).map_or_else(null, time);
+        self.patched(&expires).unwrap_or_else(|| self.written(&expires))
+    }
+
+    /// The stored record with other values in their places, where all of them are as long as those that stand there:
+    /// counters are, and times.
+    fn patched(&self, expires: &str) -> Option<Record> {
+        let base =
+            self.from.record().filter(|base| self.kept == Kept::All && base.max_age() == self.max_age)?;
+        let stored = base.0.span(EXPIRES);
+        let fits = |edit: &Edit<'_>| match (edit.member, &edit.value) {
+            (Some((_, stored)), Some(value)) => stored.len() == value.len(),
+            _ => false,
+        };
+        if stored.len() != expires.len() || !self.edits.iter().all(fits) {
+            return None;
+        }
+        let values = self.edits.iter().filter_map(|edit| Some((edit.member?.1, edit.value.as_deref()?)));
+        Some(Record(base.0.patched(values.chain([(stored, expires)]))))
+    }
+
+    /// Writes the text and its index anew.
+    fn written(&self, expires: &str) -> Record {
+        let mut max_age = ArrayString::<20>::new();
+        // No number is longer than this has room for.
+        let _ = match self.max_age {
+            Some(age) => write!(max_age, "{}", u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+            None => max_age.write_str("null"),
+        };
+        let cookie = self.from.cookie();
+        let around = OPEN.len() + cookie.len() + max_age.len() + expires.len() + 1;
+        let mut packing = Packing::new(MEMBERS + 2 * self.count(), self.max_age, around + self.most());
+        let start = packing.push(OPEN).end();
+        packing.push(&cookie.before);
+        let max_age = packing.push(max_age.as_bytes());
+        packing.push(&cookie.between);
+        let expires = packing.push(expires.as_bytes());
+        let end = packing.push(&cookie.after).end();
+        packing.set(OBJECT, Span::new(start, end));
+        packing.set(MAX_AGE, max_age);
+        packing.set(EXPIRES, expires);
+        let mut members = Members { packing, written: 0 };
+        if let Some(base) = self.from.record() {
+            members.packing.note_escapes(base.0.has_escapes());
+            self.copy(base, &mut members);
+        }
+        for edit in &self.edits {
+            if let (None, Some(value)) = (edit.member, &edit.value) {
+                let key = escape(edit.key);
+                members.packing.note_escapes(matches!(key, Cow::Owned(_)));
+                members.push(key.as_bytes(), value.as_bytes());
+            }
+        }
+        members.packing.push(b"}");
+        Record(members.packing.finish())
+    }
+
+    /// Writes the stored members as they are to be, those that stay in runs.
+    fn copy(&self, base: &Record, members: &mut Members) {
+        let text = base.as_bytes();
+        let flash = match self.kept {
+            Kept::All => None,
+            Kept::Flash => Some(base.member(FLASH).map(|(member, _)| member)),
+        };
+        let mut run = Run::at(0);
+        for (member, (key, value)) in base.members().enumerate() {
+            match self.edits.iter().find(|edit| edit.is_of(member)) {
+                Some(Edit { value: None, .. }) => {}
+                Some(Edit { value: Some(new), .. }) => {
+                    members.flush(&mut run, text);
+                    members.push(key.within(text), new.as_bytes());
+                }
+                None if flash.is_some_and(|flash| flash != Some(member)) => {}
+                None if !is_plain(text, key, value) => {
+                    members.flush(&mut run, text);
+                    members.push(key.within(text), value.within(text));
+                }
+                None => {
+                    if run.end != key.start() - 2 {
+                        members.flush(&mut run, text);
+                        run = Run::at(key.start() - 2);
+                    }
+                    members.set(run.moved(key, &members.packing), run.moved(value, &members.packing));
+                    run.end = value.end();
+                }
+            }
+        }
+        members.flush(&mut run, text);
+    }
+
+    /// How many members the record will have.
+    fn count(&self) -> usize {
+        let kept = match self.kept {
+            Kept::All => self.from.record().map_or(0, Record::count),
+            Kept::Flash => usize::from(self.stored(FLASH).is_some()),
+        };
+        let left_out = self.edits.iter().filter(|edit| edit.member.is_some() && edit.value.is_none()).count();
+        kept - left_out
+            + self.edits.iter().filter(|edit| edit.member.is_none() && edit.value.is_some()).count()
+    }
+
+    /// How long the members may become.
+    fn most(&self) -> usize {
+        let stored = self.from.record().map_or(0, |base| base.as_bytes().len());
+        let edits = self.edits.iter().map(|edit| {
+            // A character of a key is escaped with six at most.
+            6 * edit.key.len() + edit.value.as_deref().map_or(0, str::len) + ",\"\":".len()
+        });
+        stored + edits.sum::<usize>()
+    }
+}
+
+/// Whether a member stands there as this crate and Express write it, without white space and behind a comma.
+fn is_plain(text: &[u8], key: Span, value: Span) -> bool {
+    text[..key.start()].ends_with(b",\"") && key.end() + 2 == value.start()
+}
+
+/// Stored members that follow one another, to be copied at once.
+struct Run {
+    start: usize,
+    end: usize,
+}
+
+impl Run {
+    fn at(start: usize) -> Self {
+        Self { start, end: start }
+    }
+
+    /// Where a part of the run will stand.
+    fn moved(&self, part: Span, packing: &Packing) -> Span {
+        let to = |at: usize| at - self.start + packing.len();
+        Span::new(to(part.start()), to(part.end()))
+    }
+}
+
+struct Members {
+    packing: Packing,
+    /// So many are in the index.
+    written: usize,
+}
+
+impl Members {
+    fn set(&mut self, key: Span, value: Span) {
+        let at = MEMBERS + 2 * self.written;
+        self.packing.set(at, key);
+        self.packing.set(at + 1, value);
+        self.written += 1;
+    }
+
+    fn push(&mut self, raw_key: &[u8], value: &[u8]) {
+        self.packing.push(b",\"");
+        let key = self.packing.push(raw_key);
+        self.packing.push(b"\":");
+        let value = self.packing.push(value);
+        self.set(key, value);
+    }
+
+    fn flush(&mut self, run: &mut Run, text: &[u8]) {
+        self.packing.push(&text[run.start..run.end]);
+        run.start = run.end;
+    }
+}

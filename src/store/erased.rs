@@ -1,0 +1,201 @@
+//! A store whose type is not known: what a [`SessionConfig`](crate::SessionConfig) holds.
+//!
+//! The memory store answers at once, so it is called directly; every other store goes through one boxed future.
+
+use std::any::Any;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::memory::MemoryStore;
+use super::{Replaced, SessionStore, Stored};
+use crate::error::StoreError;
+use crate::id::SessionId;
+use crate::record::Record;
+use crate::store::loaded::{Compared, Fetched, Rewritten};
+use crate::store::version::Version;
+
+impl<S: SessionStore> SessionStore for Arc<S> {
+    async fn get(&self, id: &SessionId) -> Result<Option<Stored>, StoreError> {
+        (**self).get(id).await
+    }
+
+    async fn set(&self, id: &SessionId, record: &Record, ttl: Duration) -> Result<(), StoreError> {
+        (**self).set(id, record, ttl).await
+    }
+
+    async fn destroy(&self, id: &SessionId) -> Result<(), StoreError> {
+        (**self).destroy(id).await
+    }
+
+    async fn touch(&self, id: &SessionId, ttl: Duration) -> Result<bool, StoreError> {
+        (**self).touch(id, ttl).await
+    }
+
+    async fn create(&self, id: &SessionId, record: &Record, ttl: Duration) -> Result<bool, StoreError> {
+        (**self).create(id, record, ttl).await
+    }
+
+    async fn replace(
+        &self,
+        id: &SessionId,
+        expected: &Version,
+        record: &Record,
+        ttl: Duration,
+    ) -> Result<Replaced, StoreError> {
+        (**self).replace(id, expected, record, ttl).await
+    }
+
+    async fn destroy_if(&self, id: &SessionId, expected: &Version) -> Result<Replaced, StoreError> {
+        (**self).destroy_if(id, expected).await
+    }
+}
+
+pub(crate) enum AnyStore {
+    Memory(MemoryStore),
+    Other(Box<dyn DynStore>),
+}
+
+macro_rules! dispatch {
+    ($self:ident.$method:ident($($argument:ident),*)) => {
+        match $self {
+            Self::Memory(store) => SessionStore::$method(store, $($argument),*).await,
+            Self::Other(store) => store.$method($($argument),*).await,
+        }
+    };
+}
+
+impl AnyStore {
+    pub(crate) fn new(store: impl SessionStore) -> Self {
+        let any: &dyn Any = &store;
+        let shared = any.downcast_ref::<Arc<MemoryStore>>().map(|shared| &**shared);
+        match any.downcast_ref::<MemoryStore>().or(shared) {
+            Some(memory) => Self::Memory(memory.clone()),
+            None => Self::Other(Box::new(store)),
+        }
+    }
+
+    /// Whether it answers when it is asked, and never makes anyone wait.
+    pub(crate) fn is_prompt(&self) -> bool {
+        matches!(self, Self::Memory(_))
+    }
+
+    pub(crate) async fn get(&self, id: &SessionId) -> Result<Option<Fetched>, StoreError> {
+        match self {
+            Self::Memory(store) => Ok(store.fetch(id)),
+            Self::Other(store) => Ok(store.get(id).await?.map(Fetched::from)),
+        }
+    }
+
+    /// By what it tells whether somebody wrote to a record that it was given, and said nothing of.
+    pub(crate) fn compared(&self) -> Compared {
+        match self {
+            Self::Memory(_) => Compared::Bytes,
+            // What number a store begins with is its own affair.
+            Self::Other(_) => Compared::Nothing,
+        }
+    }
+
+    pub(crate) async fn set(&self, id: &SessionId, record: &Record, ttl: Duration) -> Result<(), StoreError> {
+        dispatch!(self.set(id, record, ttl))
+    }
+
+    pub(crate) async fn destroy(&self, id: &SessionId) -> Result<(), StoreError> {
+        dispatch!(self.destroy(id))
+    }
+
+    pub(crate) async fn touch(&self, id: &SessionId, ttl: Duration) -> Result<bool, StoreError> {
+        dispatch!(self.touch(id, ttl))
+    }
+
+    pub(crate) async fn create(
+        &self,
+        id: &SessionId,
+        record: &Record,
+        ttl: Duration,
+    ) -> Result<bool, StoreError> {
+        dispatch!(self.create(id, record, ttl))
+    }
+
+    pub(crate) async fn replace(
+        &self,
+        id: &SessionId,
+        (base, compared): (&Record, &Compared),
+        record: &Record,
+        ttl: Duration,
+    ) -> Result<Rewritten, StoreError> {
+        match self {
+            Self::Memory(store) => Ok(store.swap(id, |now| now.same(base), record, ttl)),
+            Self::Other(store) => {
+                Ok(match store.replace(id, &compared.expected(base), record, ttl).await? {
+                    Replaced::Done(version) => Rewritten::Done(Some(version)),
+                    Replaced::Conflict(stored) => Rewritten::Conflict(stored),
+                    Replaced::Gone => Rewritten::Gone,
+                })
+            }
+        }
+    }
+
+    pub(crate) async fn destroy_if(
+        &self,
+        id: &SessionId,
+        expected: &Version,
+    ) -> Result<Replaced, StoreError> {
+        dispatch!(self.destroy_if(id, expected))
+    }
+}
+
+type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// [`SessionStore`] with its futures boxed.
+pub(crate) trait DynStore: Send + Sync {
+    fn get<'a>(&'a self, id: &'a SessionId) -> Boxed<'a, Option<Stored>>;
+    fn set<'a>(&'a self, id: &'a SessionId, record: &'a Record, ttl: Duration) -> Boxed<'a, ()>;
+    fn destroy<'a>(&'a self, id: &'a SessionId) -> Boxed<'a, ()>;
+    fn touch<'a>(&'a self, id: &'a SessionId, ttl: Duration) -> Boxed<'a, bool>;
+    fn create<'a>(&'a self, id: &'a SessionId, record: &'a Record, ttl: Duration) -> Boxed<'a, bool>;
+    fn replace<'a>(
+        &'a self,
+        id: &'a SessionId,
+        expected: &'a Version,
+        record: &'a Record,
+        ttl: Duration,
+    ) -> Boxed<'a, Replaced>;
+    fn destroy_if<'a>(&'a self, id: &'a SessionId, expected: &'a Version) -> Boxed<'a, Replaced>;
+}
+
+impl<S: SessionStore> DynStore for S {
+    fn get<'a>(&'a self, id: &'a SessionId) -> Boxed<'a, Option<Stored>> {
+        Box::pin(SessionStore::get(self, id))
+    }
+
+    fn set<'a>(&'a self, id: &'a SessionId, record: &'a Record, ttl: Duration) -> Boxed<'a, ()> {
+        Box::pin(SessionStore::set(self, id, record, ttl))
+    }
+
+    fn destroy<'a>(&'a self, id: &'a SessionId) -> Boxed<'a, ()> {
+        Box::pin(SessionStore::destroy(self, id))
+    }
+
+    fn touch<'a>(&'a self, id: &'a SessionId, ttl: Duration) -> Boxed<'a, bool> {
+        Box::pin(SessionStore::touch(self, id, ttl))
+    }
+
+    fn create<'a>(&'a self, id: &'a SessionId, record: &'a Record, ttl: Duration) -> Boxed<'a, bool> {
+        Box::pin(SessionStore::create(self, id, record, ttl))
+    }
+
+    fn replace<'a>(
+        &'a self,
+        id: &'a SessionId,
+        expected: &'a Version,
+        record: &'a Record,
+        ttl: Duration,
+    ) -> Boxed<'a, Replaced> {
+        Box::pin(SessionStore::replace(self, id, expected, record, ttl))
+    }
+
+    fn destroy_if<'a>(&'a self, id: &'a SessionId, expected: &'a Version) -> Boxed<'a, Replaced> {
+        Box::pin(SessionStore::destroy_if(self, id, expected))
+    }
+}

@@ -1,0 +1,149 @@
+//! Promises 5 to 7: failed calls and dropped requests leave each record as before or as after.
+
+use std::time::Duration;
+
+use super::setup::{Act, open, origin, setup, user, value};
+use crate::error::SessionError;
+use crate::id::SessionId;
+use crate::session::Session;
+use crate::session::state::Origin;
+use crate::store::SessionStore;
+use crate::testing::contract::poll_only;
+use crate::testing::probe::Op;
+use crate::testing::visitor::Answer;
+
+/// Promise 5: whichever call of a `regenerate` or `cycle_id` fails, the old session works as before.
+pub async fn a_failed_regenerate_leaves_the_old_session<S: SessionStore>(store: S) {
+    let (config, probe) = setup(store);
+    let acts: [Act; 2] = [Session::regenerate, Session::cycle_id];
+    for act in acts {
+        for failing in [Op::Create, Op::Destroy, Op::DestroyIf] {
+            let mut visitor = user(&config).await;
+            let session = open(&visitor).await;
+            act(&session);
+            let new = session.id();
+            probe.fail(failing, 0);
+            if let Ok(answer) = visitor.commit(&session).await {
+                // This kind of move does not make this call; use the plan up.
+                assert_eq!(answer, Answer::Set);
+                let spare = SessionId::random();
+                drop(probe.create(&spare, &crate::Record::default(), Duration::from_secs(9)).await);
+                drop(probe.destroy(&spare).await);
+                drop(probe.destroy_if(&spare, &crate::Version::from(1)).await);
+                continue;
+            }
+            let old = open(&visitor).await;
+            assert_eq!(old.get::<String>("user").expect("text").as_deref(), Some("ada"), "{failing:?}");
+            let left = probe.inner().get(&new).await.expect("get");
+            assert!(left.is_none(), "{failing:?}: the new record is left behind");
+        }
+    }
+}
+
+/// Promise 5: `regenerate`, `cycle_id` and `destroy` do nothing before `commit`.
+pub async fn nothing_happens_before_commit<S: SessionStore>(store: S) {
+    let (config, probe) = setup(store);
+    let visitor = user(&config).await;
+    let session = open(&visitor).await;
+    probe.reset();
+    session.insert("n", 1).expect("insert");
+    session.cycle_id();
+    session.regenerate();
+    session.clear();
+    session.flash("info", 1).expect("flash");
+    session.destroy();
+    assert_eq!(probe.total(), 0);
+    drop(session);
+    assert_eq!(origin(&visitor).await, Origin::Loaded, "a session that was not committed is gone");
+}
+
+/// Promise 6: when the store cannot be reached, the extractor refuses, and nothing is written.
+pub async fn a_failed_load_writes_nothing<S: SessionStore>(store: S) {
+    let (config, probe) = setup(store);
+    let visitor = user(&config).await;
+    probe.reset();
+    probe.fail(Op::Get, 0);
+    assert!(visitor.open().await.is_err(), "a failed load became a session");
+    assert_eq!(probe.total(), 1, "something followed a failed load");
+    assert_eq!(origin(&visitor).await, Origin::Loaded);
+}
+
+/// Promise 6: a record that cannot be decoded gives a new session under a new id; its bytes stay.
+pub async fn an_undecodable_record_is_left_alone<S: SessionStore>(store: S) {
+    let (config, probe) = setup(store);
+    let mut visitor = user(&config).await;
+    let before = visitor.clone();
+    probe.corrupt(0);
+    let session = open(&visitor).await;
+    assert_eq!(session.origin(), Origin::Undecodable);
+    assert!(session.is_empty());
+    session.insert("new", 1).expect("insert");
+    assert_eq!(visitor.commit(&session).await.expect("commit"), Answer::Set);
+    assert_ne!(visitor.id(), before.id());
+    assert_eq!(open(&before).await.keys(), ["user"], "the undecodable record was touched");
+}
+
+/// A commit that failed changed nothing in the session: a second one writes the same. When only the answer was lost, an
+/// `insert` is still right.
+pub async fn a_failed_commit_can_be_repeated<S: SessionStore>(store: S) {
+    let (config, probe) = setup(store);
+    for lost in [false, true] {
+        let mut visitor = user(&config).await;
+        let session = open(&visitor).await;
+        session.insert("n", 7).expect("insert");
+        if lost {
+            probe.lose_answer(Op::Replace, 0);
+        } else {
+            probe.fail(Op::Replace, 0);
+        }
+        let failed = session.commit().await;
+        assert!(matches!(failed, Err(SessionError::Store(_))), "{failed:?}");
+        visitor.commit(&session).await.expect("the second try");
+        assert_eq!(value(&visitor, "n").await, Some(7));
+    }
+}
+
+/// Promise 7: wherever a commit is dropped, each record is as before or as after, and the visitor can go on with the
+/// cookie they have.
+pub async fn a_dropped_request_leaves_no_half<S: SessionStore>(store: S) {
+    let (config, _) = setup(store);
+    let acts: [(&str, Act, &[&[&str]]); 4] = [
+        ("insert", |session| session.insert("n", 1).expect("insert"), &[&["user"], &["user", "n"]]),
+        (
+            "cycle_id",
+            |session| {
+                session.cycle_id();
+                session.insert("n", 1).expect("insert")
+            },
+            &[&["user"], &[]],
+        ),
+        ("regenerate", Session::regenerate, &[&["user"], &[]]),
+        ("destroy", Session::destroy, &[&["user"], &[]]),
+    ];
+    for (what, act, allowed) in acts {
+        for polls in 0..40 {
+            let visitor = user(&config).await;
+            let session = open(&visitor).await;
+            act(&session);
+            let done = poll_only(polls, session.commit()).await.is_some();
+            drop(session);
+            // A store may carry on with what it was asked, so wait for a state that is allowed: half of one never is.
+            let keys = open(&visitor).await.keys();
+            assert!(
+                allowed.iter().any(|allowed| keys == *allowed),
+                "{what}, dropped after {polls} polls: {keys:?}"
+            );
+            let still = open(&visitor).await;
+            if still.origin() == Origin::Loaded {
+                still.insert("later", 1).expect("insert");
+                match still.commit().await {
+                    Ok(_) | Err(SessionError::Gone) => {}
+                    Err(error) => panic!("{what}, dropped after {polls} polls: {error}"),
+                }
+            }
+            if done {
+                break;
+            }
+        }
+    }
+}

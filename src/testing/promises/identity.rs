@@ -1,0 +1,176 @@
+//! Promises 2 to 5: a logout stays, cookies and ids cannot be planted, and an old id is worth nothing.
+
+use std::time::Duration;
+
+use super::setup::{Act, increment, open, options, origin, setup, user};
+use crate::error::SessionError;
+use crate::id::SessionId;
+use crate::session::Session;
+use crate::session::state::Origin;
+use crate::store::SessionStore;
+use crate::testing::probe::Op;
+use crate::testing::visitor::{Answer, Visitor};
+
+/// Promise 2: a writer that loaded before a logout gets `Gone`, whatever it did, and nothing comes back.
+pub async fn logout_beats_a_slow_writer<S: SessionStore>(store: S) {
+    let (config, probe) = setup(store);
+    let writes: [(&str, Act); 5] = [
+        ("insert", |session| session.insert("late", 1).expect("insert")),
+        ("update", |session| assert!(session.update("late", increment).is_ok())),
+        ("flash", |session| session.flash("late", 1).expect("flash")),
+        ("max-age", |session| session.set_max_age(Some(Duration::from_secs(60)))),
+        ("remove", |session| drop(session.remove::<String>("user").expect("remove"))),
+    ];
+    for (what, write) in writes {
+        let mut visitor = user(&config).await;
+        let before = visitor.clone();
+        let slow = open(&visitor).await;
+        write(&slow);
+        let logout = open(&visitor).await;
+        logout.destroy();
+        assert_eq!(visitor.commit(&logout).await.expect("commit"), Answer::Expired);
+        let refused = slow.commit().await;
+        assert!(matches!(refused, Err(SessionError::Gone)), "{what}: {refused:?}");
+        assert_eq!(origin(&before).await, Origin::Unknown, "{what} brought the session back");
+    }
+
+    // The same with the logout in the middle of the write.
+    let visitor = user(&config).await;
+    let slow = open(&visitor).await;
+    slow.insert("late", 1).expect("insert");
+    let hold = probe.hold(Op::Replace);
+    let writing = tokio::spawn(async move { slow.commit().await.map(drop) });
+    hold.reached().await;
+    probe.inner().destroy(&visitor.id().expect("a cookie")).await.expect("destroy");
+    drop(hold);
+    let refused = writing.await.expect("no panic");
+    assert!(matches!(refused, Err(SessionError::Gone)), "{refused:?}");
+    assert_eq!(origin(&visitor).await, Origin::Unknown, "the write brought the session back");
+}
+
+/// Promises 2 and 3: after a logout, a late `rolling`, `resave` or `touch()` neither brings the session back nor sends
+/// its cookie.
+pub async fn logout_beats_a_reader<S: SessionStore>(store: S) {
+    let (_, probe) = setup(store);
+    for config in [
+        options(&probe).rolling(true).build(),
+        options(&probe).resave(true).build(),
+        options(&probe).rolling(true).resave(true).build(),
+        options(&probe).build(),
+    ] {
+        let config = config.expect("the kit's own options");
+        let mut visitor = user(&config).await;
+        let mut before = visitor.clone();
+        let late = open(&visitor).await;
+        late.touch();
+        let logout = open(&visitor).await;
+        logout.destroy();
+        visitor.commit(&logout).await.expect("commit");
+        assert_eq!(before.commit(&late).await.expect("a reader is not refused"), Answer::NoCookie);
+        assert_eq!(origin(&before).await, Origin::Unknown, "a reader brought the session back");
+    }
+}
+
+/// Promise 2: `cycle_id` over a session that ended meanwhile keeps only what this request itself set.
+pub async fn a_cycled_id_takes_nothing_from_a_gone_session<S: SessionStore>(store: S) {
+    let (config, _) = setup(store);
+    let mut visitor = user(&config).await;
+    let before = visitor.clone();
+    let login = open(&visitor).await;
+    login.cycle_id();
+    login.insert("mine", 1).expect("insert");
+    let logout = open(&visitor).await;
+    logout.destroy();
+    visitor.commit(&logout).await.expect("commit");
+    assert_eq!(visitor.commit(&login).await.expect("commit"), Answer::Set);
+    assert_eq!(open(&visitor).await.keys(), ["mine"], "data of the ended session lives on");
+    assert_eq!(origin(&before).await, Origin::Unknown);
+}
+
+/// Promise 1 for `cycle_id`: what others wrote to the old record meanwhile moves along.
+pub async fn a_cycled_id_takes_what_others_wrote<S: SessionStore>(store: S) {
+    let (config, _) = setup(store);
+    let mut visitor = user(&config).await;
+    let before = visitor.clone();
+    let login = open(&visitor).await;
+    login.cycle_id();
+    login.update("count", increment).expect("update");
+    let other = open(&visitor).await;
+    other.insert("other", 1).expect("insert");
+    other.insert("count", 41).expect("insert");
+    visitor.commit(&other).await.expect("commit");
+    assert_eq!(visitor.commit(&login).await.expect("commit"), Answer::Set);
+    assert_ne!(visitor.id(), before.id());
+    let session = open(&visitor).await;
+    assert_eq!(session.get::<String>("user").expect("text").as_deref(), Some("ada"));
+    assert_eq!(session.get::<u64>("other").expect("a number"), Some(1));
+    assert_eq!(session.get::<u64>("count").expect("a number"), Some(42));
+    assert_eq!(origin(&before).await, Origin::Unknown, "the old id still works");
+}
+
+/// Promise 3: a request whose cookie names no session clears nothing and writes nothing.
+pub async fn a_miss_clears_no_cookie<S: SessionStore>(store: S) {
+    let (_, probe) = setup(store);
+    for config in [options(&probe).build(), options(&probe).rolling(true).resave(true).build()] {
+        let config = config.expect("the kit's own options");
+        let mut visitor = Visitor::with_id(&config, &SessionId::random());
+        let session = open(&visitor).await;
+        assert_eq!(session.origin(), Origin::Unknown);
+        probe.reset();
+        assert_eq!(visitor.commit(&session).await.expect("commit"), Answer::NoCookie);
+        assert_eq!(probe.total(), 0, "a request without a session wrote something");
+    }
+}
+
+/// Promise 4: an id nobody minted here is never written, signed or not.
+pub async fn only_minted_ids_are_written<S: SessionStore>(store: S) {
+    let (config, probe) = setup(store);
+    let acts: [(&str, Act); 5] = [
+        ("insert", |_| {}),
+        ("clear", Session::clear),
+        ("regenerate", Session::regenerate),
+        ("cycle_id", Session::cycle_id),
+        ("touch", Session::touch),
+    ];
+    for (what, act) in acts {
+        let planted = SessionId::random();
+        let mut visitor = Visitor::with_id(&config, &planted);
+        let session = open(&visitor).await;
+        act(&session);
+        session.insert("user", "ada").expect("insert");
+        assert_ne!(session.id(), planted, "{what}");
+        assert_eq!(visitor.commit(&session).await.expect("commit"), Answer::Set);
+        assert_ne!(visitor.id().as_ref(), Some(&planted), "{what}: the planted id was adopted");
+        let there = probe.inner().get(&planted).await.expect("get");
+        assert!(there.is_none(), "{what}: something was written under the planted id");
+    }
+}
+
+/// Promises 4 and 5: after `regenerate`, `cycle_id` and `destroy` the old id is worth nothing.
+pub async fn an_old_id_is_worth_nothing<S: SessionStore>(store: S) {
+    let (config, _) = setup(store);
+    let acts: [(&str, Act, &[&str]); 3] = [
+        ("regenerate", Session::regenerate, &["new"]),
+        ("cycle_id", Session::cycle_id, &["user", "new"]),
+        (
+            "cycle_id, regenerate",
+            |session| {
+                session.cycle_id();
+                session.regenerate()
+            },
+            &["new"],
+        ),
+    ];
+    for (what, act, keys) in acts {
+        let mut visitor = user(&config).await;
+        let before = visitor.clone();
+        let session = open(&visitor).await;
+        act(&session);
+        session.insert("new", 1).expect("insert");
+        let id = session.id();
+        assert_eq!(visitor.commit(&session).await.expect("commit"), Answer::Set);
+        assert_eq!(visitor.id(), Some(id), "{what}: id() told another id");
+        assert_eq!(open(&visitor).await.keys(), keys, "{what}");
+        assert_eq!(origin(&before).await, Origin::Unknown, "{what}: the old id still works");
+    }
+}

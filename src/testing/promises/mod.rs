@@ -1,0 +1,23 @@
+//! Checks of sessions over a store, each one of the crate's promises. Requests are held at barriers, not slept for.
+//!
+//! A check panics with what it found.
+
+mod failure;
+mod identity;
+mod parallel;
+mod setup;
+
+pub use failure::{
+    a_dropped_request_leaves_no_half, a_failed_commit_can_be_repeated, a_failed_load_writes_nothing,
+    a_failed_regenerate_leaves_the_old_session, an_undecodable_record_is_left_alone,
+    nothing_happens_before_commit,
+};
+pub use identity::{
+    a_cycled_id_takes_nothing_from_a_gone_session, a_cycled_id_takes_what_others_wrote,
+    a_miss_clears_no_cookie, an_old_id_is_worth_nothing, logout_beats_a_reader, logout_beats_a_slow_writer,
+    only_minted_ids_are_written,
+};
+pub use parallel::{
+    a_flash_message_pushed_during_a_drain_is_kept, different_keys_both_survive,
+    every_change_survives_a_conflict, no_update_is_lost,
+};

@@ -1,0 +1,55 @@
+//! What the checks of the promises begin with: a configuration over a probed store, and someone who is logged in.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::SessionConfig;
+use crate::config::builder::SessionConfigBuilder;
+use crate::session::Session;
+use crate::session::state::Origin;
+use crate::store::SessionStore;
+use crate::testing::probe::Probe;
+use crate::testing::visitor::{Answer, Visitor};
+
+const SECRET: &str = "the conformance kit's secret, longer than 32 bytes";
+
+pub(super) type Act = fn(&Session);
+
+pub(super) type Probed<S> = Probe<Arc<S>>;
+
+pub(super) fn options<S: SessionStore>(probe: &Probed<S>) -> SessionConfigBuilder {
+    // Loads touch nothing by themselves, so that calls can be counted.
+    let calm = Duration::from_secs(24 * 60 * 60);
+    SessionConfig::builder(SECRET).store(probe.clone()).save_uninitialized(false).touch_after(calm)
+}
+
+pub(super) fn setup<S: SessionStore>(store: S) -> (SessionConfig, Probed<S>) {
+    let probe = Probe::new(Arc::new(store));
+    let config = options(&probe).build().expect("the kit's own options");
+    (config, probe)
+}
+
+/// Someone who is logged in: a stored session with `user` in it.
+pub(super) async fn user(config: &SessionConfig) -> Visitor {
+    let mut visitor = Visitor::new(config);
+    let session = open(&visitor).await;
+    session.insert("user", "ada").expect("insert");
+    assert_eq!(visitor.commit(&session).await.expect("commit"), Answer::Set);
+    visitor
+}
+
+pub(super) async fn open(visitor: &Visitor) -> Session {
+    visitor.open().await.expect("the session loads")
+}
+
+pub(super) async fn origin(visitor: &Visitor) -> Origin {
+    open(visitor).await.origin()
+}
+
+pub(super) async fn value(visitor: &Visitor, key: &str) -> Option<u64> {
+    open(visitor).await.get(key).expect("a number")
+}
+
+pub(super) fn increment(count: Option<u64>) -> Option<u64> {
+    Some(count.unwrap_or(0) + 1)
+}
