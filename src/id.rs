@@ -63,7 +63,7 @@ impl SessionId {
 
     /// The id where a store can hold it, else its hash behind a `=`; no two ids share one, because an id that begins with
     /// `=` is hashed as well.
-    pub(crate) fn or_hash(&self, holds: impl Fn(&str) -> bool) -> Cow<'_, str> {
+    pub(crate) fn or_hashed_unless(&self, holds: impl Fn(&str) -> bool) -> Cow<'_, str> {
         let id = self.as_str();
         if !id.starts_with('=') && holds(id) {
             return Cow::Borrowed(id);

@@ -37,7 +37,7 @@
 //! # When something is written
 //! | session | condition | store | cookie |
 //! |---|---|---|---|
-//! | destroyed | it was stored, or the request carried a cookie of the name | `destroy` if it was stored | expired |
+//! | destroyed | it was stored, or the request request_cookie a cookie of the name | `destroy` if it was stored | expired |
 //! | regenerated | | `create` the new, `destroy` the old | set |
 //! | cycled | | `create` the new, `destroy_if` the old | set |
 //! | new | modified, or `save()`, or `save_uninitialized` within the cookie's path | `create` | set |

@@ -7,15 +7,15 @@ use axum::http::uri::Scheme;
 use futures_util::FutureExt as _;
 
 use crate::config::policy::default_touch_after;
-use crate::config::{Inner, SessionConfig};
-use crate::cookie::header::candidates;
+use crate::config::{ConfigInner, SessionConfig};
+use crate::cookie::header::cookie_values;
 use crate::cookie::signature::Verified;
 use crate::error::{SessionRejection, cause};
 use crate::request::{RequestLine, Transport};
 use crate::session::Session;
-use crate::session::snapshot::Held;
+use crate::session::snapshot::Snapshot;
 use crate::session::state::Origin;
-use crate::store::loaded::Fetched;
+use crate::store::loaded::Loaded;
 
 impl SessionConfig {
     /// The session these request headers name, outside a handler: in a WebSocket, a job, a test.
@@ -37,33 +37,33 @@ pub(crate) async fn load(
     line: RequestLine,
 ) -> Result<Session, SessionRejection> {
     let transport = Transport::of(headers, scheme, config.inner().policy.trust_proxy);
-    let prompt = config.inner().store.is_prompt();
+    let prompt = config.inner().store.answers_immediately();
     let session = Session::new(config, transport, line);
-    match if prompt { find(&session, headers).now_or_never() } else { None } {
+    match if prompt { load_first_valid(&session, headers).now_or_never() } else { None } {
         Some(found) => found?,
         // On the heap, because handlers carry the future of their extractors in theirs.
-        None => Box::pin(find(&session, headers)).await?,
+        None => Box::pin(load_first_valid(&session, headers)).await?,
     }
     Ok(session)
 }
 
 /// Tries the cookies of the name in order, until one is signed and names a session the store has.
-async fn find(session: &Session, headers: &HeaderMap) -> Result<(), SessionRejection> {
+async fn load_first_valid(session: &Session, headers: &HeaderMap) -> Result<(), SessionRejection> {
     let inner = session.inner().config.inner();
     let mut origin = Origin::NoCookie;
-    for value in candidates(headers, &inner.cookie.name) {
+    for value in cookie_values(headers, &inner.cookie.name) {
         let Some(verified) = inner.signer.verify(value) else {
             origin = origin.max(Origin::BadSignature);
             continue;
         };
         match inner.store.get(&verified.id).await {
             Ok(Some(fetched)) => {
-                let held = match known(inner, verified, fetched) {
-                    (held, None) => Some(held),
-                    (held, Some(ttl)) => extend(inner, held, ttl).await,
+                let snapshot = match to_snapshot(inner, verified, fetched) {
+                    (snapshot, None) => Some(snapshot),
+                    (snapshot, Some(ttl)) => touch_on_load(inner, snapshot, ttl).await,
                 };
-                if let Some(held) = held {
-                    session.state().loaded(held);
+                if let Some(snapshot) = snapshot {
+                    session.state().loaded(snapshot);
                     return Ok(());
                 }
                 origin = origin.max(Origin::Unknown);
@@ -80,13 +80,13 @@ async fn find(session: &Session, headers: &HeaderMap) -> Result<(), SessionRejec
         }
     }
     if origin != Origin::NoCookie {
-        session.state().unknown(origin);
+        session.state().not_loaded(origin);
     }
     Ok(())
 }
 
 /// A stored session, and the life it is to be given if it was not touched for a while.
-fn known(inner: &Inner, cookie: Verified, fetched: Fetched) -> (Held, Option<Duration>) {
+fn to_snapshot(inner: &ConfigInner, cookie: Verified, fetched: Loaded) -> (Snapshot, Option<Duration>) {
     let ttl = inner.policy.ttl(fetched.record.max_age());
     let left = fetched.expires_in.or_else(|| {
         let expires = fetched.record.cookie_expires()?;
@@ -94,28 +94,28 @@ fn known(inner: &Inner, cookie: Verified, fetched: Fetched) -> (Held, Option<Dur
     });
     let idle = ttl.saturating_sub(left.unwrap_or_default());
     let due = is_touch_due(inner, ttl, idle);
-    let Fetched { record, compared, seen, .. } = fetched;
+    let Loaded { record, compare_by, seen, .. } = fetched;
     let expires = seen.after(left.unwrap_or(ttl));
-    (Held { id: cookie.id, signature: cookie.current, record, compared, expires }, due.then_some(ttl))
+    (Snapshot { id: cookie.id, signature: cookie.current, record, compare_by, expires }, due.then_some(ttl))
 }
 
 /// Touches the record. `None`: it is gone.
-async fn extend(inner: &Inner, held: Held, ttl: Duration) -> Option<Held> {
-    let _lane = inner.lane(&held.id, &held.compared).await;
-    match inner.store.touch(&held.id, ttl).await {
-        Ok(true) => Some(held.extended(SystemTime::now(), ttl)),
+async fn touch_on_load(inner: &ConfigInner, snapshot: Snapshot, ttl: Duration) -> Option<Snapshot> {
+    let _lock = inner.lock_unless_atomic(&snapshot.id, &snapshot.compare_by).await;
+    match inner.store.touch(&snapshot.id, ttl).await {
+        Ok(true) => Some(snapshot.extended(SystemTime::now(), ttl)),
         Ok(false) => None,
         Err(error) => {
             // The session is readable, so it is served; it lives as long as it did.
             tracing::warn!(error = cause(&error), "a session's life could not be extended");
-            Some(held)
+            Some(snapshot)
         }
     }
 }
 
 /// Whether a session went untouched for too long: for `touch_after`, or for half of a short life. Where `rolling` has
 /// commits extend it anyway, loading does so at the default pace, for handlers that do not commit.
-fn is_touch_due(inner: &Inner, ttl: Duration, idle: Duration) -> bool {
+fn is_touch_due(inner: &ConfigInner, ttl: Duration, idle: Duration) -> bool {
     let least = if inner.policy.rolling { default_touch_after(ttl) } else { Duration::ZERO };
     let pause = inner.policy.touch_after().max(least);
     pause.is_zero() || idle > pause || idle.saturating_add(idle) > ttl

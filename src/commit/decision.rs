@@ -2,7 +2,7 @@
 //!
 //! | session | condition | store | cookie |
 //! |---|---|---|---|
-//! | destroyed | it was stored, or the request carried a cookie of the name | `destroy` if it was stored | expired |
+//! | destroyed | it was stored, or the request request_cookie a cookie of the name | `destroy` if it was stored | expired |
 //! | regenerated | | `create` new, then `destroy` old | set |
 //! | cycled | | `create` new, then `destroy_if` old, with fresh data on `Conflict` | set |
 //! | new | modified, or `save()`, or `save_uninitialized` within the cookie's path | `create` | set |
@@ -15,11 +15,11 @@
 //!
 //! [`decide`] is that table; `execution` carries it out.
 
-use crate::session::state::{Carried, Move};
+use crate::session::state::{NewId, RequestCookie};
 
 /// Who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Demand {
+pub(crate) enum Trigger {
     Commit,
     /// `save()`: write, changed or not.
     Save,
@@ -31,14 +31,14 @@ pub(crate) enum Write {
     Nothing,
     Destroy,
     Create,
-    Move(Move),
+    NewId(NewId),
     Replace { modified: bool },
     Touch,
 }
 
 /// What becomes of the cookie once the store has done it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Cookie {
+pub(crate) enum CookieDecision {
     Keep,
     Set,
     Expire,
@@ -47,11 +47,11 @@ pub(crate) enum Cookie {
 /// Everything [`decide`] looks at.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Facts {
-    pub(crate) stage: StageKind,
+    pub(crate) stage: StageFacts,
     pub(crate) modified: bool,
-    pub(crate) demand: Demand,
+    pub(crate) trigger: Trigger,
     pub(crate) touch: bool,
-    pub(crate) carried: Carried,
+    pub(crate) request_cookie: RequestCookie,
     pub(crate) max_age: MaxAge,
     /// The cookie is Secure, and a trusted proxy says the browser speaks http.
     pub(crate) undeliverable: bool,
@@ -61,12 +61,12 @@ pub(crate) struct Facts {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum StageKind {
+pub(crate) enum StageFacts {
     New,
-    Live,
+    Existing,
     /// Whether something of it is in the store, under the id it is leaving.
-    Moved {
-        how: Move,
+    NewId {
+        how: NewId,
         stored: bool,
     },
     Destroyed {
@@ -82,34 +82,34 @@ pub(crate) enum MaxAge {
 }
 
 /// The table of the module documentation.
-pub(crate) fn decide(facts: &Facts) -> (Write, Cookie) {
-    let saving = facts.demand == Demand::Save;
-    let old_secret = facts.carried == Carried::OldSecret;
-    let set_if = |due| if due { Cookie::Set } else { Cookie::Keep };
+pub(crate) fn decide(facts: &Facts) -> (Write, CookieDecision) {
+    let saving = facts.trigger == Trigger::Save;
+    let old_secret = facts.request_cookie == RequestCookie::OldSecret;
+    let set_if = |due| if due { CookieDecision::Set } else { CookieDecision::Keep };
     match facts.stage {
-        StageKind::Destroyed { stored: true } => (Write::Destroy, Cookie::Expire),
-        StageKind::Destroyed { stored: false } if facts.carried != Carried::No => {
-            (Write::Nothing, Cookie::Expire)
+        StageFacts::Destroyed { stored: true } => (Write::Destroy, CookieDecision::Expire),
+        StageFacts::Destroyed { stored: false } if facts.request_cookie != RequestCookie::Absent => {
+            (Write::Nothing, CookieDecision::Expire)
         }
-        StageKind::Destroyed { stored: false } => (Write::Nothing, Cookie::Keep),
-        StageKind::New | StageKind::Moved { stored: false, .. } if facts.undeliverable => {
-            (Write::Nothing, Cookie::Keep)
+        StageFacts::Destroyed { stored: false } => (Write::Nothing, CookieDecision::Keep),
+        StageFacts::New | StageFacts::NewId { stored: false, .. } if facts.undeliverable => {
+            (Write::Nothing, CookieDecision::Keep)
         }
-        StageKind::Moved { how, .. } => (Write::Move(how), Cookie::Set),
-        StageKind::New if facts.modified || facts.save_uninitialized || saving => {
-            (Write::Create, Cookie::Set)
+        StageFacts::NewId { how, .. } => (Write::NewId(how), CookieDecision::Set),
+        StageFacts::New if facts.modified || facts.save_uninitialized || saving => {
+            (Write::Create, CookieDecision::Set)
         }
-        StageKind::New => (Write::Nothing, Cookie::Keep),
-        StageKind::Live if facts.modified => {
+        StageFacts::New => (Write::Nothing, CookieDecision::Keep),
+        StageFacts::Existing if facts.modified => {
             let due = facts.rolling || facts.max_age != MaxAge::None || old_secret;
             (Write::Replace { modified: true }, set_if(due))
         }
-        StageKind::Live if facts.resave || saving => {
+        StageFacts::Existing if facts.resave || saving => {
             (Write::Replace { modified: false }, set_if(facts.rolling || old_secret))
         }
-        StageKind::Live if facts.rolling || facts.touch || old_secret => {
+        StageFacts::Existing if facts.rolling || facts.touch || old_secret => {
             (Write::Touch, set_if(facts.rolling || old_secret))
         }
-        StageKind::Live => (Write::Nothing, Cookie::Keep),
+        StageFacts::Existing => (Write::Nothing, CookieDecision::Keep),
     }
 }

@@ -4,76 +4,80 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::time::{Duration, SystemTime};
 
 use crate::commit::decision::Write;
-use crate::config::Inner;
+use crate::config::ConfigInner;
 use crate::error::SessionError;
 use crate::id::SessionId;
 use crate::record::Record;
 use crate::request::Transport;
 use crate::session::change::Log;
-use crate::session::snapshot::Held;
-use crate::session::state::{Move, Stage, State};
+use crate::session::snapshot::Snapshot;
+use crate::session::state::{NewId, Stage, State};
 use crate::session::view::View;
 use crate::store::Replaced;
-use crate::store::loaded::{Moment, Rewritten};
+use crate::store::loaded::{Expiry, ReplaceOutcome};
 
 /// So often a write is tried against other writers, and a new id against taken ones.
 const ATTEMPTS: u32 = 64;
 const NEW_IDS: u32 = 8;
 
 /// What a session's stage was when its commit began, and what it takes to carry the decision out.
-pub(crate) struct Job<'c> {
-    config: &'c Inner,
+pub(crate) struct Execution<'c> {
+    config: &'c ConfigInner,
     log: Log,
     /// The id to write under.
     id: Option<SessionId>,
     /// What is in the store: under `id`, or under the id that is left behind.
-    held: Option<Held>,
+    snapshot: Option<Snapshot>,
     transport: Transport,
     /// When it began: lives count from then.
     pub(crate) now: SystemTime,
 }
 
 /// What came of it.
-pub(crate) enum Written {
+pub(crate) enum CommitOutcome {
     Nothing,
-    Held(Held),
-    Touched(Held),
+    Written(Snapshot),
+    Touched(Snapshot),
 }
 
-impl<'c> Job<'c> {
-    pub(crate) fn new(config: &'c Inner, state: &mut State, transport: Transport) -> Self {
-        let (id, held) = match &state.stage {
+impl<'c> Execution<'c> {
+    pub(crate) fn new(config: &'c ConfigInner, state: &mut State, transport: Transport) -> Self {
+        let (id, snapshot) = match &state.stage {
             Stage::New { id } => (id.clone(), None),
-            Stage::Live(held) => (None, Some(held.clone())),
-            Stage::Moved { id, from, .. } => (Some(id.clone()), from.as_deref().cloned()),
+            Stage::Existing(snapshot) => (None, Some(snapshot.clone())),
+            Stage::NewId { id, replaces, .. } => (Some(id.clone()), replaces.as_deref().cloned()),
             Stage::Destroyed { stored } => (None, stored.as_deref().cloned()),
         };
-        Self { config, log: state.depart(), id, held, transport, now: SystemTime::now() }
+        Self { config, log: state.begin_commit(), id, snapshot, transport, now: SystemTime::now() }
     }
 
-    pub(crate) async fn run(mut self, write: Write) -> Result<Written, SessionError> {
-        match (write, self.held.take()) {
-            (Write::Nothing, _) => Ok(Written::Nothing),
-            (Write::Create, _) => self.create(None).await.map(Written::Held),
-            (Write::Move(how), from) => self.relocate(how, from).await.map(Written::Held),
-            (Write::Destroy, Some(held)) => {
-                let _lane = self.config.lane(&held.id, &held.compared).await;
-                self.config.store.destroy(&held.id).await?;
-                Ok(Written::Nothing)
+    pub(crate) async fn run(mut self, write: Write) -> Result<CommitOutcome, SessionError> {
+        match (write, self.snapshot.take()) {
+            (Write::Nothing, _) => Ok(CommitOutcome::Nothing),
+            (Write::Create, _) => self.create(None).await.map(CommitOutcome::Written),
+            (Write::NewId(how), from) => self.change_id(how, from).await.map(CommitOutcome::Written),
+            (Write::Destroy, Some(snapshot)) => {
+                let _lock = self.config.lock_unless_atomic(&snapshot.id, &snapshot.compare_by).await;
+                self.config.store.destroy(&snapshot.id).await?;
+                Ok(CommitOutcome::Nothing)
             }
-            (Write::Replace { modified }, Some(held)) => match self.replace(held).await {
+            (Write::Replace { modified }, Some(snapshot)) => match self.replace(snapshot).await {
                 // Nothing of this request is lost with it.
-                Err(SessionError::Gone) if !modified => Ok(Written::Nothing),
-                written => written.map(Written::Held),
+                Err(SessionError::Gone) if !modified => Ok(CommitOutcome::Nothing),
+                written => written.map(CommitOutcome::Written),
             },
-            (Write::Touch, Some(held)) => {
-                let ttl = self.config.policy.ttl(held.record.max_age());
-                let _lane = self.config.lane(&held.id, &held.compared).await;
-                let found = self.config.store.touch(&held.id, ttl).await?;
-                Ok(if found { Written::Touched(held.extended(self.now, ttl)) } else { Written::Nothing })
+            (Write::Touch, Some(snapshot)) => {
+                let ttl = self.config.policy.ttl(snapshot.record.max_age());
+                let _lock = self.config.lock_unless_atomic(&snapshot.id, &snapshot.compare_by).await;
+                let found = self.config.store.touch(&snapshot.id, ttl).await?;
+                Ok(if found {
+                    CommitOutcome::Touched(snapshot.extended(self.now, ttl))
+                } else {
+                    CommitOutcome::Nothing
+                })
             }
             // `decide` asks for these of a stored session only.
-            (Write::Destroy | Write::Replace { .. } | Write::Touch, None) => Ok(Written::Nothing),
+            (Write::Destroy | Write::Replace { .. } | Write::Touch, None) => Ok(CommitOutcome::Nothing),
         }
     }
 
@@ -85,63 +89,68 @@ impl<'c> Job<'c> {
     }
 
     /// A record that was stored under a new id.
-    fn born(&self, id: SessionId, record: Record) -> Held {
+    fn created(&self, id: SessionId, record: Record) -> Snapshot {
         let ttl = self.config.policy.ttl(record.max_age());
-        let (compared, expires) = (self.config.store.compared(), Moment::Date(self.now).after(ttl));
-        Held { id, signature: None, record, compared, expires }
+        let (compare_by, expires) = (self.config.store.compare_by(), Expiry::Wall(self.now).after(ttl));
+        Snapshot { id, signature: None, record, compare_by, expires }
     }
 
     /// A new record; another id is minted where one is taken.
-    async fn create(&self, base: Option<&Record>) -> Result<Held, SessionError> {
+    async fn create(&self, base: Option<&Record>) -> Result<Snapshot, SessionError> {
         let record = self.compose(base)?;
         let ttl = self.config.policy.ttl(record.max_age());
-        let mut id = self.id.clone().unwrap_or_else(|| self.config.mint());
+        let mut id = self.id.clone().unwrap_or_else(|| self.config.new_id());
         for _ in 0..NEW_IDS {
             if self.config.store.create(&id, &record, ttl).await? {
-                return Ok(self.born(id, record));
+                return Ok(self.created(id, record));
             }
-            id = self.config.mint();
+            id = self.config.new_id();
         }
         tracing::error!("every id that genid gave is taken");
         Err(SessionError::Conflict)
     }
 
-    async fn replace(&self, mut held: Held) -> Result<Held, SessionError> {
-        let mut lane = self.config.lane(&held.id, &held.compared).await;
+    async fn replace(&self, mut snapshot: Snapshot) -> Result<Snapshot, SessionError> {
+        let mut lock = self.config.lock_unless_atomic(&snapshot.id, &snapshot.compare_by).await;
         for attempt in 0..ATTEMPTS {
-            let record = self.compose(Some(&held.record))?;
+            let record = self.compose(Some(&snapshot.record))?;
             let ttl = self.config.policy.ttl(record.max_age());
-            match self.config.store.replace(&held.id, (&held.record, &held.compared), &record, ttl).await? {
-                Rewritten::Done(version) => {
-                    held.rewritten(record, version);
-                    return Ok(held.extended(self.now, ttl));
+            match self
+                .config
+                .store
+                .replace(&snapshot.id, (&snapshot.record, &snapshot.compare_by), &record, ttl)
+                .await?
+            {
+                ReplaceOutcome::Done(version) => {
+                    snapshot.rewritten(record, version);
+                    return Ok(snapshot.extended(self.now, ttl));
                 }
-                Rewritten::Gone => return Err(SessionError::Gone),
-                Rewritten::Conflict(fresh) => held.refresh(fresh),
+                ReplaceOutcome::Gone => return Err(SessionError::Gone),
+                ReplaceOutcome::Conflict(fresh) => snapshot.refresh(fresh),
             }
             // From now on the rivals in this process take turns; those in others are waited out.
-            if lane.is_none() {
-                lane = Some(self.config.lanes.enter(&held.id).await);
+            if lock.is_none() {
+                lock = Some(self.config.locks.lock(&snapshot.id).await);
             } else {
-                pause(attempt).await;
+                backoff(attempt).await;
             }
         }
         Err(SessionError::Conflict)
     }
 
     /// New record first, old one after: a failure in between leaves the old session as it was.
-    async fn relocate(&self, how: Move, from: Option<Held>) -> Result<Held, SessionError> {
-        let kept = from.as_ref().filter(|_| how == Move::Cycle).map(|old| &old.record);
+    async fn change_id(&self, how: NewId, from: Option<Snapshot>) -> Result<Snapshot, SessionError> {
+        let kept = from.as_ref().filter(|_| how == NewId::Cycle).map(|old| &old.record);
         let new = self.create(kept).await?;
         let Some(old) = from else { return Ok(new) };
         let id = new.id.clone();
         let moved = {
-            let _lane = self.config.lane(&old.id, &old.compared).await;
+            let _lock = self.config.lock_unless_atomic(&old.id, &old.compare_by).await;
             match how {
-                Move::Regenerate => {
+                NewId::Regenerate => {
                     self.config.store.destroy(&old.id).await.map(|()| new).map_err(Into::into)
                 }
-                Move::Cycle => self.follow(new, old).await,
+                NewId::Cycle => self.remove_old(new, old).await,
             }
         };
         if moved.is_err() {
@@ -152,32 +161,32 @@ impl<'c> Job<'c> {
     }
 
     /// Removes the old record, bringing along what others wrote to it meanwhile.
-    async fn follow(&self, mut new: Held, mut old: Held) -> Result<Held, SessionError> {
+    async fn remove_old(&self, mut new: Snapshot, mut old: Snapshot) -> Result<Snapshot, SessionError> {
         for attempt in 0..ATTEMPTS {
             match self.config.store.destroy_if(&old.id, &old.expected()).await? {
                 Replaced::Done(_) => return Ok(new),
                 Replaced::Conflict(fresh) => {
                     old.refresh(fresh);
-                    new = self.rewrite(new.id, Some(&old.record)).await?;
-                    pause(attempt).await;
+                    new = self.rewrite_new(new.id, Some(&old.record)).await?;
+                    backoff(attempt).await;
                 }
                 // Logged out meanwhile: nothing of the old record lives on.
-                Replaced::Gone => return self.rewrite(new.id, None).await,
+                Replaced::Gone => return self.rewrite_new(new.id, None).await,
             }
         }
         Err(SessionError::Conflict)
     }
 
     /// Writes the new record again. Its id was never sent, so nobody else writes to it.
-    async fn rewrite(&self, id: SessionId, base: Option<&Record>) -> Result<Held, SessionError> {
+    async fn rewrite_new(&self, id: SessionId, base: Option<&Record>) -> Result<Snapshot, SessionError> {
         let record = self.compose(base)?;
         self.config.store.set(&id, &record, self.config.policy.ttl(record.max_age())).await?;
-        Ok(self.born(id, record))
+        Ok(self.created(id, record))
     }
 }
 
 /// Waits a random while, longer with each attempt after the first few.
-async fn pause(attempt: u32) {
+async fn backoff(attempt: u32) {
     if attempt < 3 {
         return;
     }

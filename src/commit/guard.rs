@@ -7,8 +7,8 @@ use axum::http::header::{CACHE_CONTROL, Entry, SET_COOKIE, VARY};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, IntoResponseParts, Response, ResponseParts};
 
-use crate::cookie::header::name;
-use crate::session::state::Issued;
+use crate::cookie::header::set_cookie_name;
+use crate::session::state::CookieAction;
 
 /// Sets the session's cookie on a response, after [`commit`](crate::Session::commit) has stored the session.
 ///
@@ -22,33 +22,38 @@ use crate::session::state::Issued;
 /// Parts of a response apply in order: put the guard after a part that sets `Cache-Control`.
 #[derive(Clone)]
 #[must_use = "the guard must be returned as a part of the response, otherwise the browser gets no cookie"]
-pub struct SessionGuard(Option<(Issued, HeaderValue)>);
+pub struct SessionGuard(Option<(CookieAction, HeaderValue)>);
 
 impl SessionGuard {
     /// With the cookie that is due.
-    pub(crate) fn new(cookie: Option<(Issued, HeaderValue)>) -> Self {
+    pub(crate) fn new(cookie: Option<(CookieAction, HeaderValue)>) -> Self {
         Self(cookie)
     }
 
     pub(crate) fn apply(self, headers: &mut HeaderMap) {
         vary(headers);
-        let Some((issued, cookie)) = self.0 else { return };
+        let Some((cookie_action, cookie)) = self.0 else { return };
         match headers.entry(SET_COOKIE) {
             Entry::Vacant(place) => {
                 place.insert(cookie);
             }
-            Entry::Occupied(mut given) if given.iter().any(|line| name(line) == name(&cookie)) => {
-                let others: Vec<_> =
-                    given.iter().filter(|line| name(line) != name(&cookie)).cloned().collect();
+            Entry::Occupied(mut given)
+                if given.iter().any(|line| set_cookie_name(line) == set_cookie_name(&cookie)) =>
+            {
+                let others: Vec<_> = given
+                    .iter()
+                    .filter(|line| set_cookie_name(line) != set_cookie_name(&cookie))
+                    .cloned()
+                    .collect();
                 let mut lines = others.into_iter().chain([cookie]);
                 lines.next().map(|line| given.insert(line));
                 lines.for_each(|line| given.append(line));
             }
             Entry::Occupied(mut given) => given.append(cookie),
         }
-        match issued {
-            Issued::Set => keep_private(headers),
-            Issued::Expire => drop(headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"))),
+        match cookie_action {
+            CookieAction::Set => keep_private(headers),
+            CookieAction::Expire => drop(headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"))),
         }
     }
 }
@@ -133,8 +138,8 @@ impl fmt::Debug for SessionGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let cookie = match self.0 {
             None => "none",
-            Some((Issued::Set, _)) => "set REDACTED",
-            Some((Issued::Expire, _)) => "expire",
+            Some((CookieAction::Set, _)) => "set REDACTED",
+            Some((CookieAction::Expire, _)) => "expire",
         };
         f.debug_struct("SessionGuard").field("cookie", &cookie).finish()
     }

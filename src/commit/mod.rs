@@ -10,16 +10,16 @@ use std::time::SystemTime;
 
 use futures_util::FutureExt as _;
 
-use crate::commit::decision::{Cookie, Demand, Facts, MaxAge, StageKind, Write, decide};
-use crate::commit::execution::{Job, Written};
+use crate::commit::decision::{CookieDecision, Facts, MaxAge, StageFacts, Trigger, Write, decide};
+use crate::commit::execution::{CommitOutcome, Execution};
 use crate::commit::guard::SessionGuard;
 use crate::cookie::attributes::Secure;
 use crate::error::SessionError;
 use crate::request::Transport;
-use crate::session::snapshot::Held;
-use crate::session::state::{Carried, Issued, Progress, Stage, State};
-use crate::session::{self, Session};
-use crate::store::loaded::Fetched;
+use crate::session::snapshot::Snapshot;
+use crate::session::state::{CommitState, CookieAction, RequestCookie, Stage, State};
+use crate::session::{Session, SessionInner};
+use crate::store::loaded::Loaded;
 
 impl Session {
     /// Reads the session anew from the store; what this request did to it is dropped.
@@ -36,7 +36,7 @@ impl Session {
     /// Those of [`commit`](Self::commit); `Destroyed`.
     pub async fn save(&self) -> Result<(), SessionError> {
         self.writable().map(drop)?;
-        commit(self, Demand::Save).await.map(drop)
+        commit(self, Trigger::Save).await.map(drop)
     }
 
     /// Writes what this request did, and returns the guard that sets the cookie: make it a part of the response.
@@ -48,126 +48,132 @@ impl Session {
     /// `Store`; `Gone`, when the session ended while this request was under way; `Conflict`, when retries are used up;
     /// `Decode` or `Encode` from an [`update`](Self::update) that ran again; `Cookie`.
     pub async fn commit(&self) -> Result<SessionGuard, SessionError> {
-        commit(self, Demand::Commit).await
+        commit(self, Trigger::Commit).await
     }
 }
 
-async fn commit(session: &Session, demand: Demand) -> Result<SessionGuard, SessionError> {
-    match at_once(session, demand) {
+async fn commit(session: &Session, trigger: Trigger) -> Result<SessionGuard, SessionError> {
+    match try_commit_now(session, trigger) {
         Some(done) => done,
         // On the heap, because handlers carry the future of a commit in theirs.
-        None => Box::pin(carry_out(session, demand)).await,
+        None => Box::pin(commit_when_free(session, trigger)).await,
     }
 }
 
 /// A commit that nobody has to wait for: one with nothing to write, or to a store that answers when it is asked.
-pub(crate) fn at_once(session: &Session, demand: Demand) -> Option<Result<SessionGuard, SessionError>> {
+pub(crate) fn try_commit_now(
+    session: &Session,
+    trigger: Trigger,
+) -> Option<Result<SessionGuard, SessionError>> {
     let inner = session.inner();
     let mut state = session.state();
     // Another commit is under way, and its cookie is to be waited for.
     if state.is_in_flight() {
         return None;
     }
-    let (write, cookie) = match due(inner, &state, demand) {
+    let (write, cookie) = match decide_next(inner, &state, trigger) {
         None => return Some(guard(inner, &mut state, SystemTime::now)),
-        Some((Write::Nothing, Cookie::Keep)) => {
-            state.progress = Progress::Underway;
-            state.settle(None);
+        Some((Write::Nothing, CookieDecision::Keep)) => {
+            state.commit_state = CommitState::Running;
+            state.end_commit(None);
             return Some(guard(inner, &mut state, SystemTime::now));
         }
         // It writes twice, and is not to be dropped in between.
-        Some((Write::Move(_), _)) => return None,
+        Some((Write::NewId(_), _)) => return None,
         Some(due) => due,
     };
     let config = inner.config.inner();
-    if !config.store.is_prompt() {
+    if !config.store.answers_immediately() {
         return None;
     }
     let _turn = inner.committing.try_lock().ok()?;
-    let job = Job::new(config, &mut state, inner.transport);
+    let execution = Execution::new(config, &mut state, inner.transport);
     drop(state);
-    let now = job.now;
-    let done = job.run(write).now_or_never()?;
-    Some(finish(session, write, cookie, done, now))
+    let now = execution.now;
+    let done = execution.run(write).now_or_never()?;
+    Some(record_outcome(session, write, cookie, done, now))
 }
 
-async fn carry_out(session: &Session, demand: Demand) -> Result<SessionGuard, SessionError> {
+async fn commit_when_free(session: &Session, trigger: Trigger) -> Result<SessionGuard, SessionError> {
     let inner = session.inner();
     let _turn = inner.committing.lock().await;
-    let (job, write, cookie) = {
+    let (execution, write, cookie) = {
         let mut state = session.state();
-        let Some((write, cookie)) = due(inner, &state, demand) else {
+        let Some((write, cookie)) = decide_next(inner, &state, trigger) else {
             return guard(inner, &mut state, SystemTime::now);
         };
-        (Job::new(inner.config.inner(), &mut state, inner.transport), write, cookie)
+        (Execution::new(inner.config.inner(), &mut state, inner.transport), write, cookie)
     };
-    let now = job.now;
-    let done = job.run(write).await;
-    finish(session, write, cookie, done, now)
+    let now = execution.now;
+    let done = execution.run(write).await;
+    record_outcome(session, write, cookie, done, now)
 }
 
 /// What is to be done; `None`: nothing since the last commit.
-fn due(session: &session::Inner, state: &State, demand: Demand) -> Option<(Write, Cookie)> {
-    if state.progress == Progress::Settled && demand == Demand::Commit {
+fn decide_next(session: &SessionInner, state: &State, trigger: Trigger) -> Option<(Write, CookieDecision)> {
+    if state.commit_state == CommitState::Done && trigger == Trigger::Commit {
         return None;
     }
-    let facts = facts(state, session, demand);
-    if facts.undeliverable && matches!(facts.stage, StageKind::New | StageKind::Moved { stored: false, .. }) {
+    let facts = facts(state, session, trigger);
+    if facts.undeliverable && matches!(facts.stage, StageFacts::New | StageFacts::NewId { stored: false, .. })
+    {
         session.config.inner().warn_undeliverable();
     }
     Some(decide(&facts))
 }
 
 /// What was done goes into the state, and the cookie into the guard.
-fn finish(
+fn record_outcome(
     session: &Session,
     write: Write,
-    cookie: Cookie,
-    done: Result<Written, SessionError>,
+    cookie: CookieDecision,
+    done: Result<CommitOutcome, SessionError>,
     now: SystemTime,
 ) -> Result<SessionGuard, SessionError> {
     let mut state = session.state();
     let written = done.inspect_err(|_| state.failed())?;
-    let issued = match (cookie, &written) {
-        (Cookie::Keep, _) | (Cookie::Set, Written::Nothing) => None,
-        (Cookie::Set, Written::Held(_) | Written::Touched(_)) => Some(Issued::Set),
-        (Cookie::Expire, _) => Some(Issued::Expire),
+    let cookie_action = match (cookie, &written) {
+        (CookieDecision::Keep, _) | (CookieDecision::Set, CommitOutcome::Nothing) => None,
+        (CookieDecision::Set, CommitOutcome::Written(_) | CommitOutcome::Touched(_)) => {
+            Some(CookieAction::Set)
+        }
+        (CookieDecision::Expire, _) => Some(CookieAction::Expire),
     };
-    if issued == Some(Issued::Set) {
-        state.cookie = Carried::Yes;
+    if cookie_action == Some(CookieAction::Set) {
+        state.request_cookie = RequestCookie::Present;
     }
     match written {
-        Written::Held(held) => state.arrive(held),
-        Written::Touched(held) => state.touched(held.expires),
-        Written::Nothing if write == Write::Destroy => state.stage = Stage::Destroyed { stored: None },
-        Written::Nothing => {}
+        CommitOutcome::Written(snapshot) => state.finish_write(snapshot),
+        CommitOutcome::Touched(snapshot) => state.expiry_extended(snapshot.expires),
+        CommitOutcome::Nothing if write == Write::Destroy => state.stage = Stage::Destroyed { stored: None },
+        CommitOutcome::Nothing => {}
     }
-    state.settle(issued);
+    state.end_commit(cookie_action);
     guard(session.inner(), &mut state, || now)
 }
 
 /// The guard for what the commits of this request have decided so far.
 pub(crate) fn guard(
-    session: &session::Inner,
+    session: &SessionInner,
     state: &mut State,
     now: impl FnOnce() -> SystemTime,
 ) -> Result<SessionGuard, SessionError> {
     let config = session.config.inner();
-    let line = match state.issued {
+    let line = match state.cookie_action {
         None => return Ok(SessionGuard::new(None)),
-        Some(Issued::Expire) => config.set_cookie.expire(session.transport)?,
-        Some(Issued::Set) => {
+        Some(CookieAction::Expire) => config.set_cookie.expire(session.transport)?,
+        Some(CookieAction::Set) => {
             // What a commit set the cookie for is still there, or this request has ended it since.
-            let Some(held) = state.stored() else { return Ok(SessionGuard::new(None)) };
-            let signature = *held.signature.get_or_insert_with(|| config.signer.sign(&held.id));
-            let max_age = held.record.max_age();
-            config.set_cookie.set((&held.id, &signature), session.transport, max_age, now())?
+            let Some(snapshot) = state.stored() else { return Ok(SessionGuard::new(None)) };
+            let signature = *snapshot.signature.get_or_insert_with(|| config.signer.sign(&snapshot.id));
+            let max_age = snapshot.record.max_age();
+            config.set_cookie.set((&snapshot.id, &signature), session.transport, max_age, now())?
         }
     };
-    Ok(SessionGuard::new(state.issued.map(|issued| (issued, line))))
+    Ok(SessionGuard::new(state.cookie_action.map(|cookie_action| (cookie_action, line))))
 }
 
-fn facts(state: &State, session: &session::Inner, demand: Demand) -> Facts {
+fn facts(state: &State, session: &SessionInner, trigger: Trigger) -> Facts {
     let (config, transport) = (session.config.inner(), session.transport);
     let view = state.view();
     let max_age = match (view.new_max_age(config.policy.max_age), view.stored_max_age(config.policy.max_age))
@@ -178,15 +184,15 @@ fn facts(state: &State, session: &session::Inner, demand: Demand) -> Facts {
     };
     Facts {
         stage: match &state.stage {
-            Stage::New { .. } => StageKind::New,
-            Stage::Live(_) => StageKind::Live,
-            Stage::Moved { how, from, .. } => StageKind::Moved { how: *how, stored: from.is_some() },
-            Stage::Destroyed { stored } => StageKind::Destroyed { stored: stored.is_some() },
+            Stage::New { .. } => StageFacts::New,
+            Stage::Existing(_) => StageFacts::Existing,
+            Stage::NewId { how, replaces, .. } => StageFacts::NewId { how: *how, stored: replaces.is_some() },
+            Stage::Destroyed { stored } => StageFacts::Destroyed { stored: stored.is_some() },
         },
         modified: max_age == MaxAge::Changed || view.has_new_data(),
-        demand,
+        trigger,
         touch: state.touch,
-        carried: state.cookie,
+        request_cookie: state.request_cookie,
         max_age,
         undeliverable: config.secure == Secure::Always && transport == Transport::ProxiedHttp,
         resave: config.policy.resave,
@@ -201,14 +207,14 @@ async fn reload(session: &Session) -> Result<(), SessionError> {
     let _turn = inner.committing.lock().await;
     let (id, signature) = match &session.state().stage {
         Stage::Destroyed { .. } => return Err(SessionError::Destroyed),
-        Stage::New { .. } | Stage::Moved { from: None, .. } => return Err(SessionError::Gone),
-        Stage::Live(held) => (held.id.clone(), held.signature),
-        Stage::Moved { from: Some(held), .. } => (held.id.clone(), held.signature),
+        Stage::New { .. } | Stage::NewId { replaces: None, .. } => return Err(SessionError::Gone),
+        Stage::Existing(snapshot) => (snapshot.id.clone(), snapshot.signature),
+        Stage::NewId { replaces: Some(snapshot), .. } => (snapshot.id.clone(), snapshot.signature),
     };
     let config = inner.config.inner();
     let fetched = config.store.get(&id).await?.ok_or(SessionError::Gone)?;
-    let Fetched { record, compared, expires_in, seen } = fetched;
+    let Loaded { record, compare_by, expires_in, seen } = fetched;
     let expires = seen.after(expires_in.unwrap_or_else(|| config.policy.ttl(record.max_age())));
-    session.state().reloaded(Held { id, signature, record, compared, expires });
+    session.state().reloaded(Snapshot { id, signature, record, compare_by, expires });
     Ok(())
 }

@@ -35,11 +35,11 @@ async fn a_commit_behind_a_rival_waits_and_writes_once() {
     rival.commit().await.map(drop).unwrap();
 
     // Its record is another one by now, so it has to queue up.
-    let lane = config.inner().lanes.enter(&id).await;
+    let lock = config.inner().locks.lock(&id).await;
     let mut commit = Box::pin(session.commit());
     assert!(matches!(poll!(&mut commit), Poll::Pending));
     assert_eq!(open(&config, &id).await.get::<u32>("n").unwrap(), Some(11));
-    drop(lane);
+    drop(lock);
     commit.await.map(drop).unwrap();
     assert_eq!(open(&config, &id).await.get::<u32>("n").unwrap(), Some(12));
     assert!(!session.is_modified());
@@ -54,12 +54,12 @@ async fn a_commit_that_was_dropped_while_it_waited_can_be_made_again() {
     rival.insert("theirs", true).unwrap();
     rival.commit().await.map(drop).unwrap();
 
-    let lane = config.inner().lanes.enter(&id).await;
+    let lock = config.inner().locks.lock(&id).await;
     {
         let mut commit = Box::pin(session.commit());
         assert!(matches!(poll!(&mut commit), Poll::Pending));
     }
-    drop(lane);
+    drop(lock);
     assert!(session.is_modified());
     session.commit().await.map(drop).unwrap();
     let now = open(&config, &id).await;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use cookie::SameSite;
 
 use crate::config::policy::Policy;
-use crate::config::{Inner, SessionConfig};
-use crate::cookie::attributes::{Attributes, Priority, SameSiteOption, Secure};
+use crate::config::{ConfigInner, SessionConfig};
+use crate::cookie::attributes::{Attributes, Priority, SameSitePolicy, Secure};
 use crate::cookie::rules;
 use crate::cookie::secrets::Secrets;
 use crate::cookie::set_cookie::{MAX_LIFE, SetCookie};
@@ -18,8 +18,8 @@ use crate::id::SessionId;
 use crate::record::cookie_object::CookieTemplate;
 use crate::request::PerTransport;
 use crate::store::SessionStore;
-use crate::store::erased::AnyStore;
-use crate::store::keyed_locks::Lanes;
+use crate::store::erased::ErasedStore;
+use crate::store::keyed_locks::KeyedLocks;
 use crate::store::memory::MemoryStore;
 
 impl SessionConfig {
@@ -54,7 +54,7 @@ pub struct SessionConfigBuilder {
     cookie: Attributes,
     secure: Secure,
     policy: Policy,
-    store: Option<AnyStore>,
+    store: Option<ErasedStore>,
     genid: Option<Box<dyn Fn() -> SessionId + Send + Sync>>,
 }
 
@@ -69,7 +69,7 @@ impl SessionConfigBuilder {
                 http_only: true,
                 path: "/".into(),
                 domain: None,
-                same_site: SameSiteOption::Fixed(SameSite::Lax),
+                same_site: SameSitePolicy::Fixed(SameSite::Lax),
                 partitioned: false,
                 priority: None,
             },
@@ -136,13 +136,13 @@ impl SessionConfigBuilder {
 
     /// Which cross-site requests carry the cookie (Express: `cookie.sameSite`). Default: `Lax`.
     pub fn same_site(mut self, same_site: SameSite) -> Self {
-        self.cookie.same_site = SameSiteOption::Fixed(same_site);
+        self.cookie.same_site = SameSitePolicy::Fixed(same_site);
         self
     }
 
     /// Leaves the `SameSite` attribute out (Express: `cookie.sameSite: false`).
     pub fn no_same_site(mut self) -> Self {
-        self.cookie.same_site = SameSiteOption::Omitted;
+        self.cookie.same_site = SameSitePolicy::Omitted;
         self
     }
 
@@ -150,7 +150,7 @@ impl SessionConfigBuilder {
     /// that other sites embed. Needs [`secure`](Self::secure): `true` or [`Secure::Auto`], which says what counts as
     /// https.
     pub fn same_site_auto(mut self) -> Self {
-        self.cookie.same_site = SameSiteOption::Auto;
+        self.cookie.same_site = SameSitePolicy::Auto;
         self
     }
 
@@ -168,7 +168,7 @@ impl SessionConfigBuilder {
 
     /// Where records are kept (Express: `store`). Default: a new [`MemoryStore`].
     pub fn store(mut self, store: impl SessionStore) -> Self {
-        self.store = Some(AnyStore::new(store));
+        self.store = Some(ErasedStore::new(store));
         self
     }
 
@@ -227,7 +227,7 @@ impl SessionConfigBuilder {
     /// # Errors
     /// A [`ConfigError`] that names the option that does not hold.
     pub fn build(self) -> Result<SessionConfig, ConfigError> {
-        rules::options(&self.cookie, self.secure)?;
+        rules::validate(&self.cookie, self.secure)?;
         match self.secrets.shortest() {
             _ if self.secrets.is_empty() => return Err(ConfigError::NoSecret),
             0 => return Err(ConfigError::EmptySecret),
@@ -242,16 +242,16 @@ impl SessionConfigBuilder {
             return Err(ConfigError::StoreTtl);
         }
         let template = |transport| {
-            CookieTemplate::new(&self.cookie, self.secure, self.cookie.transit(self.secure, transport))
+            CookieTemplate::new(&self.cookie, self.secure, self.cookie.sent(self.secure, transport))
         };
-        Ok(SessionConfig(Arc::new(Inner {
+        Ok(SessionConfig(Arc::new(ConfigInner {
             templates: PerTransport::new(template),
             signer: Signer::new(&self.secrets),
             set_cookie: SetCookie::new(&self.cookie, self.secure),
             cookie: self.cookie,
             secure: self.secure,
-            store: self.store.unwrap_or_else(|| AnyStore::new(MemoryStore::new())),
-            lanes: Lanes::default(),
+            store: self.store.unwrap_or_else(|| ErasedStore::new(MemoryStore::new())),
+            locks: KeyedLocks::default(),
             policy: self.policy,
             genid: self.genid,
             warned: Once::new(),

@@ -13,13 +13,13 @@ use crate::config::policy::Policy;
 use crate::cookie::attributes::{Attributes, Secure};
 use crate::cookie::set_cookie::SetCookie;
 use crate::cookie::signature::Signer;
-use crate::cookie::value::{Value, push_value};
+use crate::cookie::value::{CookieValue, push_value};
 use crate::id::SessionId;
 use crate::record::cookie_object::CookieTemplate;
 use crate::request::PerTransport;
-use crate::store::erased::AnyStore;
-use crate::store::keyed_locks::Lanes;
-use crate::store::loaded::Compared;
+use crate::store::erased::ErasedStore;
+use crate::store::keyed_locks::KeyedLocks;
+use crate::store::loaded::CompareBy;
 
 /// Everything sessions need: the secrets, the cookie's attributes, the store. It lives in the app state.
 ///
@@ -66,9 +66,9 @@ use crate::store::loaded::Compared;
 /// }
 /// ```
 #[derive(Clone)]
-pub struct SessionConfig(pub(crate) Arc<Inner>);
+pub struct SessionConfig(pub(crate) Arc<ConfigInner>);
 
-pub(crate) struct Inner {
+pub(crate) struct ConfigInner {
     pub(crate) cookie: Attributes,
     pub(crate) set_cookie: SetCookie,
     pub(crate) signer: Signer,
@@ -76,8 +76,8 @@ pub(crate) struct Inner {
     /// What a new record says of its cookie.
     pub(crate) templates: PerTransport<CookieTemplate<'static>>,
     pub(crate) policy: Policy,
-    pub(crate) store: AnyStore,
-    pub(crate) lanes: Lanes,
+    pub(crate) store: ErasedStore,
+    pub(crate) locks: KeyedLocks,
     pub(crate) genid: Option<Box<dyn Fn() -> SessionId + Send + Sync>>,
     pub(crate) warned: Once,
 }
@@ -86,7 +86,7 @@ impl SessionConfig {
     /// The cookie's value, as sent, for a session id.
     #[must_use]
     pub fn sign(&self, id: &SessionId) -> String {
-        let mut value = Value::new();
+        let mut value = CookieValue::new();
         push_value(id, &self.0.signer.sign(id), &mut value);
         // ASCII, since everything else is escaped.
         String::from_utf8_lossy(&value).into_owned()
@@ -98,21 +98,25 @@ impl SessionConfig {
         self.0.signer.verify(value.as_bytes()).map(|verified| verified.id)
     }
 
-    pub(crate) fn inner(&self) -> &Inner {
+    pub(crate) fn inner(&self) -> &ConfigInner {
         &self.0
     }
 }
 
-impl Inner {
-    pub(crate) fn mint(&self) -> SessionId {
+impl ConfigInner {
+    pub(crate) fn new_id(&self) -> SessionId {
         self.genid.as_ref().map_or_else(SessionId::random, |genid| genid())
     }
 
     /// Where the store does not compare by itself, the requests for a record take turns.
-    pub(crate) async fn lane(&self, id: &SessionId, compared: &Compared) -> Option<MutexGuard<'_, ()>> {
-        match compared {
-            Compared::Version(_) | Compared::Bytes => None,
-            Compared::Nothing => Some(self.lanes.enter(id).await),
+    pub(crate) async fn lock_unless_atomic(
+        &self,
+        id: &SessionId,
+        compare_by: &CompareBy,
+    ) -> Option<MutexGuard<'_, ()>> {
+        match compare_by {
+            CompareBy::Version(_) | CompareBy::Record => None,
+            CompareBy::Nothing => Some(self.locks.lock(id).await),
         }
     }
 

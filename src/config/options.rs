@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::config::SessionConfig;
 use crate::config::builder::SessionConfigBuilder;
-use crate::cookie::attributes::{Priority, SameSiteOption, Secure};
+use crate::cookie::attributes::{Priority, SameSitePolicy, Secure};
 use crate::error::ConfigError;
 
 impl SessionConfig {
@@ -99,7 +99,7 @@ struct GivenCookie {
     path: Option<String>,
     domain: Option<String>,
     #[serde(deserialize_with = "same_site")]
-    same_site: Option<SameSiteOption>,
+    same_site: Option<SameSitePolicy>,
     partitioned: Option<bool>,
     #[serde(deserialize_with = "priority")]
     priority: Option<Priority>,
@@ -114,11 +114,11 @@ impl From<GivenCookie> for CookieOptions {
             path: given.path,
             domain: given.domain,
             same_site: given.same_site.and_then(|same_site| match same_site {
-                SameSiteOption::Omitted => Some(None),
-                SameSiteOption::Fixed(same_site) => Some(Some(same_site)),
-                SameSiteOption::Auto => None,
+                SameSitePolicy::Omitted => Some(None),
+                SameSitePolicy::Fixed(same_site) => Some(Some(same_site)),
+                SameSitePolicy::Auto => None,
             }),
-            same_site_auto: given.same_site == Some(SameSiteOption::Auto),
+            same_site_auto: given.same_site == Some(SameSitePolicy::Auto),
             partitioned: given.partitioned,
             priority: given.priority,
         }
@@ -213,17 +213,17 @@ fn secure<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Secure>, D::Erro
     }
 }
 
-fn same_site<'de, D: Deserializer<'de>>(input: D) -> Result<Option<SameSiteOption>, D::Error> {
+fn same_site<'de, D: Deserializer<'de>>(input: D) -> Result<Option<SameSitePolicy>, D::Error> {
     let text = match Option::<BoolOrText>::deserialize(input)? {
-        None | Some(BoolOrText::Bool(false)) => return Ok(Some(SameSiteOption::Omitted)),
-        Some(BoolOrText::Bool(true)) => return Ok(Some(SameSiteOption::Fixed(SameSite::Strict))),
+        None | Some(BoolOrText::Bool(false)) => return Ok(Some(SameSitePolicy::Omitted)),
+        Some(BoolOrText::Bool(true)) => return Ok(Some(SameSitePolicy::Fixed(SameSite::Strict))),
         Some(BoolOrText::Text(text)) => text.to_ascii_lowercase(),
     };
     match text.as_str() {
-        "lax" => Ok(Some(SameSiteOption::Fixed(SameSite::Lax))),
-        "strict" => Ok(Some(SameSiteOption::Fixed(SameSite::Strict))),
-        "none" => Ok(Some(SameSiteOption::Fixed(SameSite::None))),
-        "auto" => Ok(Some(SameSiteOption::Auto)),
+        "lax" => Ok(Some(SameSitePolicy::Fixed(SameSite::Lax))),
+        "strict" => Ok(Some(SameSitePolicy::Fixed(SameSite::Strict))),
+        "none" => Ok(Some(SameSitePolicy::Fixed(SameSite::None))),
+        "auto" => Ok(Some(SameSitePolicy::Auto)),
         _ => Err(serde::de::Error::custom(
             "cookie.sameSite is \"lax\", \"strict\", \"none\", \"auto\", true or false",
         )),

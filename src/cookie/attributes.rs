@@ -11,29 +11,29 @@ pub(crate) struct Attributes {
     pub(crate) http_only: bool,
     pub(crate) path: String,
     pub(crate) domain: Option<String>,
-    pub(crate) same_site: SameSiteOption,
+    pub(crate) same_site: SameSitePolicy,
     pub(crate) partitioned: bool,
     pub(crate) priority: Option<Priority>,
 }
 
 /// The attributes that depend on how the request came.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Transit {
+pub(crate) struct SentAttributes {
     pub(crate) secure: bool,
     pub(crate) same_site: Option<SameSite>,
 }
 
 impl Attributes {
-    pub(crate) fn transit(&self, secure: Secure, transport: Transport) -> Transit {
-        Transit { secure: secure.on(transport), same_site: self.same_site.on(transport) }
+    pub(crate) fn sent(&self, secure: Secure, transport: Transport) -> SentAttributes {
+        SentAttributes { secure: secure.on(transport), same_site: self.same_site.on(transport) }
     }
 
-    pub(super) fn cookie(&self, transit: Transit) -> Cookie<'_> {
+    pub(super) fn cookie(&self, sent: SentAttributes) -> Cookie<'_> {
         let mut cookie = Cookie::new(&self.name, "");
         cookie.set_http_only(self.http_only);
-        cookie.set_same_site(transit.same_site);
+        cookie.set_same_site(sent.same_site);
         cookie.set_partitioned(self.partitioned);
-        cookie.set_secure(transit.secure);
+        cookie.set_secure(sent.secure);
         cookie.set_path(&self.path);
         if let Some(domain) = &self.domain {
             cookie.set_domain(domain);
@@ -73,14 +73,14 @@ impl Secure {
 
 /// Which `SameSite` attribute the cookie carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum SameSiteOption {
+pub(crate) enum SameSitePolicy {
     Omitted,
     Fixed(SameSite),
     /// `None` over https, else `Lax`.
     Auto,
 }
 
-impl SameSiteOption {
+impl SameSitePolicy {
     pub(crate) fn on(self, transport: Transport) -> Option<SameSite> {
         match (self, transport) {
             (Self::Omitted, _) => None,

@@ -9,7 +9,7 @@ const MAX_CANDIDATES: usize = 4;
 
 /// The values of the cookies called `name`, in the order the browser sent them, at most [`MAX_CANDIDATES`].
 /// Names are compared byte for byte.
-pub(crate) fn candidates<'h>(headers: &'h HeaderMap, name: &'h str) -> impl Iterator<Item = &'h [u8]> {
+pub(crate) fn cookie_values<'h>(headers: &'h HeaderMap, name: &'h str) -> impl Iterator<Item = &'h [u8]> {
     let lines = headers.get_all(COOKIE).into_iter().map(HeaderValue::as_bytes);
     lines.flat_map(pairs).filter_map(|pair| value_of(pair, name.as_bytes())).take(MAX_CANDIDATES)
 }
@@ -45,7 +45,7 @@ fn trim_start(mut bytes: &[u8]) -> &[u8] {
 }
 
 /// The name of the cookie that a `Set-Cookie` line sets.
-pub(crate) fn name(line: &HeaderValue) -> &[u8] {
+pub(crate) fn set_cookie_name(line: &HeaderValue) -> &[u8] {
     let line = line.as_bytes();
     let end = memchr2(b'=', b';', line).unwrap_or(line.len());
     trim(&line[..end])

@@ -2,19 +2,19 @@
 
 use cookie::SameSite;
 
-use crate::cookie::attributes::{Attributes, SameSiteOption, Secure};
+use crate::cookie::attributes::{Attributes, SameSitePolicy, Secure};
 use crate::error::ConfigError;
 
 /// Browsers ignore an attribute value over this many bytes (RFC 6265bis).
 const MAX_ATTRIBUTE: usize = 1024;
 const MAX_NAME: usize = 256;
 
-pub(crate) fn options(cookie: &Attributes, secure: Secure) -> Result<(), ConfigError> {
+pub(crate) fn validate(cookie: &Attributes, secure: Secure) -> Result<(), ConfigError> {
     name(&cookie.name)?;
     path(&cookie.path)?;
     cookie.domain.as_deref().map_or(Ok(()), domain)?;
     prefix(cookie, secure)?;
-    let cross_site = matches!(cookie.same_site, SameSiteOption::Fixed(SameSite::None) | SameSiteOption::Auto);
+    let cross_site = matches!(cookie.same_site, SameSitePolicy::Fixed(SameSite::None) | SameSitePolicy::Auto);
     if secure == Secure::Never && cross_site {
         return Err(ConfigError::SameSite);
     }

@@ -13,7 +13,7 @@ use httpdate::HttpDate;
 
 use crate::cookie::attributes::{Attributes, Secure};
 use crate::cookie::signature::Signature;
-use crate::cookie::value::{Value, push_value};
+use crate::cookie::value::{CookieValue, push_value};
 use crate::error::SessionError;
 use crate::id::SessionId;
 use crate::request::{PerTransport, Transport};
@@ -36,7 +36,7 @@ impl SetCookie {
     pub(crate) fn new(attributes: &Attributes, secure: Secure) -> Self {
         let start = format!("{}=", attributes.name);
         let written = |transport| {
-            let line = attributes.cookie(attributes.transit(secure, transport)).to_string();
+            let line = attributes.cookie(attributes.sent(secure, transport)).to_string();
             line.strip_prefix(&start).unwrap_or_default().to_owned()
         };
         Self {
@@ -65,7 +65,7 @@ impl SetCookie {
             let max_age = life.as_secs() + u64::from(life.subsec_nanos() > 0);
             self.times.text(Times { max_age, expires: expires.as_secs() })
         });
-        let mut value = Value::new();
+        let mut value = CookieValue::new();
         push_value(id, signature, &mut value);
         self.line(&value, transport, times)
     }
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
     use cookie::SameSite;
 
-    use crate::cookie::attributes::SameSiteOption;
+    use crate::cookie::attributes::SameSitePolicy;
     use crate::cookie::secrets::Secrets;
     use crate::cookie::signature::Signer;
 
@@ -145,7 +145,7 @@ mod tests {
         transport: Transport,
         times: Option<(i64, SystemTime)>,
     ) -> String {
-        let mut cookie = attributes.cookie(attributes.transit(Secure::Auto, transport));
+        let mut cookie = attributes.cookie(attributes.sent(Secure::Auto, transport));
         cookie.set_value(value);
         if let Some((max_age, expires)) = times {
             cookie.set_max_age(time::Duration::seconds(max_age));
@@ -158,7 +158,7 @@ mod tests {
     fn a_prepared_line_is_what_the_cookie_crate_writes() {
         let id = SessionId::new("an id + more").unwrap();
         let signature = Signer::new(&Secrets::from("a secret")).sign(&id);
-        let mut value = Value::new();
+        let mut value = CookieValue::new();
         push_value(&id, &signature, &mut value);
         let value = String::from_utf8(value.to_vec()).unwrap();
         let plain = Attributes {
@@ -166,7 +166,7 @@ mod tests {
             http_only: false,
             path: "/".into(),
             domain: None,
-            same_site: SameSiteOption::Omitted,
+            same_site: SameSitePolicy::Omitted,
             partitioned: false,
             priority: None,
         };
@@ -174,11 +174,11 @@ mod tests {
             http_only: true,
             path: "/a b".into(),
             domain: Some(".example.com".into()),
-            same_site: SameSiteOption::Fixed(SameSite::None),
+            same_site: SameSitePolicy::Fixed(SameSite::None),
             partitioned: true,
             ..plain.clone()
         };
-        let auto = Attributes { same_site: SameSiteOption::Auto, ..plain.clone() };
+        let auto = Attributes { same_site: SameSitePolicy::Auto, ..plain.clone() };
         for attributes in [plain, every, auto] {
             for transport in [Transport::Unknown, Transport::ProxiedHttp, Transport::Https] {
                 let prepared = SetCookie::new(&attributes, Secure::Auto);

@@ -7,10 +7,10 @@ use crate::cookie::uri_component::push_uri_component;
 use crate::id::SessionId;
 
 /// A cookie's value as sent. There is room for every byte to be escaped.
-pub(crate) type Value = ArrayVec<u8, { 3 * MAX_DECODED }>;
+pub(crate) type CookieValue = ArrayVec<u8, { 3 * MAX_DECODED }>;
 
 /// The cookie's value as sent.
-pub(crate) fn push_value(id: &SessionId, signature: &Signature, value: &mut Value) {
+pub(crate) fn push_value(id: &SessionId, signature: &Signature, value: &mut CookieValue) {
     push(value, b"s%3A");
     push_uri_component(id.as_str(), |part| push(value, part));
     push(value, b".");
@@ -24,7 +24,7 @@ pub(crate) fn push_value(id: &SessionId, signature: &Signature, value: &mut Valu
     push(value, rest);
 }
 
-fn push(value: &mut Value, part: &[u8]) {
+fn push(value: &mut CookieValue, part: &[u8]) {
     let pushed = value.try_extend_from_slice(part);
     debug_assert!(pushed.is_ok());
 }

@@ -5,7 +5,7 @@ use axum::http::request::Parts;
 
 use crate::config::SessionConfig;
 use crate::error::SessionRejection;
-use crate::http::request_session::Attached;
+use crate::http::request_session::RequestSession;
 use crate::load::load;
 use crate::request::RequestLine;
 use crate::session::Session;
@@ -20,11 +20,11 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
         let config = SessionConfig::from_ref(state);
-        if let Some(session) = Attached::find(parts, &config) {
+        if let Some(session) = RequestSession::find(parts, &config) {
             return Ok(session);
         }
         let session = from_parts(config, parts).await?;
-        Attached::add(parts, &session);
+        RequestSession::add(parts, &session);
         Ok(session)
     }
 }
@@ -39,14 +39,14 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, Self::Rejection> {
         let config = SessionConfig::from_ref(state);
-        if let Some(session) = Attached::find(parts, &config) {
+        if let Some(session) = RequestSession::find(parts, &config) {
             return Ok(session.is_live().then_some(session));
         }
         let session = from_parts(config, parts).await?;
         if session.origin() != Origin::Loaded {
             return Ok(None);
         }
-        Attached::add(parts, &session);
+        RequestSession::add(parts, &session);
         Ok(Some(session))
     }
 }

@@ -14,16 +14,16 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::commit;
-use crate::commit::decision::Demand;
+use crate::commit::decision::Trigger;
 use crate::commit::guard::SessionGuard;
 use crate::config::SessionConfig;
-use crate::cookie::header::candidates;
+use crate::cookie::header::cookie_values;
 use crate::error::SessionError;
-use crate::http::request_session::Attached;
+use crate::http::request_session::RequestSession;
 use crate::load::load;
 use crate::request::{RequestLine, is_within, original};
 use crate::session::Session;
-use crate::session::state::Progress;
+use crate::session::state::CommitState;
 
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
@@ -92,7 +92,7 @@ impl SessionLayer {
     }
 
     /// Takes along what it needs to know of a request whose handler does not ask for the session.
-    fn unasked<B>(&self, request: &Request<B>) -> Option<Box<Unasked>> {
+    fn unloaded<B>(&self, request: &Request<B>) -> Option<Box<UnloadedRequest>> {
         let config = self.config.inner();
         let headers = request.headers();
         let wanted = config.policy.resave
@@ -100,7 +100,7 @@ impl SessionLayer {
             // A cookie that verifies names a session that is not new, as far as can be told without loading it.
             || config.policy.save_uninitialized
                 && is_within(original(request.uri(), request.extensions()).path(), &config.cookie.path)
-                && !candidates(headers, &config.cookie.name).any(|value| config.signer.verify(value).is_some());
+                && !cookie_values(headers, &config.cookie.name).any(|value| config.signer.verify(value).is_some());
         if !wanted {
             return None;
         }
@@ -111,24 +111,29 @@ impl SessionLayer {
             }
         }
         let line = RequestLine::new(request.method(), request.uri(), request.extensions());
-        Some(Box::new(Unasked { headers: kept, scheme: request.uri().scheme().cloned(), line }))
+        Some(Box::new(UnloadedRequest { headers: kept, scheme: request.uri().scheme().cloned(), line }))
     }
 
     /// What is left to do once the handler has answered; `None`: nothing.
-    fn ending(&self, attached: &Attached, unasked: Option<Box<Unasked>>, failed: bool) -> Option<Ending> {
+    fn after_response(
+        &self,
+        attached: &RequestSession,
+        unloaded: Option<Box<UnloadedRequest>>,
+        failed: bool,
+    ) -> Option<AfterResponse> {
         let session = attached.get(&self.config);
         if failed && self.on_server_error == OnServerError::Skip {
-            return session.map(Ending::GiveUp);
+            return session.map(AfterResponse::GiveUp);
         }
-        session.map(Ending::Commit).or(unasked.map(Ending::Load))
+        session.map(AfterResponse::Commit).or(unloaded.map(AfterResponse::Load))
     }
 }
 
-enum Ending {
+enum AfterResponse {
     GiveUp(Session),
     Commit(Session),
     /// Nobody asked for the session, but the options do.
-    Load(Box<Unasked>),
+    Load(Box<UnloadedRequest>),
 }
 
 async fn committed(session: Session, response: Response) -> Response {
@@ -145,13 +150,13 @@ fn guarded(committed: Result<SessionGuard, SessionError>, mut response: Response
     }
 }
 
-struct Unasked {
+struct UnloadedRequest {
     headers: HeaderMap,
     scheme: Option<Scheme>,
     line: RequestLine,
 }
 
-impl Unasked {
+impl UnloadedRequest {
     async fn commit(self, config: SessionConfig, response: Response) -> Response {
         match load(config, &self.headers, self.scheme.as_ref(), self.line).await {
             Ok(session) => committed(session, response).await,
@@ -164,10 +169,10 @@ impl Session {
     /// Leaves uncommitted changes where they are, with the cookie of what was committed before.
     fn give_up(&self, response: Response) -> Response {
         let mut state = self.state();
-        if state.progress != Progress::Settled {
-            state.progress = Progress::Failed;
+        if state.commit_state != CommitState::Done {
+            state.commit_state = CommitState::Failed;
         }
-        match state.issued {
+        match state.cookie_action {
             None => response,
             Some(_) => guarded(commit::guard(self.inner(), &mut state, SystemTime::now), response),
         }
@@ -203,10 +208,10 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let layer = self.layer.clone();
-        let unasked = layer.unasked(&request);
-        let attached = request.extensions_mut().get_or_insert_default::<Attached>().clone();
+        let unloaded = layer.unloaded(&request);
+        let attached = request.extensions_mut().get_or_insert_default::<RequestSession>().clone();
         let answer = self.inner.call(request);
-        SessionFuture { step: Step::Answer { answer, layer, attached, unasked } }
+        SessionFuture { step: Step::Answer { answer, layer, attached, unloaded } }
     }
 }
 
@@ -225,8 +230,8 @@ pin_project! {
             #[pin]
             answer: F,
             layer: SessionLayer,
-            attached: Attached,
-            unasked: Option<Box<Unasked>>,
+            attached: RequestSession,
+            unloaded: Option<Box<UnloadedRequest>>,
         },
         Commit { response: Pin<Box<dyn Future<Output = Response> + Send>> },
     }
@@ -244,18 +249,22 @@ where
         loop {
             let committing: Pin<Box<dyn Future<Output = Response> + Send>> = match step.as_mut().project() {
                 StepProjection::Commit { response } => return response.as_mut().poll(cx).map(Ok),
-                StepProjection::Answer { answer, layer, attached, unasked } => {
+                StepProjection::Answer { answer, layer, attached, unloaded } => {
                     let response = ready!(answer.poll(cx))?.into_response();
                     let failed = response.status().is_server_error();
-                    match layer.ending(attached, unasked.take(), failed) {
+                    match layer.after_response(attached, unloaded.take(), failed) {
                         None => return Poll::Ready(Ok(response)),
-                        Some(Ending::GiveUp(session)) => return Poll::Ready(Ok(session.give_up(response))),
-                        Some(Ending::Commit(session)) => match commit::at_once(&session, Demand::Commit) {
-                            Some(committed) => return Poll::Ready(Ok(guarded(committed, response))),
-                            None => Box::pin(committed(session, response)),
-                        },
-                        Some(Ending::Load(unasked)) => {
-                            Box::pin(unasked.commit(layer.config.clone(), response))
+                        Some(AfterResponse::GiveUp(session)) => {
+                            return Poll::Ready(Ok(session.give_up(response)));
+                        }
+                        Some(AfterResponse::Commit(session)) => {
+                            match commit::try_commit_now(&session, Trigger::Commit) {
+                                Some(committed) => return Poll::Ready(Ok(guarded(committed, response))),
+                                None => Box::pin(committed(session, response)),
+                            }
+                        }
+                        Some(AfterResponse::Load(unloaded)) => {
+                            Box::pin(unloaded.commit(layer.config.clone(), response))
                         }
                     }
                 }

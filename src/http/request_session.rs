@@ -9,18 +9,18 @@ use crate::session::Session;
 
 /// The session of a request, in its extensions. Sessions of other cookie names follow it, each in the one before.
 #[derive(Clone)]
-pub(crate) enum Attached {
+pub(crate) enum RequestSession {
     Extracted(Session),
     /// The layer was there first.
-    Awaited(Arc<OnceLock<Session>>),
+    Reserved(Arc<OnceLock<Session>>),
 }
 
-impl Attached {
+impl RequestSession {
     pub(crate) fn get(&self, config: &SessionConfig) -> Option<Session> {
         let name = &config.inner().cookie.name;
         let first = match self {
             Self::Extracted(session) => Some(session),
-            Self::Awaited(place) => place.get(),
+            Self::Reserved(place) => place.get(),
         };
         let mut sessions = std::iter::successors(first, |session| session.inner().next.get());
         sessions.find(|session| session.inner().config.inner().cookie.name == *name).cloned()
@@ -37,7 +37,7 @@ impl Attached {
                 return;
             }
             Some(Self::Extracted(first)) => &first.inner().next,
-            Some(Self::Awaited(place)) => place,
+            Some(Self::Reserved(place)) => place,
         };
         loop {
             let there = place.get_or_init(|| session.clone());
@@ -49,8 +49,8 @@ impl Attached {
     }
 }
 
-impl Default for Attached {
+impl Default for RequestSession {
     fn default() -> Self {
-        Self::Awaited(Arc::default())
+        Self::Reserved(Arc::default())
     }
 }

@@ -72,16 +72,16 @@ pub(crate) fn members(text: &str) -> Result<Vec<Member>, serde_json::Error> {
         return Err(serde_json::Error::custom("longer than 4 GiB"));
     }
     let mut input = serde_json::Deserializer::from_str(text);
-    let members = input.deserialize_map(Members { text })?;
+    let members = input.deserialize_map(MemberVisitor { text })?;
     input.end()?;
     Ok(members)
 }
 
-struct Members<'t> {
+struct MemberVisitor<'t> {
     text: &'t str,
 }
 
-impl<'t> Visitor<'t> for Members<'t> {
+impl<'t> Visitor<'t> for MemberVisitor<'t> {
     type Value = Vec<Member>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -8,7 +8,7 @@ use arrayvec::ArrayString;
 
 use super::cookie_object::CookieTemplate;
 use super::draft::{Draft, Edit, Kept, Source};
-use super::indexed_text::Packing;
+use super::indexed_text::IndexedTextBuilder;
 use super::{EXPIRES, FLASH, MAX_AGE, MEMBERS, OBJECT, Record};
 use crate::json::date::{null, time};
 use crate::json::object::Span;
@@ -64,34 +64,35 @@ impl Draft<'_> {
         };
         let cookie = self.from.cookie();
         let around = OPEN.len() + cookie.len() + max_age.len() + expires.len() + 1;
-        let mut packing = Packing::new(MEMBERS + 2 * self.count(), self.max_age, around + self.most());
-        let start = packing.push(OPEN).end();
-        packing.push(&cookie.before);
-        let max_age = packing.push(max_age.as_bytes());
-        packing.push(&cookie.between);
-        let expires = packing.push(expires.as_bytes());
-        let end = packing.push(&cookie.after).end();
-        packing.set(OBJECT, Span::new(start, end));
-        packing.set(MAX_AGE, max_age);
-        packing.set(EXPIRES, expires);
-        let mut members = Members { packing, written: 0 };
+        let mut builder =
+            IndexedTextBuilder::new(MEMBERS + 2 * self.count(), self.max_age, around + self.most());
+        let start = builder.push(OPEN).end();
+        builder.push(&cookie.before);
+        let max_age = builder.push(max_age.as_bytes());
+        builder.push(&cookie.between);
+        let expires = builder.push(expires.as_bytes());
+        let end = builder.push(&cookie.after).end();
+        builder.set(OBJECT, Span::new(start, end));
+        builder.set(MAX_AGE, max_age);
+        builder.set(EXPIRES, expires);
+        let mut members = MemberWriter { builder, written: 0 };
         if let Some(base) = self.from.record() {
-            members.packing.note_escapes(base.0.has_escapes());
+            members.builder.note_escapes(base.0.has_escapes());
             self.copy(base, &mut members);
         }
         for edit in &self.edits {
             if let (None, Some(value)) = (edit.member, &edit.value) {
                 let key = escape(edit.key);
-                members.packing.note_escapes(matches!(key, Cow::Owned(_)));
+                members.builder.note_escapes(matches!(key, Cow::Owned(_)));
                 members.push(key.as_bytes(), value.as_bytes());
             }
         }
-        members.packing.push(b"}");
-        Record(members.packing.finish())
+        members.builder.push(b"}");
+        Record(members.builder.finish())
     }
 
     /// Writes the stored members as they are to be, those that stay in runs.
-    fn copy(&self, base: &Record, members: &mut Members) {
+    fn copy(&self, base: &Record, members: &mut MemberWriter) {
         let text = base.as_bytes();
         let flash = match self.kept {
             Kept::All => None,
@@ -115,7 +116,7 @@ impl Draft<'_> {
                         members.flush(&mut run, text);
                         run = Run::at(key.start() - 2);
                     }
-                    members.set(run.moved(key, &members.packing), run.moved(value, &members.packing));
+                    members.set(run.moved(key, &members.builder), run.moved(value, &members.builder));
                     run.end = value.end();
                 }
             }
@@ -162,36 +163,36 @@ impl Run {
     }
 
     /// Where a part of the run will stand.
-    fn moved(&self, part: Span, packing: &Packing) -> Span {
-        let to = |at: usize| at - self.start + packing.len();
+    fn moved(&self, part: Span, builder: &IndexedTextBuilder) -> Span {
+        let to = |at: usize| at - self.start + builder.len();
         Span::new(to(part.start()), to(part.end()))
     }
 }
 
-struct Members {
-    packing: Packing,
+struct MemberWriter {
+    builder: IndexedTextBuilder,
     /// So many are in the index.
     written: usize,
 }
 
-impl Members {
+impl MemberWriter {
     fn set(&mut self, key: Span, value: Span) {
         let at = MEMBERS + 2 * self.written;
-        self.packing.set(at, key);
-        self.packing.set(at + 1, value);
+        self.builder.set(at, key);
+        self.builder.set(at + 1, value);
         self.written += 1;
     }
 
     fn push(&mut self, raw_key: &[u8], value: &[u8]) {
-        self.packing.push(b",\"");
-        let key = self.packing.push(raw_key);
-        self.packing.push(b"\":");
-        let value = self.packing.push(value);
+        self.builder.push(b",\"");
+        let key = self.builder.push(raw_key);
+        self.builder.push(b"\":");
+        let value = self.builder.push(value);
         self.set(key, value);
     }
 
     fn flush(&mut self, run: &mut Run, text: &[u8]) {
-        self.packing.push(&text[run.start..run.end]);
+        self.builder.push(&text[run.start..run.end]);
         run.start = run.end;
     }
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{EXPIRES, MAX_AGE, OBJECT, Record};
-use crate::cookie::attributes::{Attributes, Secure, Transit};
+use crate::cookie::attributes::{Attributes, Secure, SentAttributes};
 use crate::json::object::members;
 use crate::json::text::{push_member, quote};
 
@@ -52,7 +52,7 @@ impl CookieTemplate<'static> {
     }
 
     /// What a record born under these attributes says, in Express' order; what Express leaves out is left out.
-    pub(crate) fn new(cookie: &Attributes, option: Secure, transit: Transit) -> Self {
+    pub(crate) fn new(cookie: &Attributes, option: Secure, sent: SentAttributes) -> Self {
         let mut between = String::new();
         if cookie.partitioned {
             between.push_str(",\"partitioned\":true");
@@ -63,7 +63,7 @@ impl CookieTemplate<'static> {
         between.push_str(BETWEEN);
         let mut after = String::new();
         if option != Secure::Never {
-            after.push_str(&format!(",\"secure\":{}", transit.secure));
+            after.push_str(&format!(",\"secure\":{}", sent.secure));
         }
         after.push_str(&format!(",\"httpOnly\":{}", cookie.http_only));
         // Domain and path were checked to be printable ASCII; a quote or a backslash is still to be escaped.
@@ -71,7 +71,7 @@ impl CookieTemplate<'static> {
             after.push_str(&format!(",\"domain\":{}", quote(domain)));
         }
         after.push_str(&format!(",\"path\":{}", quote(&cookie.path)));
-        if let Some(same_site) = transit.same_site {
+        if let Some(same_site) = sent.same_site {
             after.push_str(&format!(",\"sameSite\":\"{}\"", same_site.to_string().to_ascii_lowercase()));
         }
         after.push('}');

@@ -12,12 +12,12 @@ use crate::json::object::Span;
 
 /// The raw JSON of a value.
 #[derive(Debug, Clone)]
-pub(crate) enum Value<'a> {
+pub(crate) enum Json<'a> {
     Kept(&'a str),
     Made(SmolStr),
 }
 
-impl Deref for Value<'_> {
+impl Deref for Json<'_> {
     type Target = str;
 
     fn deref(&self) -> &str {
@@ -72,7 +72,7 @@ pub(super) struct Edit<'a> {
     /// The stored member it is about, and where its value stands; `None`: it goes to the end.
     pub(super) member: Option<(usize, Span)>,
     /// `None`: the member is left out.
-    pub(super) value: Option<Value<'a>>,
+    pub(super) value: Option<Json<'a>>,
 }
 
 impl Edit<'_> {
@@ -100,7 +100,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Puts a value under a key, in the place of the one there; a new key goes to the end. `None`: the key is left out.
-    pub(crate) fn put(&mut self, key: &'a str, value: Option<Value<'a>>) {
+    pub(crate) fn put(&mut self, key: &'a str, value: Option<Json<'a>>) {
         let known = self.edits.iter().rposition(|edit| edit.key == key);
         match (known.map(|at| (at, &mut self.edits[at])), value) {
             (Some((_, edit)), Some(value)) if edit.value.is_some() => edit.value = Some(value),

@@ -18,7 +18,7 @@ const HEAD: usize = COUNT + size_of::<u64>();
 const NO_AGE: u64 = u64::MAX;
 
 #[derive(Clone)]
-pub(super) struct Packed(Arc<[u8]>);
+pub(super) struct IndexedText(Arc<[u8]>);
 
 #[derive(Clone, Copy)]
 struct Index {
@@ -56,17 +56,17 @@ impl Index {
     }
 }
 
-impl Packed {
+impl IndexedText {
     /// The spans of a text, of which those from `keys` on are of keys and their values by turns.
     pub(super) fn new(spans: &[Span], keys: usize, max_age: Option<Duration>, text: &str) -> Self {
-        let mut packing = Packing::new(spans.len(), max_age, text.len());
+        let mut builder = IndexedTextBuilder::new(spans.len(), max_age, text.len());
         for (at, span) in spans.iter().enumerate() {
-            packing.set(at, *span);
+            builder.set(at, *span);
         }
         let mut keys = spans[keys..].iter().step_by(2);
-        packing.note_escapes(keys.any(|key| memchr(b'\\', key.within(text.as_bytes())).is_some()));
-        packing.push(text.as_bytes());
-        packing.finish()
+        builder.note_escapes(keys.any(|key| memchr(b'\\', key.within(text.as_bytes())).is_some()));
+        builder.push(text.as_bytes());
+        builder.finish()
     }
 
     pub(super) fn max_age(&self) -> Option<Duration> {
@@ -163,12 +163,12 @@ fn span(numbers: &[u8]) -> Span {
 }
 
 /// A buffer being filled.
-pub(super) struct Packing {
+pub(super) struct IndexedTextBuilder {
     bytes: Vec<u8>,
     index: Index,
 }
 
-impl Packing {
+impl IndexedTextBuilder {
     /// Room for so many spans, and for a text of at most so many bytes.
     pub(super) fn new(spans: usize, max_age: Option<Duration>, text: usize) -> Self {
         let index = Index::new(spans, text);
@@ -210,8 +210,8 @@ impl Packing {
         self.bytes.len() - self.index.end()
     }
 
-    pub(super) fn finish(self) -> Packed {
-        Packed(self.bytes.into())
+    pub(super) fn finish(self) -> IndexedText {
+        IndexedText(self.bytes.into())
     }
 }
 

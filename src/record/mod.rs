@@ -20,7 +20,7 @@ use crate::error::{JsonError, StoreError};
 use crate::json::date::parse_time;
 use crate::json::object::{self, Span};
 use crate::json::text::{escape, is_key, push_member};
-use indexed_text::Packed;
+use indexed_text::IndexedText;
 
 /// The key under which the cookie's state stands, as in Express.
 pub(crate) const COOKIE: &str = "cookie";
@@ -47,7 +47,7 @@ pub(crate) const FLASH: &str = "flash";
 /// # Ok::<(), sessile::StoreError>(())
 /// ```
 #[derive(Clone)]
-pub struct Record(Packed);
+pub struct Record(IndexedText);
 
 /// The index' first spans: the cookie object, and the two values in it that a commit rewrites; empty where one is missing.
 /// Then come the keys and values of all other members, in the order of the text.
@@ -83,7 +83,7 @@ impl Record {
         let (max_age, expires) = (find("originalMaxAge"), find("expires"));
         spans.extend([object, max_age, expires]);
         spans.extend(members.iter().flat_map(|member| [member.key, member.value]));
-        Ok(Self(Packed::new(&spans, MEMBERS, life(max_age.of(json)), json)))
+        Ok(Self(IndexedText::new(&spans, MEMBERS, life(max_age.of(json)), json)))
     }
 
     /// The record as JSON, in the bytes it was read or composed with.

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::cookie_object::CookieTemplate;
-use super::draft::{Draft, Source, Value};
+use super::draft::{Draft, Json, Source};
 use super::*;
 use crate::json::text::unescape;
 
@@ -34,7 +34,7 @@ impl Step {
 
     fn edit(self, draft: &mut Draft<'_>) {
         match self {
-            Self::Put(key, value) => draft.put(key, Some(Value::Kept(value))),
+            Self::Put(key, value) => draft.put(key, Some(Json::Kept(value))),
             Self::Remove(key) => draft.put(key, None),
             Self::Clear => draft.clear(),
         }
@@ -76,7 +76,7 @@ fn values_of_one_length_are_put_in_their_places() {
         r#"{"cookie":{"originalMaxAge":60000,"expires":"2026-01-01T00:00:00.000Z"}, "n":41,"name":"Ada"}"#;
     let base = Record::from_json(text).unwrap();
     let mut draft = Draft::new(Source::Record(&base), base.max_age());
-    draft.put("n", Some(Value::Kept("42")));
+    draft.put("n", Some(Json::Kept("42")));
     let at = base.cookie_expires().unwrap() - Duration::from_secs(50);
     let expected = text.replace("41", "42").replace("00:00.000Z", "00:10.000Z");
     assert_eq!(draft.compose(at).as_json(), expected, "the rest stays, white space too");
@@ -142,10 +142,10 @@ fn a_record_finds_keys_with_escapes_whether_read_or_composed() {
     let text = r#"{"cookie":{"originalMaxAge":null,"expires":null},"plain":0,"\u0061bc":1}"#;
     let read = Record::from_json(text).unwrap();
     let mut draft = Draft::new(Source::Record(&read), None);
-    draft.put("plain", Some(Value::Kept("10")));
+    draft.put("plain", Some(Json::Kept("10")));
     let rewritten = draft.compose(SystemTime::now());
     let mut draft = Draft::new(Source::Record(&rewritten), None);
-    draft.put("plain", Some(Value::Kept("11")));
+    draft.put("plain", Some(Json::Kept("11")));
     let patched = draft.compose(SystemTime::now());
     for record in [&read, &rewritten, &patched] {
         assert_eq!(record.raw("abc"), Some(&b"1"[..]), "{}", record.as_json());
@@ -153,7 +153,7 @@ fn a_record_finds_keys_with_escapes_whether_read_or_composed() {
     }
     let template = CookieTemplate::express();
     let mut draft = Draft::new(Source::Nothing(&template), None);
-    draft.put("a\\b", Some(Value::Kept("1")));
+    draft.put("a\\b", Some(Json::Kept("1")));
     let record = draft.compose(SystemTime::now());
     assert_eq!(record.raw("a\\b"), Some(&b"1"[..]));
     assert_eq!(record.raw(r"a\\b"), None);

@@ -15,39 +15,39 @@ use crate::record::FLASH;
 use crate::session::change::Change;
 
 /// The messages of one kind.
-pub(crate) struct Queue<'a> {
-    kind: Kind<'a>,
+pub(crate) struct FlashQueue<'a> {
+    kind: FlashKind<'a>,
     /// The raw value under the kind, if there is one.
     pub(crate) stored: Option<&'a str>,
     /// What the request did, oldest first.
     changes: SmallVec<[&'a Change; 1]>,
 }
 
-enum Kind<'a> {
+enum FlashKind<'a> {
     /// As it stands between its quotes.
     Raw(&'a str),
     /// One that nothing is stored of.
     New(&'a str),
 }
 
-impl<'a> Queue<'a> {
-    fn new(kind: Kind<'a>, stored: Option<&'a str>) -> Self {
+impl<'a> FlashQueue<'a> {
+    fn new(kind: FlashKind<'a>, stored: Option<&'a str>) -> Self {
         Self { kind, stored, changes: SmallVec::new() }
     }
 
     /// `None` for a kind that is no Unicode.
     pub(crate) fn kind(&self) -> Option<Cow<'a, str>> {
         match self.kind {
-            Kind::Raw(raw) => unescape(raw),
-            Kind::New(kind) => Some(Cow::Borrowed(kind)),
+            FlashKind::Raw(raw) => unescape(raw),
+            FlashKind::New(kind) => Some(Cow::Borrowed(kind)),
         }
     }
 
     /// The kind as it stands, or is to stand, between its quotes.
     pub(crate) fn raw_kind(&self) -> Cow<'a, str> {
         match self.kind {
-            Kind::Raw(raw) => Cow::Borrowed(raw),
-            Kind::New(kind) => escape(kind),
+            FlashKind::Raw(raw) => Cow::Borrowed(raw),
+            FlashKind::New(kind) => escape(kind),
         }
     }
 
@@ -56,19 +56,19 @@ impl<'a> Queue<'a> {
     }
 
     /// The waiting messages before the request, as raw JSON, oldest first.
-    fn before(&self) -> Result<Vec<&'a str>, SessionError> {
+    fn stored_messages(&self) -> Result<Vec<&'a str>, SessionError> {
         let Some(list) = self.stored else { return Ok(Vec::new()) };
         list_of(&self.kind().unwrap_or_default(), list)
     }
 
     /// The waiting messages now.
     pub(crate) fn messages(&self) -> Result<Vec<&'a str>, SessionError> {
-        Ok(after(self.before()?, self.changes.iter().copied()))
+        Ok(apply(self.stored_messages()?, self.changes.iter().copied()))
     }
 
     pub(crate) fn is_modified(&self) -> bool {
         self.is_touched()
-            && match (self.messages(), self.before()) {
+            && match (self.messages(), self.stored_messages()) {
                 (Ok(now), Ok(then)) => now != then,
                 _ => true,
             }
@@ -76,11 +76,14 @@ impl<'a> Queue<'a> {
 }
 
 /// Every kind that has or had messages, in the order they are stored in.
-pub(crate) fn queues<'a>(flash: Option<&'a str>, log: &'a [Change]) -> Result<Vec<Queue<'a>>, SessionError> {
+pub(crate) fn all<'a>(
+    flash: Option<&'a str>,
+    log: &'a [Change],
+) -> Result<Vec<FlashQueue<'a>>, SessionError> {
     let mut queues = Vec::new();
     if let Some(flash) = flash {
         for member in members(flash)? {
-            queues.push(Queue::new(Kind::Raw(member.key.of(flash)), Some(member.value.of(flash))));
+            queues.push(FlashQueue::new(FlashKind::Raw(member.key.of(flash)), Some(member.value.of(flash))));
         }
     }
     let mut places: HashMap<Cow<'a, str>, usize, RandomState> = HashMap::default();
@@ -93,7 +96,7 @@ pub(crate) fn queues<'a>(flash: Option<&'a str>, log: &'a [Change]) -> Result<Ve
         let place = match places.entry(Cow::Borrowed(kind)) {
             Entry::Occupied(place) => *place.get(),
             Entry::Vacant(place) => {
-                queues.push(Queue::new(Kind::New(kind), None));
+                queues.push(FlashQueue::new(FlashKind::New(kind), None));
                 *place.insert(queues.len() - 1)
             }
         };
@@ -115,15 +118,15 @@ pub(crate) fn messages<'a>(
             Some(member) => list_of(kind, member.value.of(flash))?,
         },
     };
-    Ok(after(stored, log.iter().filter(|change| change.flash_kind() == Some(kind))))
+    Ok(apply(stored, log.iter().filter(|change| change.flash_kind() == Some(kind))))
 }
 
 /// What is left of the messages of a kind after these changes to it.
-fn after<'a>(mut messages: Vec<&'a str>, changes: impl Iterator<Item = &'a Change>) -> Vec<&'a str> {
+fn apply<'a>(mut messages: Vec<&'a str>, changes: impl Iterator<Item = &'a Change>) -> Vec<&'a str> {
     for change in changes {
         match change {
             Change::FlashPush { message, .. } => messages.push(message),
-            Change::FlashTake { messages: taken, .. } => take(&mut messages, taken),
+            Change::FlashTake { messages: taken, .. } => remove_taken(&mut messages, taken),
             _ => {}
         }
     }
@@ -131,7 +134,7 @@ fn after<'a>(mut messages: Vec<&'a str>, changes: impl Iterator<Item = &'a Chang
 }
 
 /// Removes messages; of equal ones the oldest go.
-fn take(messages: &mut Vec<&str>, taken: &[SmolStr]) {
+fn remove_taken(messages: &mut Vec<&str>, taken: &[SmolStr]) {
     // Unless another request took some as well.
     if messages.get(..taken.len()).is_some_and(|oldest| oldest.iter().eq(taken)) {
         messages.drain(..taken.len());

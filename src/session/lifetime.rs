@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use crate::cookie::set_cookie::MAX_LIFE;
 use crate::session::Session;
 use crate::session::change::Change;
-use crate::session::state::Progress;
+use crate::session::state::CommitState;
 
 /// The lifetime of a session's cookie: what Express keeps in `req.session.cookie`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +33,7 @@ impl Session {
     pub fn touch(&self) {
         let mut state = self.state();
         state.touch = true;
-        state.progress = Progress::Open;
+        state.commit_state = CommitState::Pending;
     }
 
     /// The session's own lifetime without activity; `None`: until the browser closes.

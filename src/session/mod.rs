@@ -75,9 +75,9 @@ use crate::sync::lock;
 /// of two that set one key the later commit counts; [`update`](Self::update) loses no step.
 #[derive(Clone)]
 #[must_use = "a session that is not committed is not stored"]
-pub struct Session(Arc<Inner>);
+pub struct Session(Arc<SessionInner>);
 
-pub(crate) struct Inner {
+pub(crate) struct SessionInner {
     pub(crate) config: SessionConfig,
     pub(crate) transport: Transport,
     pub(crate) request: RequestLine,
@@ -91,7 +91,7 @@ pub(crate) struct Inner {
 impl Session {
     /// A session of which nothing is known yet.
     pub(crate) fn new(config: SessionConfig, transport: Transport, request: RequestLine) -> Self {
-        Self(Arc::new(Inner {
+        Self(Arc::new(SessionInner {
             config,
             transport,
             request,
@@ -106,7 +106,7 @@ impl Session {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    pub(crate) fn inner(&self) -> &Inner {
+    pub(crate) fn inner(&self) -> &SessionInner {
         &self.0
     }
 
@@ -214,7 +214,7 @@ impl Session {
             let before = raw.map(|raw| decode(&at, raw)).transpose()?;
             change(before).map(|after| encode(&at, &after)).transpose()
         });
-        // The closure is the user's: it runs with no lock held, again if another clone was faster.
+        // The closure is the user's: it runs with no lock snapshot, again if another clone was faster.
         loop {
             let before = self.writable()?.view().get(key).map(SmallVec::<[u8; 64]>::from_slice);
             let now = apply(before.as_deref())?;
@@ -236,7 +236,7 @@ impl Session {
     }
 }
 
-impl Drop for Inner {
+impl Drop for SessionInner {
     fn drop(&mut self) {
         let configured = self.config.inner().policy.max_age;
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);

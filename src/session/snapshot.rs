@@ -6,37 +6,37 @@ use crate::cookie::signature::Signature;
 use crate::id::SessionId;
 use crate::record::Record;
 use crate::store::Stored;
-use crate::store::loaded::{Compared, Moment};
+use crate::store::loaded::{CompareBy, Expiry};
 use crate::store::version::Version;
 
 /// A record in the store, as far as this request knows.
 #[derive(Clone)]
-pub(crate) struct Held {
+pub(crate) struct Snapshot {
     pub(crate) id: SessionId,
     /// The id's signature, where the request brought it.
     pub(crate) signature: Option<Signature>,
     pub(crate) record: Record,
-    pub(crate) compared: Compared,
+    pub(crate) compare_by: CompareBy,
     /// When the store drops the record unless it is touched.
-    pub(crate) expires: Moment,
+    pub(crate) expires: Expiry,
 }
 
-impl Held {
+impl Snapshot {
     /// The store lets it live for so long from now.
     pub(crate) fn extended(mut self, now: SystemTime, ttl: Duration) -> Self {
-        self.expires = Moment::Date(now).after(ttl);
+        self.expires = Expiry::Wall(now).after(ttl);
         self
     }
 
     /// What is to be there still when it is written to.
     pub(crate) fn expected(&self) -> Version {
-        self.compared.expected(&self.record)
+        self.compare_by.expected(&self.record)
     }
 
     /// This was written over it; the version is the one that the store gave it.
     pub(crate) fn rewritten(&mut self, record: Record, version: Option<Version>) {
         self.record = record;
-        if let (Compared::Version(own), Some(version)) = (&mut self.compared, version) {
+        if let (CompareBy::Version(own), Some(version)) = (&mut self.compare_by, version) {
             *own = version;
         }
     }
@@ -44,9 +44,9 @@ impl Held {
     /// Goes on from what the store says is there now.
     pub(crate) fn refresh(&mut self, stored: Stored) {
         self.record = stored.record;
-        self.compared = match (&self.compared, stored.version) {
-            (Compared::Bytes, _) => Compared::Bytes,
-            (_, version) => version.map_or(Compared::Nothing, Compared::Version),
+        self.compare_by = match (&self.compare_by, stored.version) {
+            (CompareBy::Record, _) => CompareBy::Record,
+            (_, version) => version.map_or(CompareBy::Nothing, CompareBy::Version),
         };
     }
 }

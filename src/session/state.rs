@@ -5,15 +5,15 @@ use std::time::{Duration, SystemTime};
 use crate::id::SessionId;
 use crate::record::Record;
 use crate::session::change::{Change, Log};
-use crate::session::snapshot::Held;
+use crate::session::snapshot::Snapshot;
 use crate::session::view::View;
-use crate::store::loaded::Moment;
+use crate::store::loaded::Expiry;
 
 /// A session and where its next commit will take it.
 pub(crate) struct State {
     pub(crate) origin: Origin,
-    /// The cookie as the request carried it.
-    pub(crate) cookie: Carried,
+    /// The cookie of the name in the request.
+    pub(crate) request_cookie: RequestCookie,
     pub(crate) stage: Stage,
     /// What this request did since the last commit.
     pub(crate) log: Log,
@@ -22,17 +22,17 @@ pub(crate) struct State {
     in_flight: Option<usize>,
     /// `touch()` was called.
     pub(crate) touch: bool,
-    pub(crate) progress: Progress,
+    pub(crate) commit_state: CommitState,
     /// What commits of this request have decided of the cookie.
-    pub(crate) issued: Option<Issued>,
+    pub(crate) cookie_action: Option<CookieAction>,
 }
 
 /// The session's cookie in the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Carried {
-    No,
+pub(crate) enum RequestCookie {
+    Absent,
     /// There was one of the name.
-    Yes,
+    Present,
     /// It was signed with an older secret.
     OldSecret,
 }
@@ -41,15 +41,15 @@ pub(crate) enum Stage {
     /// Not in the store. The id is minted when somebody asks for it.
     New { id: Option<SessionId> },
     /// In the store.
-    Live(Held),
-    /// To be stored under a new id, in the place of `from`.
-    Moved { id: SessionId, from: Option<Box<Held>>, how: Move },
+    Existing(Snapshot),
+    /// To be stored under a new id, in the place of `replaces`.
+    NewId { id: SessionId, replaces: Option<Box<Snapshot>>, how: NewId },
     /// To be removed from the store, if it is there.
-    Destroyed { stored: Option<Box<Held>> },
+    Destroyed { stored: Option<Box<Snapshot>> },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Move {
+pub(crate) enum NewId {
     /// With no data.
     Regenerate,
     /// With the same data.
@@ -57,20 +57,20 @@ pub(crate) enum Move {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Progress {
+pub(crate) enum CommitState {
     /// Nothing was committed since the last change.
-    Open,
+    Pending,
     /// A commit is under way, or was dropped before its end; nothing changed since it began.
-    Underway,
+    Running,
     /// A commit was tried and failed, and the handler was told so; or the layer gave the changes up.
     Failed,
     /// Everything is in the store.
-    Settled,
+    Done,
 }
 
 /// What the request's response is to do to the cookie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Issued {
+pub(crate) enum CookieAction {
     Set,
     Expire,
 }
@@ -81,27 +81,28 @@ impl State {
     pub(crate) fn new() -> Self {
         Self {
             origin: Origin::NoCookie,
-            cookie: Carried::No,
+            request_cookie: RequestCookie::Absent,
             stage: Stage::New { id: None },
             log: Log::new(),
             in_flight: None,
             touch: false,
-            progress: Progress::Open,
-            issued: None,
+            commit_state: CommitState::Pending,
+            cookie_action: None,
         }
     }
 
     /// The request's cookie names this record.
-    pub(crate) fn loaded(&mut self, held: Held) {
+    pub(crate) fn loaded(&mut self, snapshot: Snapshot) {
         self.origin = Origin::Loaded;
-        self.cookie = if held.signature.is_some() { Carried::Yes } else { Carried::OldSecret };
-        self.stage = Stage::Live(held);
+        self.request_cookie =
+            if snapshot.signature.is_some() { RequestCookie::Present } else { RequestCookie::OldSecret };
+        self.stage = Stage::Existing(snapshot);
     }
 
     /// The request's cookie names nothing that this session could be.
-    pub(crate) fn unknown(&mut self, origin: Origin) {
+    pub(crate) fn not_loaded(&mut self, origin: Origin) {
         self.origin = origin;
-        self.cookie = Carried::Yes;
+        self.request_cookie = RequestCookie::Present;
     }
 
     pub(crate) fn view(&self) -> View<'_> {
@@ -110,9 +111,9 @@ impl State {
 
     fn base(&self) -> Option<&Record> {
         match &self.stage {
-            Stage::Live(held) => Some(&held.record),
-            Stage::Moved { from: Some(held), how: Move::Cycle, .. } => Some(&held.record),
-            Stage::New { .. } | Stage::Moved { .. } | Stage::Destroyed { .. } => None,
+            Stage::Existing(snapshot) => Some(&snapshot.record),
+            Stage::NewId { replaces: Some(snapshot), how: NewId::Cycle, .. } => Some(&snapshot.record),
+            Stage::New { .. } | Stage::NewId { .. } | Stage::Destroyed { .. } => None,
         }
     }
 
@@ -122,7 +123,7 @@ impl State {
 
     /// Notes a change. One that makes the last one on the same key moot takes its place.
     pub(crate) fn push(&mut self, change: Change) {
-        self.progress = Progress::Open;
+        self.commit_state = CommitState::Pending;
         if let (Some(Change::Set { key: last, .. }), Change::Set { key, .. }) = (self.log.last(), &change)
             && last == key
             && self.log.len() > self.in_flight.unwrap_or(0)
@@ -133,29 +134,29 @@ impl State {
     }
 
     /// A new id at the next commit.
-    pub(crate) fn relocate(&mut self, id: SessionId, how: Move) {
+    pub(crate) fn change_id(&mut self, id: SessionId, how: NewId) {
         let nowhere = Stage::New { id: None };
-        let (from, how) = match std::mem::replace(&mut self.stage, nowhere) {
+        let (replaces, how) = match std::mem::replace(&mut self.stage, nowhere) {
             Stage::Destroyed { stored } => {
                 self.stage = Stage::Destroyed { stored };
                 return;
             }
             Stage::New { .. } => (None, how),
-            Stage::Live(held) => (Some(Box::new(held)), how),
+            Stage::Existing(snapshot) => (Some(Box::new(snapshot)), how),
             // Regenerating a cycled session drops its data; cycling a regenerated one has none to keep.
-            Stage::Moved { from, how: Move::Regenerate, .. } => (from, Move::Regenerate),
-            Stage::Moved { from, how: Move::Cycle, .. } => (from, how),
+            Stage::NewId { replaces, how: NewId::Regenerate, .. } => (replaces, NewId::Regenerate),
+            Stage::NewId { replaces, how: NewId::Cycle, .. } => (replaces, how),
         };
-        self.progress = Progress::Open;
-        self.stage = Stage::Moved { id, from, how };
+        self.commit_state = CommitState::Pending;
+        self.stage = Stage::NewId { id, replaces, how };
     }
 
     /// Removed at the next commit.
-    pub(crate) fn end(&mut self) {
+    pub(crate) fn mark_destroyed(&mut self) {
         let nowhere = Stage::New { id: None };
         let stored = match std::mem::replace(&mut self.stage, nowhere) {
-            Stage::Live(held) => Some(Box::new(held)),
-            Stage::Moved { from, .. } => from,
+            Stage::Existing(snapshot) => Some(Box::new(snapshot)),
+            Stage::NewId { replaces, .. } => replaces,
             Stage::New { .. } => None,
             Stage::Destroyed { stored } => {
                 self.stage = Stage::Destroyed { stored };
@@ -163,7 +164,7 @@ impl State {
             }
         };
         self.stage = Stage::Destroyed { stored };
-        self.progress = Progress::Open;
+        self.commit_state = CommitState::Pending;
         self.forget_changes();
     }
 
@@ -173,42 +174,44 @@ impl State {
     }
 
     /// The record was read anew; what this request did is dropped.
-    pub(crate) fn reloaded(&mut self, held: Held) {
-        self.stage = Stage::Live(held);
+    pub(crate) fn reloaded(&mut self, snapshot: Snapshot) {
+        self.stage = Stage::Existing(snapshot);
         self.forget_changes();
     }
 
     /// A commit begins with the log as it is.
-    pub(crate) fn depart(&mut self) -> Log {
+    pub(crate) fn begin_commit(&mut self) -> Log {
         self.in_flight = Some(self.log.len());
-        self.progress = Progress::Underway;
+        self.commit_state = CommitState::Running;
         self.log.clone()
     }
 
     /// A commit has written what was in flight, and this is what the store holds now.
-    pub(crate) fn arrive(&mut self, written: Held) {
+    pub(crate) fn finish_write(&mut self, written: Snapshot) {
         let in_flight = self.in_flight.take().unwrap_or(0);
         self.log.drain(..in_flight.min(self.log.len()));
         match &mut self.stage {
             // Changed by another clone of the handle while the write was under way: the next commit goes on from here.
             Stage::Destroyed { stored } => *stored = Some(Box::new(written)),
-            Stage::Moved { id, from, .. } if *id != written.id => *from = Some(Box::new(written)),
-            Stage::New { .. } | Stage::Live(_) | Stage::Moved { .. } => self.stage = Stage::Live(written),
+            Stage::NewId { id, replaces, .. } if *id != written.id => *replaces = Some(Box::new(written)),
+            Stage::New { .. } | Stage::Existing(_) | Stage::NewId { .. } => {
+                self.stage = Stage::Existing(written)
+            }
         }
     }
 
     /// The store extended the record's life; what else is known of it stays.
-    pub(crate) fn touched(&mut self, expires: Moment) {
-        if let Stage::Live(held) = &mut self.stage {
-            held.expires = expires;
+    pub(crate) fn expiry_extended(&mut self, expires: Expiry) {
+        if let Stage::Existing(snapshot) = &mut self.stage {
+            snapshot.expires = expires;
         }
     }
 
     /// What the store holds of this session, as far as this request knows.
-    pub(crate) fn stored(&mut self) -> Option<&mut Held> {
+    pub(crate) fn stored(&mut self) -> Option<&mut Snapshot> {
         match &mut self.stage {
-            Stage::Live(held) => Some(held),
-            Stage::Moved { from, .. } => from.as_deref_mut(),
+            Stage::Existing(snapshot) => Some(snapshot),
+            Stage::NewId { replaces, .. } => replaces.as_deref_mut(),
             Stage::Destroyed { stored } => stored.as_deref_mut(),
             Stage::New { .. } => None,
         }
@@ -217,15 +220,15 @@ impl State {
     /// When the store drops the record, if there is one that this request goes on with.
     pub(crate) fn expires(&mut self) -> Option<SystemTime> {
         match &mut self.stage {
-            Stage::Live(held) => Some(held.expires.date()),
-            Stage::New { .. } | Stage::Moved { .. } | Stage::Destroyed { .. } => None,
+            Stage::Existing(snapshot) => Some(snapshot.expires.date()),
+            Stage::New { .. } | Stage::NewId { .. } | Stage::Destroyed { .. } => None,
         }
     }
 
-    /// A commit could not be carried out.
+    /// A commit could not be request_cookie out.
     pub(crate) fn failed(&mut self) {
         self.in_flight = None;
-        self.progress = Progress::Failed;
+        self.commit_state = CommitState::Failed;
     }
 
     /// Whether a commit is under way, or was dropped before its end.
@@ -234,23 +237,23 @@ impl State {
     }
 
     /// A commit is over. What another clone of the handle did meanwhile is left to the next one.
-    pub(crate) fn settle(&mut self, issued: Option<Issued>) {
+    pub(crate) fn end_commit(&mut self, cookie_action: Option<CookieAction>) {
         self.in_flight = None;
-        if self.progress == Progress::Underway {
+        if self.commit_state == CommitState::Running {
             self.touch = false;
-            self.progress = Progress::Settled;
+            self.commit_state = CommitState::Done;
         }
-        if issued.is_some() {
-            self.issued = issued;
+        if cookie_action.is_some() {
+            self.cookie_action = cookie_action;
         }
     }
 
     /// Whether a commit would write something this request did.
     pub(crate) fn is_pending(&self, configured: Option<Duration>) -> bool {
-        matches!(self.progress, Progress::Open | Progress::Underway)
+        matches!(self.commit_state, CommitState::Pending | CommitState::Running)
             && match &self.stage {
-                Stage::Moved { .. } | Stage::Destroyed { stored: Some(_) } => true,
-                Stage::New { .. } | Stage::Live(_) | Stage::Destroyed { stored: None } => {
+                Stage::NewId { .. } | Stage::Destroyed { stored: Some(_) } => true,
+                Stage::New { .. } | Stage::Existing(_) | Stage::Destroyed { stored: None } => {
                     self.view().is_modified(configured)
                 }
             }
@@ -260,7 +263,7 @@ impl State {
 /// Why a session is what it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Origin {
-    /// The request carried no cookie of the name.
+    /// The request request_cookie no cookie of the name.
     NoCookie,
     /// No secret signed the cookie.
     BadSignature,

@@ -11,10 +11,10 @@ use foldhash::quality::RandomState;
 use crate::error::SessionError;
 use crate::json::text::{text, unescape};
 use crate::record::cookie_object::CookieTemplate;
-use crate::record::draft::{Draft, Source, Value};
+use crate::record::draft::{Draft, Json, Source};
 use crate::record::{FLASH, Record};
 use crate::session::change::Change;
-use crate::session::flash_queue::{self, Queue};
+use crate::session::flash_queue::{self, FlashQueue};
 
 /// A session as one request sees it: the record it was loaded with, if any, and what it did since.
 #[derive(Clone, Copy)]
@@ -108,7 +108,7 @@ impl<'a> View<'a> {
         };
         let flash = || {
             self.log.iter().any(|change| change.flash_kind().is_some())
-                && self.queues().map_or(true, |queues| queues.iter().any(Queue::is_modified))
+                && self.queues().map_or(true, |queues| queues.iter().any(FlashQueue::is_modified))
         };
         data() || cleared() || flash()
     }
@@ -131,8 +131,8 @@ impl<'a> View<'a> {
     }
 
     /// The flash messages of every kind.
-    pub(crate) fn queues(self) -> Result<Vec<Queue<'a>>, SessionError> {
-        flash_queue::queues(self.stored_flash(), self.log)
+    pub(crate) fn queues(self) -> Result<Vec<FlashQueue<'a>>, SessionError> {
+        flash_queue::all(self.stored_flash(), self.log)
     }
 
     /// Plays the list over the record: what is to be stored. `new` is the cookie object of a session without a record.
@@ -152,18 +152,18 @@ impl<'a> View<'a> {
         let mut draft = Draft::new(from, self.max_age(configured));
         for change in self.log {
             match change {
-                Change::Set { key, value } => draft.put(key, Some(Value::Kept(value))),
+                Change::Set { key, value } => draft.put(key, Some(Json::Kept(value))),
                 Change::Remove { key } => draft.put(key, None),
                 Change::Clear => draft.clear(),
                 Change::Update { key, apply, .. } => {
                     let after = apply(draft.get(key))?;
-                    draft.put(key, after.map(Value::Made));
+                    draft.put(key, after.map(Json::Made));
                 }
                 Change::FlashPush { .. } | Change::FlashTake { .. } | Change::MaxAge(_) => {}
             }
         }
         if self.log.iter().any(|change| change.flash_kind().is_some()) {
-            draft.put(FLASH, Some(Value::Made(self.flash_text()?.into())));
+            draft.put(FLASH, Some(Json::Made(self.flash_text()?.into())));
         }
         Ok(draft)
     }

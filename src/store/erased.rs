@@ -12,7 +12,7 @@ use super::{Replaced, SessionStore, Stored};
 use crate::error::StoreError;
 use crate::id::SessionId;
 use crate::record::Record;
-use crate::store::loaded::{Compared, Fetched, Rewritten};
+use crate::store::loaded::{CompareBy, Loaded, ReplaceOutcome};
 use crate::store::version::Version;
 
 impl<S: SessionStore> SessionStore for Arc<S> {
@@ -51,7 +51,7 @@ impl<S: SessionStore> SessionStore for Arc<S> {
     }
 }
 
-pub(crate) enum AnyStore {
+pub(crate) enum ErasedStore {
     Memory(MemoryStore),
     Other(Box<dyn DynStore>),
 }
@@ -65,7 +65,7 @@ macro_rules! dispatch {
     };
 }
 
-impl AnyStore {
+impl ErasedStore {
     pub(crate) fn new(store: impl SessionStore) -> Self {
         let any: &dyn Any = &store;
         let shared = any.downcast_ref::<Arc<MemoryStore>>().map(|shared| &**shared);
@@ -76,23 +76,23 @@ impl AnyStore {
     }
 
     /// Whether it answers when it is asked, and never makes anyone wait.
-    pub(crate) fn is_prompt(&self) -> bool {
+    pub(crate) fn answers_immediately(&self) -> bool {
         matches!(self, Self::Memory(_))
     }
 
-    pub(crate) async fn get(&self, id: &SessionId) -> Result<Option<Fetched>, StoreError> {
+    pub(crate) async fn get(&self, id: &SessionId) -> Result<Option<Loaded>, StoreError> {
         match self {
             Self::Memory(store) => Ok(store.fetch(id)),
-            Self::Other(store) => Ok(store.get(id).await?.map(Fetched::from)),
+            Self::Other(store) => Ok(store.get(id).await?.map(Loaded::from)),
         }
     }
 
     /// By what it tells whether somebody wrote to a record that it was given, and said nothing of.
-    pub(crate) fn compared(&self) -> Compared {
+    pub(crate) fn compare_by(&self) -> CompareBy {
         match self {
-            Self::Memory(_) => Compared::Bytes,
+            Self::Memory(_) => CompareBy::Record,
             // What number a store begins with is its own affair.
-            Self::Other(_) => Compared::Nothing,
+            Self::Other(_) => CompareBy::Nothing,
         }
     }
 
@@ -120,17 +120,17 @@ impl AnyStore {
     pub(crate) async fn replace(
         &self,
         id: &SessionId,
-        (base, compared): (&Record, &Compared),
+        (base, compare_by): (&Record, &CompareBy),
         record: &Record,
         ttl: Duration,
-    ) -> Result<Rewritten, StoreError> {
+    ) -> Result<ReplaceOutcome, StoreError> {
         match self {
             Self::Memory(store) => Ok(store.swap(id, |now| now.same(base), record, ttl)),
             Self::Other(store) => {
-                Ok(match store.replace(id, &compared.expected(base), record, ttl).await? {
-                    Replaced::Done(version) => Rewritten::Done(Some(version)),
-                    Replaced::Conflict(stored) => Rewritten::Conflict(stored),
-                    Replaced::Gone => Rewritten::Gone,
+                Ok(match store.replace(id, &compare_by.expected(base), record, ttl).await? {
+                    Replaced::Done(version) => ReplaceOutcome::Done(Some(version)),
+                    Replaced::Conflict(stored) => ReplaceOutcome::Conflict(stored),
+                    Replaced::Gone => ReplaceOutcome::Gone,
                 })
             }
         }

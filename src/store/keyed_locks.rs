@@ -6,24 +6,24 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use crate::id::SessionId;
 
-const LANES: usize = 64;
+const LOCKS: usize = 64;
 
-pub(crate) struct Lanes {
+pub(crate) struct KeyedLocks {
     locks: Vec<Mutex<()>>,
     spread: RandomState,
 }
 
-impl Lanes {
-    /// Waits until no other request of this configuration is in the lane of this id.
-    pub(crate) async fn enter(&self, id: &SessionId) -> MutexGuard<'_, ()> {
-        let lane = self.spread.hash_one(id.as_str()) as usize % LANES;
-        self.locks[lane].lock().await
+impl KeyedLocks {
+    /// Waits until no other request of this configuration is in the lock of this id.
+    pub(crate) async fn lock(&self, id: &SessionId) -> MutexGuard<'_, ()> {
+        let lock = self.spread.hash_one(id.as_str()) as usize % LOCKS;
+        self.locks[lock].lock().await
     }
 }
 
-impl Default for Lanes {
+impl Default for KeyedLocks {
     fn default() -> Self {
-        let locks = std::iter::repeat_with(|| Mutex::new(())).take(LANES).collect();
+        let locks = std::iter::repeat_with(|| Mutex::new(())).take(LOCKS).collect();
         Self { locks, spread: RandomState::new() }
     }
 }

@@ -7,24 +7,24 @@ use crate::store::Stored;
 use crate::store::version::Version;
 
 /// What a store answers to `get`, as a session goes on with it.
-pub(crate) struct Fetched {
+pub(crate) struct Loaded {
     pub(crate) record: Record,
-    pub(crate) compared: Compared,
+    pub(crate) compare_by: CompareBy,
     pub(crate) expires_in: Option<Duration>,
     /// When the store looked.
-    pub(crate) seen: Moment,
+    pub(crate) seen: Expiry,
 }
 
-impl From<Stored> for Fetched {
+impl From<Stored> for Loaded {
     fn from(stored: Stored) -> Self {
-        let compared = stored.version.map_or(Compared::Nothing, Compared::Version);
-        let seen = Moment::Date(SystemTime::now());
-        Self { record: stored.record, compared, expires_in: stored.expires_in, seen }
+        let compare_by = stored.version.map_or(CompareBy::Nothing, CompareBy::Version);
+        let seen = Expiry::Wall(SystemTime::now());
+        Self { record: stored.record, compare_by, expires_in: stored.expires_in, seen }
     }
 }
 
 /// What became of a record that was to be written over another.
-pub(crate) enum Rewritten {
+pub(crate) enum ReplaceOutcome {
     /// It is there, with the version that the store gave it, if any.
     Done(Option<Version>),
     Conflict(Stored),
@@ -33,31 +33,31 @@ pub(crate) enum Rewritten {
 
 /// A point in time, by the clock that was looked at.
 #[derive(Clone, Copy)]
-pub(crate) enum Moment {
-    Date(SystemTime),
-    Instant(Instant),
+pub(crate) enum Expiry {
+    Wall(SystemTime),
+    Monotonic(Instant),
 }
 
-impl Moment {
+impl Expiry {
     /// A record without an end lives so long.
     const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
     pub(crate) fn after(self, life: Duration) -> Self {
         let life = life.min(Self::LONGEST);
         match self {
-            Self::Date(date) => Self::Date(date.checked_add(life).unwrap_or(date)),
-            Self::Instant(at) => Self::Instant(at.checked_add(life).unwrap_or(at)),
+            Self::Wall(date) => Self::Wall(date.checked_add(life).unwrap_or(date)),
+            Self::Monotonic(at) => Self::Monotonic(at.checked_add(life).unwrap_or(at)),
         }
     }
 
     /// Its date. Asking two clocks again would give another one, so it is kept.
     pub(crate) fn date(&mut self) -> SystemTime {
         match *self {
-            Self::Date(date) => date,
-            Self::Instant(at) => {
+            Self::Wall(date) => date,
+            Self::Monotonic(at) => {
                 let now = SystemTime::now();
                 let date = now.checked_add(at.saturating_duration_since(Instant::now())).unwrap_or(now);
-                *self = Self::Date(date);
+                *self = Self::Wall(date);
                 date
             }
         }
@@ -66,21 +66,21 @@ impl Moment {
 
 /// By what the store tells whether somebody else wrote.
 #[derive(Clone)]
-pub(crate) enum Compared {
+pub(crate) enum CompareBy {
     /// By the version that it gave.
     Version(Version),
     /// By the record's bytes.
-    Bytes,
+    Record,
     /// Not in one step. So the session sees to it that one request at a time gets through to the record.
     Nothing,
 }
 
-impl Compared {
+impl CompareBy {
     /// What is to be there still when it is written to.
     pub(crate) fn expected(&self, record: &Record) -> Version {
         match self {
             Self::Version(version) => version.clone(),
-            Self::Bytes | Self::Nothing => Version::of(record),
+            Self::Record | Self::Nothing => Version::of(record),
         }
     }
 }

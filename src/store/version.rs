@@ -9,10 +9,10 @@ use crate::record::Record;
 ///
 /// Bytes serve stores that others write to as well: Express counts nothing.
 #[derive(Clone)]
-pub struct Version(Kind);
+pub struct Version(VersionKind);
 
 #[derive(Clone)]
-enum Kind {
+enum VersionKind {
     Number(u64),
     Bytes(Arc<[u8]>),
     Record(Record),
@@ -22,14 +22,14 @@ impl Version {
     /// The record's own bytes as its version, without a copy.
     #[must_use]
     pub fn of(record: &Record) -> Self {
-        Self(Kind::Record(record.clone()))
+        Self(VersionKind::Record(record.clone()))
     }
 
     pub(crate) fn is_of(&self, record: &Record) -> bool {
         match &self.0 {
-            Kind::Record(own) => own.same(record),
-            Kind::Bytes(bytes) => **bytes == *record.as_bytes(),
-            Kind::Number(_) => false,
+            VersionKind::Record(own) => own.same(record),
+            VersionKind::Bytes(bytes) => **bytes == *record.as_bytes(),
+            VersionKind::Number(_) => false,
         }
     }
 
@@ -40,8 +40,8 @@ impl Version {
     #[must_use]
     pub fn as_number(&self) -> Option<u64> {
         match self.0 {
-            Kind::Number(number) => Some(number),
-            Kind::Bytes(_) | Kind::Record(_) => None,
+            VersionKind::Number(number) => Some(number),
+            VersionKind::Bytes(_) | VersionKind::Record(_) => None,
         }
     }
 
@@ -49,9 +49,9 @@ impl Version {
     #[must_use]
     pub fn as_bytes(&self) -> Option<&[u8]> {
         match &self.0 {
-            Kind::Number(_) => None,
-            Kind::Bytes(bytes) => Some(bytes),
-            Kind::Record(record) => Some(record.as_bytes()),
+            VersionKind::Number(_) => None,
+            VersionKind::Bytes(bytes) => Some(bytes),
+            VersionKind::Record(record) => Some(record.as_bytes()),
         }
     }
 }
@@ -59,8 +59,8 @@ impl Version {
 impl PartialEq for Version {
     fn eq(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {
-            (Kind::Number(one), Kind::Number(other)) => one == other,
-            (Kind::Record(one), Kind::Record(other)) => one.same(other),
+            (VersionKind::Number(one), VersionKind::Number(other)) => one == other,
+            (VersionKind::Record(one), VersionKind::Record(other)) => one.same(other),
             _ => self.as_bytes().is_some() && self.as_bytes() == other.as_bytes(),
         }
     }
@@ -70,27 +70,27 @@ impl Eq for Version {}
 
 impl From<u64> for Version {
     fn from(number: u64) -> Self {
-        Self(Kind::Number(number))
+        Self(VersionKind::Number(number))
     }
 }
 
 impl From<&[u8]> for Version {
     fn from(bytes: &[u8]) -> Self {
-        Self(Kind::Bytes(bytes.into()))
+        Self(VersionKind::Bytes(bytes.into()))
     }
 }
 
 impl From<Vec<u8>> for Version {
     fn from(bytes: Vec<u8>) -> Self {
-        Self(Kind::Bytes(bytes.into()))
+        Self(VersionKind::Bytes(bytes.into()))
     }
 }
 
 impl fmt::Debug for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Kind::Number(number) => write!(f, "Version({number})"),
-            Kind::Bytes(_) | Kind::Record(_) => f.write_str("Version(bytes REDACTED)"),
+            VersionKind::Number(number) => write!(f, "Version({number})"),
+            VersionKind::Bytes(_) | VersionKind::Record(_) => f.write_str("Version(bytes REDACTED)"),
         }
     }
 }

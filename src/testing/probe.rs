@@ -117,7 +117,7 @@ impl<S> Probe<S> {
         self.plan(op.into(), n, What::Fail);
     }
 
-    /// The `n`-th call from now is carried out and fails all the same, as when the connection drops before the answer.
+    /// The `n`-th call from now is request_cookie out and fails all the same, as when the connection drops before the answer.
     pub fn lose_answer(&self, op: impl Into<Option<Op>>, n: u64) {
         self.plan(op.into(), n, What::LoseAnswer);
     }

@@ -24,7 +24,7 @@ impl Names {
 
     /// The id itself where that is safe, so that Express finds the file; else its hash behind a `=`, which no safe id has.
     pub(super) fn of(&self, id: &SessionId) -> String {
-        id.or_hash(|id| self.is_safe(id)).into_owned() + ENDING
+        id.or_hashed_unless(|id| self.is_safe(id)).into_owned() + ENDING
     }
 
     fn is_safe(&self, id: &str) -> bool {

@@ -14,7 +14,7 @@ use super::{Replaced, SessionStore, Stored};
 use crate::error::{StoreError, cause};
 use crate::id::SessionId;
 use crate::record::Record;
-use crate::store::loaded::{Compared, Fetched, Moment, Rewritten};
+use crate::store::loaded::{CompareBy, Expiry, Loaded, ReplaceOutcome};
 use crate::store::version::Version;
 use sweep::Alarm;
 
@@ -144,14 +144,14 @@ impl MemoryStore {
     }
 
     /// The live record under this id, and when it was looked at.
-    pub(super) fn fetch(&self, id: &SessionId) -> Option<Fetched> {
+    pub(super) fn fetch(&self, id: &SessionId) -> Option<Loaded> {
         let now = self.0.now();
         let held = self.0.sessions.get(id).filter(|held| held.live(now.tick))?;
-        Some(Fetched {
+        Some(Loaded {
             record: held.record.clone(),
-            compared: Compared::Bytes,
+            compare_by: CompareBy::Record,
             expires_in: Some(held.expires.since(now.tick)),
-            seen: Moment::Instant(now.instant),
+            seen: Expiry::Monotonic(now.instant),
         })
     }
 
@@ -162,13 +162,13 @@ impl MemoryStore {
         expected: impl FnOnce(&Record) -> bool,
         record: &Record,
         ttl: Duration,
-    ) -> Rewritten {
+    ) -> ReplaceOutcome {
         let now = self.0.now().tick;
         let Some(mut held) = self.0.sessions.get_mut(id).filter(|held| held.live(now)) else {
-            return Rewritten::Gone;
+            return ReplaceOutcome::Gone;
         };
         if !expected(&held.record) {
-            return Rewritten::Conflict(held.stored(now));
+            return ReplaceOutcome::Conflict(held.stored(now));
         }
         let new = Held { record: record.clone(), expires: now.after(ttl) };
         let expires = new.expires;
@@ -177,7 +177,7 @@ impl MemoryStore {
         // Freed with no lock held.
         drop(old);
         self.0.expect(expires);
-        Rewritten::Done(None)
+        ReplaceOutcome::Done(None)
     }
 
     /// Writes a record where `allowed` says so of what stands there.
@@ -294,9 +294,9 @@ impl SessionStore for MemoryStore {
         ttl: Duration,
     ) -> Result<Replaced, StoreError> {
         Ok(match self.swap(id, |now| expected.is_of(now), record, ttl) {
-            Rewritten::Done(_) => Replaced::Done(Version::of(record)),
-            Rewritten::Conflict(stored) => Replaced::Conflict(stored),
-            Rewritten::Gone => Replaced::Gone,
+            ReplaceOutcome::Done(_) => Replaced::Done(Version::of(record)),
+            ReplaceOutcome::Conflict(stored) => Replaced::Conflict(stored),
+            ReplaceOutcome::Gone => Replaced::Gone,
         })
     }
 

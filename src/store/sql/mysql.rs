@@ -200,7 +200,7 @@ enum Value<'v> {
 
 /// The id as the column can hold it and the server compares it: at most 128 characters, none of them a space at the end.
 fn column(id: &SessionId) -> Cow<'_, str> {
-    id.or_hash(|id| id.chars().count() <= 128 && !id.ends_with(' '))
+    id.or_hashed_unless(|id| id.chars().count() <= 128 && !id.ends_with(' '))
 }
 
 impl SessionStore for MySqlStore {
