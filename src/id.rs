@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::fmt::Write as _;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
@@ -68,12 +67,8 @@ impl SessionId {
         if !id.starts_with('=') && holds(id) {
             return Cow::Borrowed(id);
         }
-        let mut hash = String::from("=");
-        for byte in Sha256::digest(id.as_bytes()) {
-            // Writing to a String does not fail.
-            let _ = write!(hash, "{byte:02x}");
-        }
-        Cow::Owned(hash)
+        let hash = base16ct::lower::encode_string(&Sha256::digest(id.as_bytes()));
+        Cow::Owned(["=", &hash].concat())
     }
 
     /// The id as text, for a store's key. It is a credential: keep it out of logs and pages.

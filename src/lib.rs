@@ -37,7 +37,7 @@
 //! # When something is written
 //! | session | condition | store | cookie |
 //! |---|---|---|---|
-//! | destroyed | it was stored, or the request request_cookie a cookie of the name | `destroy` if it was stored | expired |
+//! | destroyed | it was stored, or the request carried a cookie of the name | `destroy` if it was stored | expired |
 //! | regenerated | | `create` the new, `destroy` the old | set |
 //! | cycled | | `create` the new, `destroy_if` the old | set |
 //! | new | modified, or `save()`, or `save_uninitialized` within the cookie's path | `create` | set |
@@ -117,6 +117,7 @@
 //! Do not give a session a new id there: the browser would never learn it.
 #![forbid(unsafe_code)]
 
+mod clock;
 mod commit;
 mod config;
 mod cookie;
@@ -146,6 +147,7 @@ pub mod guide {
 
 pub use ::cookie::SameSite;
 
+pub use clock::{Clock, SystemClock};
 pub use commit::guard::SessionGuard;
 pub use config::SessionConfig;
 pub use config::builder::SessionConfigBuilder;

@@ -1,10 +1,9 @@
 //! From a request's cookie to its session.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use axum::http::HeaderMap;
 use axum::http::uri::Scheme;
-use futures_util::FutureExt as _;
 
 use crate::config::policy::default_touch_after;
 use crate::config::{ConfigInner, SessionConfig};
@@ -37,12 +36,12 @@ pub(crate) async fn load(
     line: RequestLine,
 ) -> Result<Session, SessionRejection> {
     let transport = Transport::of(headers, scheme, config.inner().policy.trust_proxy);
-    let prompt = config.inner().store.answers_immediately();
     let session = Session::new(config, transport, line);
-    match if prompt { load_first_valid(&session, headers).now_or_never() } else { None } {
-        Some(found) => found?,
-        // On the heap, because handlers carry the future of their extractors in theirs.
-        None => Box::pin(load_first_valid(&session, headers)).await?,
+    let work = || load_first_valid(&session, headers);
+    match session.inner().config.inner().store.now_or_never(work()) {
+        Some(loaded) => loaded?,
+        // Boxed to keep the handler's future small, which holds the futures of its extractors.
+        None => Box::pin(work()).await?,
     }
     Ok(session)
 }
@@ -56,7 +55,7 @@ async fn load_first_valid(session: &Session, headers: &HeaderMap) -> Result<(), 
             origin = origin.max(Origin::BadSignature);
             continue;
         };
-        match inner.store.get(&verified.id).await {
+        match inner.store.get(&verified.id, &inner.clock).await {
             Ok(Some(fetched)) => {
                 let snapshot = match to_snapshot(inner, verified, fetched) {
                     (snapshot, None) => Some(snapshot),
@@ -90,7 +89,7 @@ fn to_snapshot(inner: &ConfigInner, cookie: Verified, fetched: Loaded) -> (Snaps
     let ttl = inner.policy.ttl(fetched.record.max_age());
     let left = fetched.expires_in.or_else(|| {
         let expires = fetched.record.cookie_expires()?;
-        Some(expires.duration_since(SystemTime::now()).unwrap_or_default())
+        Some(expires.duration_since(inner.clock.now()).unwrap_or_default())
     });
     let idle = ttl.saturating_sub(left.unwrap_or_default());
     let due = is_touch_due(inner, ttl, idle);
@@ -103,7 +102,7 @@ fn to_snapshot(inner: &ConfigInner, cookie: Verified, fetched: Loaded) -> (Snaps
 async fn touch_on_load(inner: &ConfigInner, snapshot: Snapshot, ttl: Duration) -> Option<Snapshot> {
     let _lock = inner.lock_unless_atomic(&snapshot.id, &snapshot.compare_by).await;
     match inner.store.touch(&snapshot.id, ttl).await {
-        Ok(true) => Some(snapshot.extended(SystemTime::now(), ttl)),
+        Ok(true) => Some(snapshot.extended(inner.clock.now(), ttl)),
         Ok(false) => None,
         Err(error) => {
             // The session is readable, so it is served; it lives as long as it did.

@@ -2,7 +2,7 @@
 //!
 //! | session | condition | store | cookie |
 //! |---|---|---|---|
-//! | destroyed | it was stored, or the request request_cookie a cookie of the name | `destroy` if it was stored | expired |
+//! | destroyed | it was stored, or the request carried a cookie of the name | `destroy` if it was stored | expired |
 //! | regenerated | | `create` new, then `destroy` old | set |
 //! | cycled | | `create` new, then `destroy_if` old, with fresh data on `Conflict` | set |
 //! | new | modified, or `save()`, or `save_uninitialized` within the cookie's path | `create` | set |

@@ -1,6 +1,5 @@
 //! What carries the decision of a commit out: the calls to the store, and the retries where another request was faster.
 
-use std::hash::{BuildHasher as _, RandomState};
 use std::time::{Duration, SystemTime};
 
 use crate::commit::decision::Write;
@@ -48,7 +47,7 @@ impl<'c> Execution<'c> {
             Stage::NewId { id, replaces, .. } => (Some(id.clone()), replaces.as_deref().cloned()),
             Stage::Destroyed { stored } => (None, stored.as_deref().cloned()),
         };
-        Self { config, log: state.begin_commit(), id, snapshot, transport, now: SystemTime::now() }
+        Self { config, log: state.begin_commit(), id, snapshot, transport, now: config.clock.now() }
     }
 
     pub(crate) async fn run(mut self, write: Write) -> Result<CommitOutcome, SessionError> {
@@ -191,6 +190,5 @@ async fn backoff(attempt: u32) {
         return;
     }
     let most = 1_u64 << attempt.min(9);
-    let jitter = RandomState::new().hash_one(attempt) % (most * 100);
-    tokio::time::sleep(Duration::from_micros(jitter)).await;
+    tokio::time::sleep(Duration::from_micros(fastrand::u64(..most * 100))).await;
 }

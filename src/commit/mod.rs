@@ -8,8 +8,6 @@ mod tests;
 
 use std::time::SystemTime;
 
-use futures_util::FutureExt as _;
-
 use crate::commit::decision::{CookieDecision, Facts, MaxAge, StageFacts, Trigger, Write, decide};
 use crate::commit::execution::{CommitOutcome, Execution};
 use crate::commit::guard::SessionGuard;
@@ -72,25 +70,24 @@ pub(crate) fn try_commit_now(
         return None;
     }
     let (write, cookie) = match decide_next(inner, &state, trigger) {
-        None => return Some(guard(inner, &mut state, SystemTime::now)),
+        None => return Some(guard(inner, &mut state, None)),
         Some((Write::Nothing, CookieDecision::Keep)) => {
             state.commit_state = CommitState::Running;
             state.end_commit(None);
-            return Some(guard(inner, &mut state, SystemTime::now));
+            return Some(guard(inner, &mut state, None));
         }
         // It writes twice, and is not to be dropped in between.
         Some((Write::NewId(_), _)) => return None,
         Some(due) => due,
     };
     let config = inner.config.inner();
-    if !config.store.answers_immediately() {
-        return None;
-    }
     let _turn = inner.committing.try_lock().ok()?;
-    let execution = Execution::new(config, &mut state, inner.transport);
-    drop(state);
-    let now = execution.now;
-    let done = execution.run(write).now_or_never()?;
+    let (done, now) = config.store.now_or_never(async {
+        let execution = Execution::new(config, &mut state, inner.transport);
+        drop(state);
+        let now = execution.now;
+        (execution.run(write).await, now)
+    })?;
     Some(record_outcome(session, write, cookie, done, now))
 }
 
@@ -100,7 +97,7 @@ async fn commit_when_free(session: &Session, trigger: Trigger) -> Result<Session
     let (execution, write, cookie) = {
         let mut state = session.state();
         let Some((write, cookie)) = decide_next(inner, &state, trigger) else {
-            return guard(inner, &mut state, SystemTime::now);
+            return guard(inner, &mut state, None);
         };
         (Execution::new(inner.config.inner(), &mut state, inner.transport), write, cookie)
     };
@@ -149,14 +146,14 @@ fn record_outcome(
         CommitOutcome::Nothing => {}
     }
     state.end_commit(cookie_action);
-    guard(session.inner(), &mut state, || now)
+    guard(session.inner(), &mut state, Some(now))
 }
 
 /// The guard for what the commits of this request have decided so far.
 pub(crate) fn guard(
     session: &SessionInner,
     state: &mut State,
-    now: impl FnOnce() -> SystemTime,
+    now: Option<SystemTime>,
 ) -> Result<SessionGuard, SessionError> {
     let config = session.config.inner();
     let line = match state.cookie_action {
@@ -167,7 +164,8 @@ pub(crate) fn guard(
             let Some(snapshot) = state.stored() else { return Ok(SessionGuard::new(None)) };
             let signature = *snapshot.signature.get_or_insert_with(|| config.signer.sign(&snapshot.id));
             let max_age = snapshot.record.max_age();
-            config.set_cookie.set((&snapshot.id, &signature), session.transport, max_age, now())?
+            let now = now.unwrap_or_else(|| config.clock.now());
+            config.set_cookie.set((&snapshot.id, &signature), session.transport, max_age, now)?
         }
     };
     Ok(SessionGuard::new(state.cookie_action.map(|cookie_action| (cookie_action, line))))
@@ -212,7 +210,7 @@ async fn reload(session: &Session) -> Result<(), SessionError> {
         Stage::NewId { replaces: Some(snapshot), .. } => (snapshot.id.clone(), snapshot.signature),
     };
     let config = inner.config.inner();
-    let fetched = config.store.get(&id).await?.ok_or(SessionError::Gone)?;
+    let fetched = config.store.get(&id, &config.clock).await?.ok_or(SessionError::Gone)?;
     let Loaded { record, compare_by, expires_in, seen } = fetched;
     let expires = seen.after(expires_in.unwrap_or_else(|| config.policy.ttl(record.max_age())));
     session.state().reloaded(Snapshot { id, signature, record, compare_by, expires });

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use cookie::SameSite;
 
+use crate::clock::{Clock, ErasedClock};
 use crate::config::policy::Policy;
 use crate::config::{ConfigInner, SessionConfig};
 use crate::cookie::attributes::{Attributes, Priority, SameSitePolicy, Secure};
@@ -54,6 +55,7 @@ pub struct SessionConfigBuilder {
     cookie: Attributes,
     secure: Secure,
     policy: Policy,
+    clock: ErasedClock,
     store: Option<ErasedStore>,
     genid: Option<Box<dyn Fn() -> SessionId + Send + Sync>>,
 }
@@ -75,6 +77,7 @@ impl SessionConfigBuilder {
             },
             secure: Secure::Never,
             policy: Policy::default(),
+            clock: ErasedClock::default(),
             store: None,
             genid: None,
         }
@@ -219,6 +222,15 @@ impl SessionConfigBuilder {
         self
     }
 
+    /// Tells the time (no such option in Express). Default: [`SystemClock`](crate::SystemClock).
+    ///
+    /// The clock reaches the configuration only. A test that moves time gives the same clock to the store:
+    /// [`MemoryStore::builder`], [`FileStoreBuilder::clock`](crate::FileStoreBuilder::clock).
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = ErasedClock::new(clock);
+        self
+    }
+
     /// Checks the options.
     ///
     /// A secret under 32 bytes is accepted, and warned about once through `tracing`, unless the builder came from
@@ -253,6 +265,7 @@ impl SessionConfigBuilder {
             store: self.store.unwrap_or_else(|| ErasedStore::new(MemoryStore::new())),
             locks: KeyedLocks::default(),
             policy: self.policy,
+            clock: self.clock,
             genid: self.genid,
             warned: Once::new(),
         })))

@@ -7,8 +7,10 @@ pub(crate) mod policy;
 use std::fmt;
 use std::sync::{Arc, Once};
 
+use axum::extract::FromRef;
 use tokio::sync::MutexGuard;
 
+use crate::clock::ErasedClock;
 use crate::config::policy::Policy;
 use crate::cookie::attributes::{Attributes, Secure};
 use crate::cookie::set_cookie::SetCookie;
@@ -76,6 +78,7 @@ pub(crate) struct ConfigInner {
     /// What a new record says of its cookie.
     pub(crate) templates: PerTransport<CookieTemplate<'static>>,
     pub(crate) policy: Policy,
+    pub(crate) clock: ErasedClock,
     pub(crate) store: ErasedStore,
     pub(crate) locks: KeyedLocks,
     pub(crate) genid: Option<Box<dyn Fn() -> SessionId + Send + Sync>>,
@@ -127,6 +130,17 @@ impl ConfigInner {
                 "the session cookie is Secure but the proxy says the request came over http: no session is stored"
             );
         });
+    }
+}
+
+/// State behind an [`Arc`]: whatever gives its configuration as itself gives it as `Arc` as well.
+#[diagnostic::do_not_recommend]
+impl<T> FromRef<Arc<T>> for SessionConfig
+where
+    Self: FromRef<T>,
+{
+    fn from_ref(state: &Arc<T>) -> Self {
+        Self::from_ref(&**state)
     }
 }
 

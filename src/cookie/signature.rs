@@ -1,16 +1,16 @@
 //! The signature on a cookie's value.
 //!
 //! The value is Express': `encodeURIComponent("s:" + id + "." + base64(HMAC-SHA256(secret, id)))` without padding.
-//! A signature is verified as text, in constant time: decoding it first would accept a second spelling of the same
-//! bytes.
+//! A signature is compared as text, in constant time. Comparing text needs no decoding and no buffer for its result, and
+//! gives the same verdicts as decoding base64 strictly and comparing the bytes.
 
 use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
+use constant_time_eq::constant_time_eq_n;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
-use subtle::ConstantTimeEq as _;
 
 use crate::cookie::secrets::Secrets;
 use crate::cookie::uri_component::{decode_uri_component, unquote};
@@ -28,10 +28,7 @@ pub(crate) struct Signer {
 }
 
 /// An id's signature, as the cookie has it once decoded.
-///
-/// Aligned, so that the processor moves it in words.
 #[derive(Clone, Copy)]
-#[repr(align(8))]
 pub(crate) struct Signature(pub(super) [u8; SIGNATURE_LEN]);
 
 /// A verified cookie.
@@ -64,8 +61,8 @@ impl Signer {
         let url_safe = memchr::memchr2(b'-', b'_', &given.0).is_some();
         let (known, signature) = self.keys.iter().enumerate().find_map(|(at, key)| {
             let expected = signature(key, id);
-            let same =
-                if url_safe { equal(&to_url_safe(expected), &given) } else { equal(&expected, &given) };
+            let expected_text = if url_safe { to_url_safe(expected) } else { expected };
+            let same = constant_time_eq_n(&expected_text.0, &given.0);
             same.then_some((at, expected))
         })?;
         // A signed id that breaks the id rules was never minted here.
@@ -78,18 +75,6 @@ impl fmt::Debug for Signer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Signer({} keys REDACTED)", self.keys.len())
     }
-}
-
-/// In constant time, whatever they have in common.
-fn equal(one: &Signature, other: &Signature) -> bool {
-    words(one).ct_eq(&words(other)).into()
-}
-
-/// A signature as six words, which take a seventh of the comparisons.
-fn words(signature: &Signature) -> [u64; 6] {
-    let mut padded = [[0; 8]; 6];
-    padded.as_flattened_mut()[..SIGNATURE_LEN].copy_from_slice(&signature.0);
-    padded.map(u64::from_ne_bytes)
 }
 
 fn to_url_safe(signature: Signature) -> Signature {

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::SystemTime;
 
 use axum::http::header::COOKIE;
 use axum::http::uri::Scheme;
@@ -174,7 +173,7 @@ impl Session {
         }
         match state.cookie_action {
             None => response,
-            Some(_) => guarded(commit::guard(self.inner(), &mut state, SystemTime::now), response),
+            Some(_) => guarded(commit::guard(self.inner(), &mut state, None), response),
         }
     }
 }

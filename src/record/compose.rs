@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use arrayvec::ArrayString;
 
@@ -16,17 +16,10 @@ use crate::json::text::escape;
 
 const OPEN: &[u8] = b"{\"cookie\":";
 
-impl Record {
-    /// The same record with `cookie.expires` moved to a max-age from now.
-    pub(crate) fn touched(&self, now: SystemTime) -> Self {
-        Draft::new(Source::Record(self), self.max_age()).compose(now)
-    }
-}
-
 impl Default for Record {
     /// No data, and the cookie object of Express' defaults.
     fn default() -> Self {
-        Draft::new(Source::Nothing(&CookieTemplate::express()), None).compose(SystemTime::now())
+        Draft::new(Source::Nothing(&CookieTemplate::express()), None).compose(UNIX_EPOCH)
     }
 }
 

@@ -53,10 +53,11 @@ impl Session {
     /// When the session ends unless it is touched; `None`: when the browser closes.
     pub fn expires(&self) -> Option<SystemTime> {
         let configured = self.configured_max_age();
+        let clock = &self.0.config.inner().clock;
         let mut state = self.state();
         let max_age = state.view().max_age(configured)?;
-        let stored = if state.view().new_max_age(configured).is_some() { None } else { state.expires() };
-        stored.or_else(|| SystemTime::now().checked_add(max_age))
+        let stored = if state.view().new_max_age(configured).is_some() { None } else { state.expires(clock) };
+        stored.or_else(|| clock.now().checked_add(max_age))
     }
 
     /// The lifetime of the session's cookie.

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use crate::clock::ErasedClock;
 use crate::id::SessionId;
 use crate::record::Record;
 use crate::session::change::{Change, Log};
@@ -218,9 +219,9 @@ impl State {
     }
 
     /// When the store drops the record, if there is one that this request goes on with.
-    pub(crate) fn expires(&mut self) -> Option<SystemTime> {
+    pub(crate) fn expires(&mut self, clock: &ErasedClock) -> Option<SystemTime> {
         match &mut self.stage {
-            Stage::Existing(snapshot) => Some(snapshot.expires.date()),
+            Stage::Existing(snapshot) => Some(snapshot.expires.date(clock)),
             Stage::New { .. } | Stage::NewId { .. } | Stage::Destroyed { .. } => None,
         }
     }

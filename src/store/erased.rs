@@ -7,8 +7,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+
 use super::memory::MemoryStore;
 use super::{Replaced, SessionStore, Stored};
+use crate::clock::ErasedClock;
 use crate::error::StoreError;
 use crate::id::SessionId;
 use crate::record::Record;
@@ -75,15 +78,25 @@ impl ErasedStore {
         }
     }
 
-    /// Whether it answers when it is asked, and never makes anyone wait.
-    pub(crate) fn answers_immediately(&self) -> bool {
-        matches!(self, Self::Memory(_))
+    /// What a future gives that asks this store and waits for nothing else; `None` where the store, or something else,
+    /// makes it wait. Then the future is dropped: before its first poll if the store is not in memory.
+    ///
+    /// The future stays on the stack, so the caller's own future has no room for it.
+    pub(crate) fn now_or_never<F: Future>(&self, work: F) -> Option<F::Output> {
+        match self {
+            Self::Memory(_) => work.now_or_never(),
+            Self::Other(_) => None,
+        }
     }
 
-    pub(crate) async fn get(&self, id: &SessionId) -> Result<Option<Loaded>, StoreError> {
+    pub(crate) async fn get(
+        &self,
+        id: &SessionId,
+        clock: &ErasedClock,
+    ) -> Result<Option<Loaded>, StoreError> {
         match self {
             Self::Memory(store) => Ok(store.fetch(id)),
-            Self::Other(store) => Ok(store.get(id).await?.map(Loaded::from)),
+            Self::Other(store) => Ok(store.get(id).await?.map(|stored| Loaded::at(clock.now(), stored))),
         }
     }
 

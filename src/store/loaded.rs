@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::clock::{ErasedClock, monotonic};
 use crate::record::Record;
 use crate::store::Stored;
 use crate::store::version::Version;
@@ -15,10 +16,11 @@ pub(crate) struct Loaded {
     pub(crate) seen: Expiry,
 }
 
-impl From<Stored> for Loaded {
-    fn from(stored: Stored) -> Self {
+impl Loaded {
+    /// What a store answered that was asked at `now`.
+    pub(crate) fn at(now: SystemTime, stored: Stored) -> Self {
         let compare_by = stored.version.map_or(CompareBy::Nothing, CompareBy::Version);
-        let seen = Expiry::Wall(SystemTime::now());
+        let seen = Expiry::Wall(now);
         Self { record: stored.record, compare_by, expires_in: stored.expires_in, seen }
     }
 }
@@ -51,12 +53,12 @@ impl Expiry {
     }
 
     /// Its date. Asking two clocks again would give another one, so it is kept.
-    pub(crate) fn date(&mut self) -> SystemTime {
+    pub(crate) fn date(&mut self, clock: &ErasedClock) -> SystemTime {
         match *self {
             Self::Wall(date) => date,
             Self::Monotonic(at) => {
-                let now = SystemTime::now();
-                let date = now.checked_add(at.saturating_duration_since(Instant::now())).unwrap_or(now);
+                let now = clock.now();
+                let date = now.checked_add(at.saturating_duration_since(monotonic())).unwrap_or(now);
                 *self = Self::Wall(date);
                 date
             }

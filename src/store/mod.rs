@@ -15,7 +15,7 @@ pub(crate) mod sweeper;
 pub(crate) mod version;
 
 use std::future::Future;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use crate::error::StoreError;
 use crate::id::SessionId;
@@ -87,7 +87,7 @@ pub trait SessionStore: Send + Sync + 'static {
     fn touch(&self, id: &SessionId, ttl: Duration) -> impl Future<Output = Result<bool, StoreError>> + Send {
         async move {
             let Some(stored) = self.get(id).await? else { return Ok(false) };
-            self.set(id, &stored.record.touched(SystemTime::now()), ttl).await?;
+            self.set(id, &stored.record, ttl).await?;
             Ok(true)
         }
     }

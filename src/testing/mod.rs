@@ -20,11 +20,13 @@
 //! [`Probe`] wraps a store for tests of your own: it counts calls, lets the n-th one fail, gives way to other tasks at
 //! every call, and holds a call at a barrier.
 
+mod clock;
 pub mod contract;
 mod probe;
 pub mod promises;
 mod visitor;
 
+pub use clock::TestClock;
 pub use probe::{Hold, Op, Probe};
 pub use visitor::{Answer, Visitor};
 

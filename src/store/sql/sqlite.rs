@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use sqlx::AssertSqlSafe;
 use sqlx::sqlite::{
@@ -11,6 +11,7 @@ use sqlx::sqlite::{
 };
 
 use super::{InvalidIdentifier, Row, identifier, stored, text};
+use crate::clock::{Clock as _, SystemClock};
 use crate::error::StoreError;
 use crate::id::SessionId;
 use crate::record::Record;
@@ -200,7 +201,7 @@ enum Value<'v> {
 
 /// Milliseconds since 1970, as JavaScript's `Date.now()`.
 fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemClock.now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
