@@ -1,4 +1,5 @@
-//! A store of your own: three methods. Here a map behind a lock; in its place stands whatever you keep sessions in.
+//! A store of your own, in three methods. This one keeps sessions in a map behind a lock; yours calls
+//! whatever you keep sessions in.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -46,7 +47,7 @@ async fn count(session: Session) -> Result<impl IntoResponse, SessionError> {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let sessions = SessionConfig::builder("a secret of at least 32 bytes, from your environment")
+    let sessions = SessionConfig::builder("an example's secret of at least 32 bytes")
         .store(MapStore::default())
         .build()?;
     let app = Router::new().route("/", get(count)).with_state(App { sessions });

@@ -1,5 +1,5 @@
-//! Sessions in files: stop the program, start it again, and your count goes on. Express with session-file-store can read
-//! the same folder.
+//! Sessions in files: stop the program, start it again, and your count continues. Express with
+//! session-file-store can share the folder.
 
 use std::time::Duration;
 
@@ -23,10 +23,10 @@ async fn count(session: Session) -> Result<impl IntoResponse, SessionError> {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = std::env::var("SESSIONS").unwrap_or("./sessions".into());
     let store = FileStore::new(&folder)?;
-    // Removes the files of expired sessions, until the handle is dropped.
+    // The sweep removes the files of expired sessions until its handle is dropped.
     let _sweep = store.sweep_every(Duration::from_secs(600));
 
-    let sessions = SessionConfig::builder("a secret of at least 32 bytes, from your environment")
+    let sessions = SessionConfig::builder("an example's secret of at least 32 bytes")
         .save_uninitialized(false)
         .store(store)
         .build()?;

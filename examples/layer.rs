@@ -1,5 +1,5 @@
-//! Express' habit: install the sessions once, and let handlers just read and write. What a handler changed before it
-//! failed is not stored.
+//! The commit in one place, as in Express: `SessionLayer` commits after each handler, and handlers only read
+//! and write. If a handler answers with a 5xx status, what it changed is not stored.
 
 use axum::Router;
 use axum::extract::FromRef;
@@ -27,7 +27,7 @@ async fn count_and_fail(session: Session) -> Result<(StatusCode, String), Sessio
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let sessions = SessionConfig::builder("a secret of at least 32 bytes, from your environment")
+    let sessions = SessionConfig::builder("an example's secret of at least 32 bytes")
         .save_uninitialized(false)
         .build()?;
     let app = Router::new()

@@ -1,5 +1,5 @@
-//! A login form: password check, flash message on failure, a new session id at login, a page for users only, logout,
-//! "remember me". The user is `alice`, the password `correct horse`.
+//! A login form, with a password check, a flash message on failure, a new session id at login, a page for
+//! users only, logout and "remember me". The user is `alice`, the password is `correct horse`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,15 +25,16 @@ struct App {
     accounts: Arc<Accounts>,
 }
 
-/// In the place of a table of users.
+/// The one account, where your program has a table of users.
 struct Accounts {
     name: String,
     hash: String,
 }
 
 impl Accounts {
-    /// Hashing takes a while on purpose, so it runs beside the requests; an unknown name takes as long as a wrong
-    /// password.
+    /// Hashing takes a while on purpose, so the check runs on a blocking thread, where it holds up no other
+    /// request. An unknown name takes as long as a wrong password, so the time does not tell which names
+    /// exist.
     async fn check(self: Arc<Self>, name: String, password: String) -> bool {
         let check = move || {
             let matches = password_auth::verify_password(password, &self.hash).is_ok();
@@ -68,7 +69,8 @@ async fn home(user: User, session: Session) -> Result<impl IntoResponse, Session
         p { "You are logged in as " strong #user { (user.name) } "." }
         form method="post" action="/logout" { button { "Log out" } }
     };
-    // The guard tells caches that the page depends on the cookie; this one is to be kept by none.
+    // `no-store` stands after the guard on purpose: it replaces the guard's own `Cache-Control`, so that no
+    // cache keeps the page of a logged-in user.
     Ok((session.commit().await?, [(CACHE_CONTROL, "no-store")], page("Home", content)))
 }
 
@@ -102,7 +104,7 @@ async fn login(
         NOTICE.push(&session, "Wrong name or password.".into())?;
         return Ok((session.commit().await?, Redirect::to("/login")));
     }
-    // A new id, so that one planted in this browser before is worth nothing.
+    // The session gets a new id, so that an id planted in this browser earlier is worth nothing.
     session.cycle_id();
     session.set_max_age(form.remember.map(|_| REMEMBERED));
     USER.insert(&session, User { name: form.name })?;
@@ -117,8 +119,9 @@ async fn logout(session: Session) -> Result<impl IntoResponse, SessionError> {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let accounts = Accounts { name: "alice".into(), hash: password_auth::generate_hash("correct horse") };
-    // In production also `.secure(true)`, or start from `SessionConfig::hardened`.
-    let sessions = SessionConfig::builder("a secret of at least 32 bytes, from your environment")
+    // In production, read the secret from the environment, and add `.secure(true)` or start from
+    // `SessionConfig::hardened`.
+    let sessions = SessionConfig::builder("an example's secret of at least 32 bytes")
         .save_uninitialized(false)
         .browser_session()
         .build()?;

@@ -1,5 +1,5 @@
-//! Sessions in PostgreSQL, on a pool that the rest of the program uses as well; Express with connect-pg-simple can share the
-//! table.
+//! Sessions in PostgreSQL, on a connection pool that the rest of the program uses as well. Express with
+//! connect-pg-simple can share the table.
 //!
 //! `DATABASE_URL=postgres://localhost/shop cargo run --example postgres --features postgres`
 
@@ -23,12 +23,12 @@ async fn count(session: Session) -> Result<impl IntoResponse, SessionError> {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let url = std::env::var("DATABASE_URL").unwrap_or("postgres://localhost/postgres".into());
     let pool = sqlx::PgPool::connect(&url).await?;
-    // Where Express shares the table and the server is not in UTC, also `.time_zone("America/New_York")`.
+    // If Express shares the table and the server is not in UTC, add `.time_zone("America/New_York")`.
     let store = PostgresStore::new(pool);
     store.migrate().await?;
-    // Removes expired sessions, until the handle is dropped.
+    // The sweep removes expired sessions until its handle is dropped.
     let _sweep = store.sweep_every(std::time::Duration::from_secs(900));
-    let sessions = SessionConfig::builder("a secret of at least 32 bytes, from your environment")
+    let sessions = SessionConfig::builder("an example's secret of at least 32 bytes")
         .save_uninitialized(false)
         .store(store)
         .build()?;

@@ -26,7 +26,8 @@ async fn profile(session: Session) -> Result<impl IntoResponse, SessionError> {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let sessions = SessionConfig::new("a secret of at least 32 bytes, from your environment")?;
+    // In production, read the secret from the environment: 32 random bytes or more.
+    let sessions = SessionConfig::new("an example's secret of at least 32 bytes")?;
     let app = Router::new().route("/", get(profile)).with_state(App { sessions });
 
     let port = std::env::var("PORT").unwrap_or("3000".into());

@@ -1,4 +1,4 @@
-//! Sessions in Redis, shared by as many processes as you start, and by Express with connect-redis.
+//! Sessions in Redis. All processes that you start share them, and so can Express with connect-redis.
 //!
 //! `REDIS_URL=redis://127.0.0.1/ cargo run --example redis --features redis`
 
@@ -22,7 +22,7 @@ async fn count(session: Session) -> Result<impl IntoResponse, SessionError> {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let url = std::env::var("REDIS_URL").unwrap_or("redis://127.0.0.1/".into());
     let store = RedisStore::connect(url).await?;
-    let sessions = SessionConfig::builder("a secret of at least 32 bytes, from your environment")
+    let sessions = SessionConfig::builder("an example's secret of at least 32 bytes")
         .save_uninitialized(false)
         .store(store)
         .build()?;

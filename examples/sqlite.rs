@@ -1,4 +1,4 @@
-//! Sessions in an SQLite file, which several processes of one machine can share.
+//! Sessions in an SQLite file, which several processes on one machine can share.
 //!
 //! `cargo run --example sqlite --features sqlite`
 
@@ -22,9 +22,9 @@ async fn count(session: Session) -> Result<impl IntoResponse, SessionError> {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let store = SqliteStore::open(std::env::var("SESSIONS").unwrap_or("sessions.db".into())).await?;
     store.migrate().await?;
-    // Removes expired sessions, until the handle is dropped.
+    // The sweep removes expired sessions until its handle is dropped.
     let _sweep = store.sweep_every(std::time::Duration::from_secs(900));
-    let sessions = SessionConfig::builder("a secret of at least 32 bytes, from your environment")
+    let sessions = SessionConfig::builder("an example's secret of at least 32 bytes")
         .save_uninitialized(false)
         .store(store)
         .build()?;

@@ -1,6 +1,6 @@
-//! One program, and the store chosen at start: `STORE=memory` (the default), `STORE=file:./sessions`, and with the feature
-//! of the same name `redis://…`, `postgres://…`, `mysql://…` or `sqlite:FILE`. It counts your views of each page; on a store
-//! that processes share, start it as often as you like.
+//! One program that chooses its store at start: `STORE=memory` (the default), `STORE=file:./sessions`, or,
+//! with the feature of that name, `redis://…`, `postgres://…`, `mysql://…` or `sqlite:FILE`. The program
+//! counts your views of each page. If processes can share the store, start as many as you like.
 
 use axum::Router;
 use axum::extract::FromRef;
@@ -59,7 +59,7 @@ async fn forget(session: Session) -> Result<impl IntoResponse, SessionError> {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let store = std::env::var("STORE").unwrap_or("memory".into());
-    let options = SessionConfig::builder("a secret of at least 32 bytes, from your environment");
+    let options = SessionConfig::builder("an example's secret of at least 32 bytes");
     let sessions = with_store(options.save_uninitialized(false), &store).await?.build()?;
     let app = Router::new()
         .route("/", get(count))

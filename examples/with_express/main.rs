@@ -1,7 +1,7 @@
-//! Express and axum side by side: a login on one is a login on the other, and so is what lies in the basket.
+//! Express and axum side by side: a login on one is a login on the other, and both show the same basket.
 //!
-//! `cargo run --example with_express` starts both; Node.js 18 or newer and npm have to be there. The sessions are files in
-//! a temporary folder, the layout is session-file-store's.
+//! `cargo run --example with_express` starts both. It needs Node.js 18 or newer, and npm. The sessions are
+//! files in a temporary folder, in the layout of session-file-store.
 
 mod shop;
 
@@ -14,7 +14,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 
-const SECRET: &str = "a secret of at least 32 bytes, from your environment";
+const SECRET: &str = "an example's secret of at least 32 bytes";
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
 #[tokio::main]
@@ -25,7 +25,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let axum = format!("http://{}", listener.local_addr()?);
     let (_express, express) = start_express(folder.path(), &axum).await?;
 
-    // What Express has: the secret, the store, the max-age, nothing for visitors who do nothing.
+    // These are Express' options: the secret, the store, the max-age, and no session for visitors who do
+    // nothing.
     let sessions = SessionConfig::builder(SECRET)
         .store(FileStore::builder(folder.path()).ttl(HOUR).build()?)
         .max_age(HOUR)
@@ -41,7 +42,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Starts `express.js`, which ends when this process does, and tells where it listens.
+/// Starts `express.js`, which ends when this process does, and returns the address it listens on.
 async fn start_express(sessions: &Path, axum: &str) -> Result<(Child, String), Box<dyn std::error::Error>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/with_express");
     if !folder.join("node_modules").exists() {

@@ -1,4 +1,4 @@
-//! The axum half: the routes of `express.js` over the same sessions.
+//! The axum half of the shop: the routes of `express.js`, over the same sessions.
 
 use axum::extract::{FromRef, State};
 use axum::http::StatusCode;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sessile::{FlashKey, Session, SessionConfig, SessionError, SessionKey};
 
-/// As Express stores it: `req.session.user = { name }`.
+/// The user, in the shape that Express stores: `req.session.user = { name }`.
 const USER: SessionKey<User> = SessionKey::new("user");
 const BASKET: SessionKey<Vec<String>> = SessionKey::new("basket");
 const NOTICE: FlashKey<String> = FlashKey::new("notice");
@@ -21,7 +21,7 @@ struct Shop {
     other: Other,
 }
 
-/// Where the Express half is.
+/// The address of the Express half.
 #[derive(Clone)]
 struct Other(String);
 
@@ -30,7 +30,7 @@ struct User {
     name: String,
 }
 
-/// The routes; `other` is the address of the Express half, for the link to it.
+/// The routes of the shop; its pages link to `other`, the address of the Express half.
 pub(crate) fn router(sessions: SessionConfig, other: impl Into<String>) -> Router {
     Router::new()
         .route("/", get(home))
@@ -86,7 +86,7 @@ struct Login {
 }
 
 async fn login(session: Session, Form(form): Form<Login>) -> Result<impl IntoResponse, SessionError> {
-    // In the place of a table of users.
+    // The one account, where your program has a table of users.
     if (&*form.name, &*form.password) != ("alice", "correct horse") {
         NOTICE.push(&session, "Wrong name or password.".into())?;
     } else {
