@@ -91,7 +91,7 @@ pub(crate) struct SessionInner {
     state: Mutex<State>,
     /// The lock under which this session is committed or reloaded, so that two handles never do so at the
     /// same time.
-    pub(crate) committing: tokio::sync::Mutex<()>,
+    pub(crate) commit_lock: tokio::sync::Mutex<()>,
     /// The next session of the same request, which has another cookie name. Together these links are the list
     /// that `http/request_session.rs` searches.
     pub(crate) next: OnceLock<Session>,
@@ -105,7 +105,7 @@ impl Session {
             transport,
             request,
             state: Mutex::new(State::new()),
-            committing: tokio::sync::Mutex::default(),
+            commit_lock: tokio::sync::Mutex::default(),
             next: OnceLock::new(),
         }))
     }
