@@ -1,4 +1,4 @@
-//! From a request's cookie to its session.
+//! Loads the session that a request's cookie names, and touches its record when that is due.
 
 use std::time::Duration;
 
@@ -17,18 +17,19 @@ use crate::session::state::Origin;
 use crate::store::loaded::Loaded;
 
 impl SessionConfig {
-    /// The session these request headers name, outside a handler: in a WebSocket, a job, a test.
+    /// Loads the session that these request headers name, for code outside of a handler: a WebSocket, a job,
+    /// a test.
     ///
-    /// It is not the handle that extractors of the same request share; commit it on its own.
+    /// The session is not the one that the extractors of the same request share, so commit it separately.
     ///
     /// # Errors
-    /// [`SessionRejection`] when the store cannot be reached.
+    /// [`SessionRejection`], when the store fails.
     pub async fn session_from_headers(&self, headers: &HeaderMap) -> Result<Session, SessionRejection> {
         load(self.clone(), headers, None, RequestLine::default()).await
     }
 }
 
-/// The session that a request's cookie names, or a new one.
+/// Loads the session that a request's cookie names. A request whose cookies name none gets a new session.
 pub(crate) async fn load(
     config: SessionConfig,
     headers: &HeaderMap,
@@ -37,16 +38,18 @@ pub(crate) async fn load(
 ) -> Result<Session, SessionRejection> {
     let transport = Transport::of(headers, scheme, config.inner().policy.trust_proxy);
     let session = Session::new(config, transport, line);
-    let work = || load_first_valid(&session, headers);
-    match session.inner().config.inner().store.now_or_never(work()) {
+    let loading = || load_first_valid(&session, headers);
+    match session.inner().config.inner().store.now_or_never(loading()) {
         Some(loaded) => loaded?,
-        // Boxed to keep the handler's future small, which holds the futures of its extractors.
-        None => Box::pin(work()).await?,
+        // Boxed to keep the handler's future small, because that future contains the futures of its
+        // extractors.
+        None => Box::pin(loading()).await?,
     }
     Ok(session)
 }
 
-/// Tries the cookies of the name in order, until one is signed and names a session the store has.
+/// Tries the cookies of the session's name in their order, until one of them is signed and names a session in
+/// the store.
 async fn load_first_valid(session: &Session, headers: &HeaderMap) -> Result<(), SessionRejection> {
     let inner = session.inner().config.inner();
     let mut origin = Origin::NoCookie;
@@ -56,8 +59,8 @@ async fn load_first_valid(session: &Session, headers: &HeaderMap) -> Result<(), 
             continue;
         };
         match inner.store.get(&verified.id, &inner.clock).await {
-            Ok(Some(fetched)) => {
-                let snapshot = match to_snapshot(inner, verified, fetched) {
+            Ok(Some(loaded)) => {
+                let snapshot = match to_snapshot(inner, verified, loaded) {
                     (snapshot, None) => Some(snapshot),
                     (snapshot, Some(ttl)) => touch_on_load(inner, snapshot, ttl).await,
                 };
@@ -84,38 +87,44 @@ async fn load_first_valid(session: &Session, headers: &HeaderMap) -> Result<(), 
     Ok(())
 }
 
-/// A stored session, and the life it is to be given if it was not touched for a while.
-fn to_snapshot(inner: &ConfigInner, cookie: Verified, fetched: Loaded) -> (Snapshot, Option<Duration>) {
-    let ttl = inner.policy.ttl(fetched.record.max_age());
-    let left = fetched.expires_in.or_else(|| {
-        let expires = fetched.record.cookie_expires()?;
+/// Makes the snapshot of a loaded record. The duration is the `ttl` to touch the record with, if a touch is
+/// due.
+fn to_snapshot(inner: &ConfigInner, cookie: Verified, loaded: Loaded) -> (Snapshot, Option<Duration>) {
+    let ttl = inner.policy.ttl(loaded.record.max_age());
+    // Where the store does not tell when the record expires, the cookie's expiry is the estimate. A record
+    // without either is touched at every load.
+    let expires_in = loaded.expires_in.or_else(|| {
+        let expires = loaded.record.cookie_expires()?;
         Some(expires.duration_since(inner.clock.now()).unwrap_or_default())
     });
-    let idle = ttl.saturating_sub(left.unwrap_or_default());
+    let idle = ttl.saturating_sub(expires_in.unwrap_or_default());
     let due = is_touch_due(inner, ttl, idle);
-    let Loaded { record, compare_by, seen, .. } = fetched;
-    let expires = seen.after(left.unwrap_or(ttl));
+    let Loaded { record, compare_by, seen, .. } = loaded;
+    let expires = seen.after(expires_in.unwrap_or(ttl));
     (Snapshot { id: cookie.id, signature: cookie.current, record, compare_by, expires }, due.then_some(ttl))
 }
 
-/// Touches the record. `None`: it is gone.
+/// Touches the record, and returns the snapshot with the new expiry. `None`, when the record is gone.
 async fn touch_on_load(inner: &ConfigInner, snapshot: Snapshot, ttl: Duration) -> Option<Snapshot> {
     let _lock = inner.lock_unless_atomic(&snapshot.id, &snapshot.compare_by).await;
     match inner.store.touch(&snapshot.id, ttl).await {
         Ok(true) => Some(snapshot.extended(inner.clock.now(), ttl)),
         Ok(false) => None,
         Err(error) => {
-            // The session is readable, so it is served; it lives as long as it did.
+            // The session was loaded, so the request is served. The record keeps the expiry that it had.
             tracing::warn!(error = cause(&error), "a session's life could not be extended");
             Some(snapshot)
         }
     }
 }
 
-/// Whether a session went untouched for too long: for `touch_after`, or for half of a short life. Where `rolling` has
-/// commits extend it anyway, loading does so at the default pace, for handlers that do not commit.
+/// Whether a record that was last touched `idle` ago is due for a touch: after `touch_after`, and in any case
+/// after half of its `ttl`, so that a session with a short max-age does not expire between two touches.
+///
+/// With `rolling` every commit touches the record, so a load does it no more often than by default. It still
+/// does, for handlers that do not commit.
 fn is_touch_due(inner: &ConfigInner, ttl: Duration, idle: Duration) -> bool {
     let least = if inner.policy.rolling { default_touch_after(ttl) } else { Duration::ZERO };
-    let pause = inner.policy.touch_after().max(least);
-    pause.is_zero() || idle > pause || idle.saturating_add(idle) > ttl
+    let touch_after = inner.policy.touch_after().max(least);
+    touch_after.is_zero() || idle > touch_after || idle.saturating_add(idle) > ttl
 }

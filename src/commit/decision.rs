@@ -1,4 +1,4 @@
-//! What a commit writes, and whether a cookie is due.
+//! What a commit writes to the store, and what it does to the cookie.
 //!
 //! | session | condition | store | cookie |
 //! |---|---|---|---|
@@ -13,58 +13,73 @@
 //! | existing | untouched | – | – |
 //! | new | the cookie is Secure and the trusted proxy says http | – | – |
 //!
-//! [`decide`] is that table; `execution` carries it out.
+//! The row about a Secure cookie that cannot be delivered takes precedence over the other rows for a session
+//! that is not in the store. [`decide`] is this table as a pure function; `execution.rs` makes the calls to
+//! the store.
 
 use crate::session::state::{NewId, RequestCookie};
 
-/// Who asks.
+/// The call that asks for the commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Trigger {
+    /// `commit()`, or the layer.
     Commit,
-    /// `save()`: write, changed or not.
+    /// `save()`, which writes the session whether or not it was changed.
     Save,
 }
 
-/// What the store is to do.
+/// What the commit asks of the store. The variants are named after the methods of `SessionStore`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Write {
     Nothing,
     Destroy,
     Create,
+    /// Creates the record under the new id, and then destroys the old record.
     NewId(NewId),
-    Replace { modified: bool },
+    /// `modified` says whether this request has changed the session, so that a lost write is an error.
+    Replace {
+        modified: bool,
+    },
     Touch,
 }
 
-/// What becomes of the cookie once the store has done it.
+/// What the commit does to the cookie after the store has succeeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CookieDecision {
+    /// The response leaves the browser's cookie as it is.
     Keep,
+    /// The response sets the cookie, if the store holds the record.
     Set,
+    /// The response deletes the cookie.
     Expire,
 }
 
-/// Everything [`decide`] looks at.
+/// Everything that [`decide`] depends on.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Facts {
     pub(crate) stage: StageFacts,
+    /// Whether the data, the flash messages or the max-age differ from the record.
     pub(crate) modified: bool,
     pub(crate) trigger: Trigger,
+    /// Whether `touch()` was called.
     pub(crate) touch: bool,
     pub(crate) request_cookie: RequestCookie,
     pub(crate) max_age: MaxAge,
-    /// The cookie is Secure, and a trusted proxy says the browser speaks http.
+    /// Whether the browser would drop the cookie: it is Secure, and a trusted proxy says that the request
+    /// came over http.
     pub(crate) undeliverable: bool,
     pub(crate) resave: bool,
     pub(crate) rolling: bool,
+    /// Whether the option is on and the request is within the cookie's path.
     pub(crate) save_uninitialized: bool,
 }
 
+/// The session's [`Stage`](crate::session::state::Stage) without its data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StageFacts {
     New,
     Existing,
-    /// Whether something of it is in the store, under the id it is leaving.
+    /// `stored` says whether the store holds a record under the old id.
     NewId {
         how: NewId,
         stored: bool,
@@ -74,14 +89,19 @@ pub(crate) enum StageFacts {
     },
 }
 
+/// The session's max-age, compared with the stored one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum MaxAge {
+    /// The cookie ends with the browser, as before.
     None,
+    /// The session has a max-age, as before.
     Kept,
+    /// This request has set another max-age, or has removed it.
     Changed,
 }
 
-/// The table of the module documentation.
+/// The table of the module's documentation: a session's stage and its facts give what is written and what
+/// happens to the cookie.
 pub(crate) fn decide(facts: &Facts) -> (Write, CookieDecision) {
     let saving = facts.trigger == Trigger::Save;
     let old_secret = facts.request_cookie == RequestCookie::OldSecret;

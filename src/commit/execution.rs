@@ -1,4 +1,5 @@
-//! What carries the decision of a commit out: the calls to the store, and the retries where another request was faster.
+//! [`Execution`]: makes a commit's calls to the store, and retries where another request has written the
+//! record first.
 
 use std::time::{Duration, SystemTime};
 
@@ -15,31 +16,39 @@ use crate::session::view::View;
 use crate::store::Replaced;
 use crate::store::loaded::{Expiry, ReplaceOutcome};
 
-/// So often a write is tried against other writers, and a new id against taken ones.
+/// How many times a write is attempted while other requests keep writing the record first. 64 attempts are
+/// enough for 200 parallel updates of one key (the check `no_update_is_lost` of the feature `testing`).
 const ATTEMPTS: u32 = 64;
+
+/// How many ids are tried for a new record. A second one is needed only when `genid` returns an id that is
+/// taken.
 const NEW_IDS: u32 = 8;
 
-/// What a session's stage was when its commit began, and what it takes to carry the decision out.
+/// A running commit: a copy of the session's state at its start, so that no lock on the state is held while
+/// the store works.
 pub(crate) struct Execution<'c> {
     config: &'c ConfigInner,
+    /// The changes to write.
     log: Log,
-    /// The id to write under.
+    /// The id of the new record, if the session already has one.
     id: Option<SessionId>,
-    /// What is in the store: under `id`, or under the id that is left behind.
+    /// The record in the store: the one to write to, or the old one when the id changes.
     snapshot: Option<Snapshot>,
     transport: Transport,
-    /// When it began: lives count from then.
+    /// When the commit began. The new expiry counts from here.
     pub(crate) now: SystemTime,
 }
 
-/// What came of it.
+/// What a commit has done in the store.
 pub(crate) enum CommitOutcome {
+    /// No record was written or touched.
     Nothing,
     Written(Snapshot),
     Touched(Snapshot),
 }
 
 impl<'c> Execution<'c> {
+    /// Begins the commit in `state`, and copies from it what the calls to the store need.
     pub(crate) fn new(config: &'c ConfigInner, state: &mut State, transport: Transport) -> Self {
         let (id, snapshot) = match &state.stage {
             Stage::New { id } => (id.clone(), None),
@@ -50,6 +59,7 @@ impl<'c> Execution<'c> {
         Self { config, log: state.begin_commit(), id, snapshot, transport, now: config.clock.now() }
     }
 
+    /// Makes the calls to the store that the decision asks for.
     pub(crate) async fn run(mut self, write: Write) -> Result<CommitOutcome, SessionError> {
         match (write, self.snapshot.take()) {
             (Write::Nothing, _) => Ok(CommitOutcome::Nothing),
@@ -61,7 +71,7 @@ impl<'c> Execution<'c> {
                 Ok(CommitOutcome::Nothing)
             }
             (Write::Replace { modified }, Some(snapshot)) => match self.replace(snapshot).await {
-                // Nothing of this request is lost with it.
+                // The record is gone, but this request had no change to lose.
                 Err(SessionError::Gone) if !modified => Ok(CommitOutcome::Nothing),
                 written => written.map(CommitOutcome::Written),
             },
@@ -75,26 +85,29 @@ impl<'c> Execution<'c> {
                     CommitOutcome::Nothing
                 })
             }
-            // `decide` asks for these of a stored session only.
-            (Write::Destroy | Write::Replace { .. } | Write::Touch, None) => Ok(CommitOutcome::Nothing),
+            (Write::Destroy | Write::Replace { .. } | Write::Touch, None) => {
+                // Invariant: `decide` asks for these writes only when the stage has a snapshot.
+                debug_assert!(false, "a write to a record that is not in the store");
+                Ok(CommitOutcome::Nothing)
+            }
         }
     }
 
-    /// The record to be stored: what this request did, over `base`.
+    /// The record to be stored: the changes of this request, applied to `base`.
     fn compose(&self, base: Option<&Record>) -> Result<Record, SessionError> {
         let draft = View { base, log: &self.log }
             .replay(self.config.templates.get(self.transport), self.config.policy.max_age)?;
         Ok(draft.compose(self.now))
     }
 
-    /// A record that was stored under a new id.
+    /// The snapshot of a record that this commit has stored under a new id.
     fn created(&self, id: SessionId, record: Record) -> Snapshot {
         let ttl = self.config.policy.ttl(record.max_age());
         let (compare_by, expires) = (self.config.store.compare_by(), Expiry::Wall(self.now).after(ttl));
         Snapshot { id, signature: None, record, compare_by, expires }
     }
 
-    /// A new record; another id is minted where one is taken.
+    /// Creates a record, under another new id when the first one is taken.
     async fn create(&self, base: Option<&Record>) -> Result<Snapshot, SessionError> {
         let record = self.compose(base)?;
         let ttl = self.config.policy.ttl(record.max_age());
@@ -109,6 +122,8 @@ impl<'c> Execution<'c> {
         Err(SessionError::Conflict)
     }
 
+    /// Writes the changes to the existing record. After a conflict they are applied to the record that the
+    /// other request has written, and the write is retried.
     async fn replace(&self, mut snapshot: Snapshot) -> Result<Snapshot, SessionError> {
         let mut lock = self.config.lock_unless_atomic(&snapshot.id, &snapshot.compare_by).await;
         for attempt in 0..ATTEMPTS {
@@ -127,7 +142,8 @@ impl<'c> Execution<'c> {
                 ReplaceOutcome::Gone => return Err(SessionError::Gone),
                 ReplaceOutcome::Conflict(fresh) => snapshot.refresh(fresh),
             }
-            // From now on the rivals in this process take turns; those in others are waited out.
+            // After the first conflict a lock lets the requests of this process write one after the other.
+            // Against other processes only waiting helps.
             if lock.is_none() {
                 lock = Some(self.config.locks.lock(&snapshot.id).await);
             } else {
@@ -137,13 +153,14 @@ impl<'c> Execution<'c> {
         Err(SessionError::Conflict)
     }
 
-    /// New record first, old one after: a failure in between leaves the old session as it was.
+    /// Stores the new record and then removes the old one, so that a failure in between leaves the old
+    /// session working.
     async fn change_id(&self, how: NewId, from: Option<Snapshot>) -> Result<Snapshot, SessionError> {
         let kept = from.as_ref().filter(|_| how == NewId::Cycle).map(|old| &old.record);
         let new = self.create(kept).await?;
         let Some(old) = from else { return Ok(new) };
         let id = new.id.clone();
-        let moved = {
+        let outcome = {
             let _lock = self.config.lock_unless_atomic(&old.id, &old.compare_by).await;
             match how {
                 NewId::Regenerate => {
@@ -152,14 +169,16 @@ impl<'c> Execution<'c> {
                 NewId::Cycle => self.remove_old(new, old).await,
             }
         };
-        if moved.is_err() {
-            // Nobody knows the new id. Where this fails as well, the record leaves when it expires.
+        if outcome.is_err() {
+            // The new id was never sent, so the new record is of no use. If its removal fails too, it stays
+            // until it expires.
             let _ = self.config.store.destroy(&id).await;
         }
-        moved
+        outcome
     }
 
-    /// Removes the old record, bringing along what others wrote to it meanwhile.
+    /// Removes the old record. What other requests have written to it meanwhile is copied into the new record
+    /// first.
     async fn remove_old(&self, mut new: Snapshot, mut old: Snapshot) -> Result<Snapshot, SessionError> {
         for attempt in 0..ATTEMPTS {
             match self.config.store.destroy_if(&old.id, &old.expected()).await? {
@@ -169,14 +188,15 @@ impl<'c> Execution<'c> {
                     new = self.rewrite_new(new.id, Some(&old.record)).await?;
                     backoff(attempt).await;
                 }
-                // Logged out meanwhile: nothing of the old record lives on.
+                // Another request has destroyed the session: the new record must keep none of its data.
                 Replaced::Gone => return self.rewrite_new(new.id, None).await,
             }
         }
         Err(SessionError::Conflict)
     }
 
-    /// Writes the new record again. Its id was never sent, so nobody else writes to it.
+    /// Writes the new record again, over another base. An unconditional `set` is safe here: the new id was
+    /// never sent, so no other request can write to the record.
     async fn rewrite_new(&self, id: SessionId, base: Option<&Record>) -> Result<Snapshot, SessionError> {
         let record = self.compose(base)?;
         self.config.store.set(&id, &record, self.config.policy.ttl(record.max_age())).await?;
@@ -184,11 +204,13 @@ impl<'c> Execution<'c> {
     }
 }
 
-/// Waits a random while, longer with each attempt after the first few.
+/// Waits for a random time before the next attempt, so that requests in different processes do not collide
+/// again. After the first three attempts there is no wait; after the fourth it is up to 0.8 ms, and the limit
+/// doubles with each attempt up to 51.2 ms.
 async fn backoff(attempt: u32) {
     if attempt < 3 {
         return;
     }
-    let most = 1_u64 << attempt.min(9);
-    tokio::time::sleep(Duration::from_micros(fastrand::u64(..most * 100))).await;
+    let longest = 100 * (1_u64 << attempt.min(9));
+    tokio::time::sleep(Duration::from_micros(fastrand::u64(..longest))).await;
 }

@@ -1,4 +1,4 @@
-//! [`SessionGuard`]: the proof that the store holds the session, as a part of the response.
+//! [`SessionGuard`]: the proof that the session is committed, as a part of the response.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -12,26 +12,45 @@ use crate::session::state::CookieAction;
 
 /// Sets the session's cookie on a response, after [`commit`](crate::Session::commit) has stored the session.
 ///
-/// - At most one cookie of the session's name; other `Set-Cookie` lines stay.
-/// - `Vary: Cookie`, so that no cache gives one user's answer to another.
-/// - With a cookie, no shared cache may keep the response: `Cache-Control` gains `private` and loses `public` and
-///   `s-maxage`; where there is none it becomes `private, no-cache`. After `destroy` it is `no-store`.
+/// The guard changes three headers of the response:
 ///
-/// Return it also where a session was only read: the answer depends on the cookie, and caches have to be told.
+/// - `Set-Cookie`: one cookie of the session's name at most. Cookies of other names stay.
+/// - `Vary`: `Cookie` is added, so that no cache serves one user's response to another user.
+/// - `Cache-Control`: a response with a session cookie must not be kept by a shared cache. `private` is
+///   added, `public` and `s-maxage` are removed; without a `Cache-Control` it becomes `private, no-cache`,
+///   and after `destroy` `no-store`.
 ///
-/// Parts of a response apply in order: put the guard after a part that sets `Cache-Control`.
+/// Return the guard also when the session was only read: the response depends on the cookie, and caches learn
+/// that from `Vary`.
+///
+/// # Order
+/// axum applies the parts of a response in their order. Put the guard after a part that sets `Cache-Control`.
+///
+/// ```
+/// use axum::http::header::CACHE_CONTROL;
+/// use axum::response::IntoResponse;
+/// use sessile::{Session, SessionError};
+///
+/// async fn cart(session: Session) -> Result<impl IntoResponse, SessionError> {
+///     let items = session.get::<u32>("items")?.unwrap_or(0);
+///     let guard = session.commit().await?;
+///     Ok(([(CACHE_CONTROL, "max-age=10")], guard, items.to_string()))
+/// }
+/// ```
 #[derive(Clone)]
 #[must_use = "the guard must be returned as a part of the response, otherwise the browser gets no cookie"]
 pub struct SessionGuard(Option<(CookieAction, HeaderValue)>);
 
 impl SessionGuard {
-    /// With the cookie that is due.
+    /// A guard that sets or expires the cookie with this `Set-Cookie` line; `None` leaves the browser's
+    /// cookie as it is.
     pub(crate) fn new(cookie: Option<(CookieAction, HeaderValue)>) -> Self {
         Self(cookie)
     }
 
+    /// Sets the headers of a response.
     pub(crate) fn apply(self, headers: &mut HeaderMap) {
-        vary(headers);
+        add_vary_cookie(headers);
         let Some((cookie_action, cookie)) = self.0 else { return };
         match headers.entry(SET_COOKIE) {
             Entry::Vacant(place) => {
@@ -52,13 +71,14 @@ impl SessionGuard {
             Entry::Occupied(mut given) => given.append(cookie),
         }
         match cookie_action {
-            CookieAction::Set => keep_private(headers),
+            CookieAction::Set => forbid_shared_caches(headers),
             CookieAction::Expire => drop(headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"))),
         }
     }
 }
 
-fn vary(headers: &mut HeaderMap) {
+/// Adds `Cookie` to `Vary`, on one line with the names that are there.
+fn add_vary_cookie(headers: &mut HeaderMap) {
     let mut given = match headers.entry(VARY) {
         Entry::Occupied(given) => given,
         Entry::Vacant(place) => {
@@ -76,12 +96,14 @@ fn vary(headers: &mut HeaderMap) {
         names.extend_from_slice(b", ");
     }
     names.extend_from_slice(b"Cookie");
-    // Joined from header values, so it is one.
-    let line = HeaderValue::from_bytes(&names).unwrap_or(HeaderValue::from_static("Cookie"));
-    given.insert(line);
+    let line = HeaderValue::from_bytes(&names);
+    // Invariant: header values joined by commas are a header value.
+    debug_assert!(line.is_ok());
+    given.insert(line.unwrap_or(HeaderValue::from_static("Cookie")));
 }
 
-fn keep_private(headers: &mut HeaderMap) {
+/// Rewrites `Cache-Control` so that no shared cache keeps the response.
+fn forbid_shared_caches(headers: &mut HeaderMap) {
     let mut given = match headers.entry(CACHE_CONTROL) {
         Entry::Occupied(given) => given,
         Entry::Vacant(place) => {
@@ -89,29 +111,33 @@ fn keep_private(headers: &mut HeaderMap) {
             return;
         }
     };
-    let mut rules = Vec::new();
+    let mut directives = Vec::new();
     for line in given.iter() {
-        // A line that is no text was no rule to any cache either.
+        // A line with bytes outside of ASCII is dropped: no directive that a cache obeys has them.
         let line = line.to_str().unwrap_or_default();
-        rules.extend(split_rules(line).map(str::trim).filter(|rule| !rule.is_empty()));
+        directives.extend(split_directives(line).map(str::trim).filter(|directive| !directive.is_empty()));
     }
-    let none_present = rules.is_empty();
-    let name = |rule: &str| rule.split('=').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let rules: Vec<_> =
-        rules.into_iter().filter(|rule| !matches!(&*name(rule), "public" | "s-maxage")).collect();
-    let value = match rules.as_slice() {
+    let none_present = directives.is_empty();
+    let name = |directive: &str| directive.split('=').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let kept: Vec<_> = directives
+        .into_iter()
+        .filter(|directive| !matches!(&*name(directive), "public" | "s-maxage"))
+        .collect();
+    let value = match kept.as_slice() {
         [] if none_present => String::from("private, no-cache"),
         [] => String::from("private"),
-        // `private="field"` keeps one header from shared caches, not the response.
-        rules if rules.iter().any(|rule| rule.eq_ignore_ascii_case("private")) => rules.join(", "),
-        rules => format!("private, {}", rules.join(", ")),
+        // `private="field"` does not count: it keeps one header from shared caches, and not the response.
+        kept if kept.iter().any(|directive| directive.eq_ignore_ascii_case("private")) => kept.join(", "),
+        kept => format!("private, {}", kept.join(", ")),
     };
-    let value = HeaderValue::try_from(value).unwrap_or(HeaderValue::from_static("private, no-cache"));
-    given.insert(value);
+    let value = HeaderValue::try_from(value);
+    // Invariant: parts of ASCII header values joined by commas are a header value.
+    debug_assert!(value.is_ok());
+    given.insert(value.unwrap_or(HeaderValue::from_static("private, no-cache")));
 }
 
-/// Splits at commas outside of quoted strings.
-fn split_rules(line: &str) -> impl Iterator<Item = &str> {
+/// Splits a `Cache-Control` line at the commas outside of quoted strings.
+fn split_directives(line: &str) -> impl Iterator<Item = &str> {
     let mut quoted = false;
     line.split(move |letter| {
         quoted ^= letter == '"';

@@ -1,4 +1,7 @@
-//! What a request did goes to the store, and the cookie into a guard.
+//! Commits: writes the changes of a request to the store, and puts the cookie into a [`SessionGuard`].
+//!
+//! [`decision`] decides what is written and whether a cookie is set, [`execution`] calls the store, and
+//! [`guard`](mod@guard) applies the result to a response.
 
 pub(crate) mod decision;
 mod execution;
@@ -20,31 +23,44 @@ use crate::session::{Session, SessionInner};
 use crate::store::loaded::Loaded;
 
 impl Session {
-    /// Reads the session anew from the store; what this request did to it is dropped.
+    /// Reads the session from the store again, and drops the changes that this request made, including a
+    /// change of id.
     ///
     /// # Errors
-    /// `Gone`, when the store does not have it (any more); `Store`; `Destroyed`.
+    /// - [`Gone`](SessionError::Gone), when the store has no record of this session, or no longer has it.
+    /// - [`Store`](SessionError::Store), when the store fails.
+    /// - [`Destroyed`](SessionError::Destroyed), when the session was destroyed in this request.
     pub async fn reload(&self) -> Result<(), SessionError> {
         reload(self).await
     }
 
-    /// Writes now, changed or not. The cookie is still to come from [`commit`](Self::commit).
+    /// Writes the session to the store now, whether or not it was changed. The cookie is set by a later
+    /// [`commit`](Self::commit).
     ///
     /// # Errors
-    /// Those of [`commit`](Self::commit); `Destroyed`.
+    /// Those of [`commit`](Self::commit), and [`Destroyed`](SessionError::Destroyed), when the session was
+    /// destroyed in this request.
     pub async fn save(&self) -> Result<(), SessionError> {
         self.writable().map(drop)?;
         commit(self, Trigger::Save).await.map(drop)
     }
 
-    /// Writes what this request did, and returns the guard that sets the cookie: make it a part of the response.
+    /// Writes the changes of this request to the store, and returns the guard that sets the cookie. Return
+    /// the guard as a part of the response.
     ///
-    /// What is written and whether a cookie is due follows the table in the crate's documentation. With nothing new it
-    /// does nothing; the guard then sets the cookie that an earlier commit of this request decided on.
+    /// The table in the crate's documentation says what is written and whether a cookie is set. When nothing
+    /// has changed since the last commit of this request, the call writes nothing, and the guard sets the
+    /// cookie that the earlier commits decided on.
     ///
     /// # Errors
-    /// `Store`; `Gone`, when the session ended while this request was under way; `Conflict`, when retries are used up;
-    /// `Decode` or `Encode` from an [`update`](Self::update) that ran again; `Cookie`.
+    /// - [`Store`](SessionError::Store), when the store fails.
+    /// - [`Gone`](SessionError::Gone), when the session was destroyed or expired while this request was
+    ///   running.
+    /// - [`Conflict`](SessionError::Conflict), when other requests have written the record first until the
+    ///   retries were used up, or every new id is taken.
+    /// - [`Decode`](SessionError::Decode) or [`Encode`](SessionError::Encode), when an
+    ///   [`update`](Self::update) ran again on the value that another request wrote, and failed.
+    /// - [`Cookie`](SessionError::Cookie), when the cookie is not a legal header value.
     pub async fn commit(&self) -> Result<SessionGuard, SessionError> {
         commit(self, Trigger::Commit).await
     }
@@ -52,20 +68,23 @@ impl Session {
 
 async fn commit(session: &Session, trigger: Trigger) -> Result<SessionGuard, SessionError> {
     match try_commit_now(session, trigger) {
-        Some(done) => done,
-        // On the heap, because handlers carry the future of a commit in theirs.
+        Some(committed) => committed,
+        // Boxed to keep the handler's future small: this future is large, and a commit to a store in memory
+        // rarely needs it.
         None => Box::pin(commit_when_free(session, trigger)).await,
     }
 }
 
-/// A commit that nobody has to wait for: one with nothing to write, or to a store that answers when it is asked.
+/// Commits without waiting, which is possible when there is nothing to write or the store is in memory.
+/// `None`, when the commit would have to wait: then nothing was written, and [`commit_when_free`] makes the
+/// commit.
 pub(crate) fn try_commit_now(
     session: &Session,
     trigger: Trigger,
 ) -> Option<Result<SessionGuard, SessionError>> {
     let inner = session.inner();
     let mut state = session.state();
-    // Another commit is under way, and its cookie is to be waited for.
+    // Another commit is running, and this commit's guard needs the cookie that it decides on.
     if state.is_in_flight() {
         return None;
     }
@@ -76,24 +95,30 @@ pub(crate) fn try_commit_now(
             state.end_commit(None);
             return Some(guard(inner, &mut state, None));
         }
-        // It writes twice, and is not to be dropped in between.
+        // A change of id takes two writes, and the future below could be dropped between them.
         Some((Write::NewId(_), _)) => return None,
-        Some(due) => due,
+        Some(decided) => decided,
     };
     let config = inner.config.inner();
-    let _turn = inner.committing.try_lock().ok()?;
-    let (done, now) = config.store.now_or_never(async {
+    let _lock = inner.commit_lock.try_lock().ok()?;
+    // The commit begins inside the future, because the future is dropped before its first poll unless the
+    // store is in memory.
+    //
+    // Invariant: a future that is dropped after its first poll has written nothing. With the memory store
+    // only a `replace` waits, and only after a conflict.
+    let (outcome, now) = config.store.now_or_never(async {
         let execution = Execution::new(config, &mut state, inner.transport);
         drop(state);
         let now = execution.now;
         (execution.run(write).await, now)
     })?;
-    Some(record_outcome(session, write, cookie, done, now))
+    Some(record_outcome(session, write, cookie, outcome, now))
 }
 
+/// Commits when no other handle of this request is committing.
 async fn commit_when_free(session: &Session, trigger: Trigger) -> Result<SessionGuard, SessionError> {
     let inner = session.inner();
-    let _turn = inner.committing.lock().await;
+    let _lock = inner.commit_lock.lock().await;
     let (execution, write, cookie) = {
         let mut state = session.state();
         let Some((write, cookie)) = decide_next(inner, &state, trigger) else {
@@ -102,11 +127,11 @@ async fn commit_when_free(session: &Session, trigger: Trigger) -> Result<Session
         (Execution::new(inner.config.inner(), &mut state, inner.transport), write, cookie)
     };
     let now = execution.now;
-    let done = execution.run(write).await;
-    record_outcome(session, write, cookie, done, now)
+    let outcome = execution.run(write).await;
+    record_outcome(session, write, cookie, outcome, now)
 }
 
-/// What is to be done; `None`: nothing since the last commit.
+/// Decides what the next commit does. `None`, when nothing has changed since the last commit.
 fn decide_next(session: &SessionInner, state: &State, trigger: Trigger) -> Option<(Write, CookieDecision)> {
     if state.commit_state == CommitState::Done && trigger == Trigger::Commit {
         return None;
@@ -119,17 +144,18 @@ fn decide_next(session: &SessionInner, state: &State, trigger: Trigger) -> Optio
     Some(decide(&facts))
 }
 
-/// What was done goes into the state, and the cookie into the guard.
+/// Notes in the session's state what the commit has done, and makes the guard.
 fn record_outcome(
     session: &Session,
     write: Write,
     cookie: CookieDecision,
-    done: Result<CommitOutcome, SessionError>,
+    outcome: Result<CommitOutcome, SessionError>,
     now: SystemTime,
 ) -> Result<SessionGuard, SessionError> {
     let mut state = session.state();
-    let written = done.inspect_err(|_| state.failed())?;
+    let written = outcome.inspect_err(|_| state.failed())?;
     let cookie_action = match (cookie, &written) {
+        // A cookie is set only for a record that the store holds.
         (CookieDecision::Keep, _) | (CookieDecision::Set, CommitOutcome::Nothing) => None,
         (CookieDecision::Set, CommitOutcome::Written(_) | CommitOutcome::Touched(_)) => {
             Some(CookieAction::Set)
@@ -149,7 +175,7 @@ fn record_outcome(
     guard(session.inner(), &mut state, Some(now))
 }
 
-/// The guard for what the commits of this request have decided so far.
+/// The guard for what the commits of this request have decided so far. `now` is when the last of them began.
 pub(crate) fn guard(
     session: &SessionInner,
     state: &mut State,
@@ -160,8 +186,11 @@ pub(crate) fn guard(
         None => return Ok(SessionGuard::new(None)),
         Some(CookieAction::Expire) => config.set_cookie.expire(session.transport)?,
         Some(CookieAction::Set) => {
-            // What a commit set the cookie for is still there, or this request has ended it since.
-            let Some(snapshot) = state.stored() else { return Ok(SessionGuard::new(None)) };
+            // Invariant: after a commit that set the cookie, every stage has a snapshot, until a commit
+            // destroys the record and expires the cookie.
+            let snapshot = state.stored();
+            debug_assert!(snapshot.is_some());
+            let Some(snapshot) = snapshot else { return Ok(SessionGuard::new(None)) };
             let signature = *snapshot.signature.get_or_insert_with(|| config.signer.sign(&snapshot.id));
             let max_age = snapshot.record.max_age();
             let now = now.unwrap_or_else(|| config.clock.now());
@@ -171,6 +200,7 @@ pub(crate) fn guard(
     Ok(SessionGuard::new(state.cookie_action.map(|cookie_action| (cookie_action, line))))
 }
 
+/// Collects everything that the decision depends on.
 fn facts(state: &State, session: &SessionInner, trigger: Trigger) -> Facts {
     let (config, transport) = (session.config.inner(), session.transport);
     let view = state.view();
@@ -202,7 +232,7 @@ fn facts(state: &State, session: &SessionInner, trigger: Trigger) -> Facts {
 
 async fn reload(session: &Session) -> Result<(), SessionError> {
     let inner = session.inner();
-    let _turn = inner.committing.lock().await;
+    let _lock = inner.commit_lock.lock().await;
     let (id, signature) = match &session.state().stage {
         Stage::Destroyed { .. } => return Err(SessionError::Destroyed),
         Stage::New { .. } | Stage::NewId { replaces: None, .. } => return Err(SessionError::Gone),
@@ -210,8 +240,8 @@ async fn reload(session: &Session) -> Result<(), SessionError> {
         Stage::NewId { replaces: Some(snapshot), .. } => (snapshot.id.clone(), snapshot.signature),
     };
     let config = inner.config.inner();
-    let fetched = config.store.get(&id, &config.clock).await?.ok_or(SessionError::Gone)?;
-    let Loaded { record, compare_by, expires_in, seen } = fetched;
+    let loaded = config.store.get(&id, &config.clock).await?.ok_or(SessionError::Gone)?;
+    let Loaded { record, compare_by, expires_in, seen } = loaded;
     let expires = seen.after(expires_in.unwrap_or_else(|| config.policy.ttl(record.max_age())));
     session.state().reloaded(Snapshot { id, signature, record, compare_by, expires });
     Ok(())

@@ -1,4 +1,5 @@
-//! Commits to a store in memory are tried on the spot; here is what becomes of those that have to wait.
+//! Commits that have to wait. Most commits to a store in memory complete at their first poll, so these tests
+//! make them wait.
 
 use std::sync::Arc;
 use std::task::Poll;
@@ -34,7 +35,7 @@ async fn a_commit_behind_a_rival_waits_and_writes_once() {
     rival.update("n", |n: Option<u32>| Some(n.unwrap_or(0) + 10)).unwrap();
     rival.commit().await.map(drop).unwrap();
 
-    // Its record is another one by now, so it has to queue up.
+    // The commit meets a conflict, and then waits for the record's lock.
     let lock = config.inner().locks.lock(&id).await;
     let mut commit = Box::pin(session.commit());
     assert!(matches!(poll!(&mut commit), Poll::Pending));
@@ -71,16 +72,16 @@ async fn a_commit_waits_for_the_one_of_another_handle() {
     let (config, id) = stored().await;
     let session = open(&config, &id).await;
     session.insert("n", 2).unwrap();
-    let turn = session.inner().committing.lock().await;
+    let lock = session.inner().commit_lock.lock().await;
     let mut commit = Box::pin(session.commit());
     assert!(matches!(poll!(&mut commit), Poll::Pending));
     assert_eq!(open(&config, &id).await.get::<u32>("n").unwrap(), Some(1));
-    drop(turn);
+    drop(lock);
     commit.await.map(drop).unwrap();
     assert_eq!(open(&config, &id).await.get::<u32>("n").unwrap(), Some(2));
 }
 
-/// A store that writes when it is let.
+/// A store whose `set` waits for a permit.
 struct Gate(MemoryStore, Arc<Semaphore>);
 
 impl SessionStore for Gate {

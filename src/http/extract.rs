@@ -29,7 +29,7 @@ where
     }
 }
 
-/// `None` when the request carries no live session; then nothing is created.
+/// `None`, when the request has no existing session. No session is then created.
 impl<S> OptionalFromRequestParts<S> for Session
 where
     SessionConfig: FromRef<S>,
@@ -51,6 +51,7 @@ where
     }
 }
 
+/// Loads the session of a request.
 async fn from_parts(config: SessionConfig, parts: &Parts) -> Result<Session, SessionRejection> {
     let line = RequestLine::new(&parts.method, &parts.uri, &parts.extensions);
     load(config, &parts.headers, parts.uri.scheme(), line).await

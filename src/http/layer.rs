@@ -1,4 +1,4 @@
-//! [`SessionLayer`]: the commit in one place, for those who want Express' habit.
+//! [`SessionLayer`]: commits every request's session in one place, as Express does.
 
 use std::fmt;
 use std::pin::Pin;
@@ -26,18 +26,23 @@ use crate::session::state::CommitState;
 
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// Commits each request's session after the handler answered, and sets the cookie: install it once, and handlers need
-/// neither [`commit`](Session::commit) nor a guard.
+/// Commits each request's session after the handler has returned its response, and sets the cookie. With the
+/// layer, handlers need neither [`commit`](Session::commit) nor a guard.
 ///
-/// `rolling`, `resave` and `save_uninitialized` then hold for every request, whether or not its handler extracts the
-/// session. Apart from them nothing is loaded that nobody asked for. A handler may still commit by itself; there is one
-/// cookie all the same.
+/// The options `rolling`, `resave` and `save_uninitialized` then apply to every request, even if its handler
+/// does not extract the session. Where these options do not need it, a session that no handler extracts is
+/// not loaded. A handler may still commit the session itself; the response then sets one cookie all the same.
 ///
-/// Where the handler answers with a 5xx status, nothing is committed, unless
-/// [`save_on_server_error`](Self::save_on_server_error) says so. A failed commit takes the place of the handler's
-/// answer: 503 when the store is unavailable, else what [`SessionError`](crate::SessionError) says, with an opaque body.
+/// # Server errors and failed commits
+/// The layer commits nothing when the handler's response has a 5xx status, unless
+/// [`save_on_server_error`](Self::save_on_server_error) is on.
 ///
-/// The configuration is the same as in the app state:
+/// When the commit fails, an error takes the place of the handler's response: 503 when the store is
+/// unavailable, else the status that [`SessionError`](crate::SessionError) documents. Its body tells nothing
+/// about the session.
+///
+/// # Example
+/// The layer gets the same configuration as the application state:
 ///
 /// ```
 /// use axum::extract::FromRef;
@@ -70,6 +75,7 @@ pub struct SessionLayer {
     on_server_error: OnServerError,
 }
 
+/// What the layer does with the session when the handler's response has a 5xx status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum OnServerError {
     Skip,
@@ -77,30 +83,34 @@ enum OnServerError {
 }
 
 impl SessionLayer {
-    /// A layer over this configuration.
+    /// Makes a layer that commits the sessions of this configuration.
     #[must_use]
     pub fn new(config: SessionConfig) -> Self {
         Self { config, on_server_error: OnServerError::Skip }
     }
 
-    /// Commits also where the handler answers with a 5xx status. Default: `false`.
+    /// Whether the session is also committed when the handler's response has a 5xx status (Express always
+    /// does so). Default: `false`, so that a handler that failed halfway leaves the stored session as it was.
     #[must_use]
     pub fn save_on_server_error(mut self, save: bool) -> Self {
         self.on_server_error = if save { OnServerError::Save } else { OnServerError::Skip };
         self
     }
 
-    /// Takes along what it needs to know of a request whose handler does not ask for the session.
+    /// Keeps what is needed to load the session after the handler has run, if the options need the session
+    /// even where the handler does not extract it.
     fn unloaded<B>(&self, request: &Request<B>) -> Option<Box<UnloadedRequest>> {
         let config = self.config.inner();
         let headers = request.headers();
-        let wanted = config.policy.resave
+        // A signed cookie counts as an existing session, because only a load would tell whether the store has
+        // it.
+        let needed = config.policy.resave
             || config.policy.rolling
-            // A cookie that verifies names a session that is not new, as far as can be told without loading it.
             || config.policy.save_uninitialized
                 && is_within(original(request.uri(), request.extensions()).path(), &config.cookie.path)
-                && !cookie_values(headers, &config.cookie.name).any(|value| config.signer.verify(value).is_some());
-        if !wanted {
+                && !cookie_values(headers, &config.cookie.name)
+                    .any(|value| config.signer.verify(value).is_some());
+        if !needed {
             return None;
         }
         let mut kept = HeaderMap::new();
@@ -113,14 +123,14 @@ impl SessionLayer {
         Some(Box::new(UnloadedRequest { headers: kept, scheme: request.uri().scheme().cloned(), line }))
     }
 
-    /// What is left to do once the handler has answered; `None`: nothing.
+    /// What the layer does after the handler has returned its response; `None`, when there is nothing to do.
     fn after_response(
         &self,
-        attached: &RequestSession,
+        request_session: &RequestSession,
         unloaded: Option<Box<UnloadedRequest>>,
         failed: bool,
     ) -> Option<AfterResponse> {
-        let session = attached.get(&self.config);
+        let session = request_session.get(&self.config);
         if failed && self.on_server_error == OnServerError::Skip {
             return session.map(AfterResponse::GiveUp);
         }
@@ -128,18 +138,22 @@ impl SessionLayer {
     }
 }
 
+/// What the layer does after the handler has returned its response.
 enum AfterResponse {
+    /// The changes stay uncommitted after a server error.
     GiveUp(Session),
     Commit(Session),
-    /// Nobody asked for the session, but the options do.
+    /// No handler has extracted the session, but the options need it: it is loaded and committed.
     Load(Box<UnloadedRequest>),
 }
 
-async fn committed(session: Session, response: Response) -> Response {
-    guarded(session.commit().await, response)
+/// Commits the session, and applies the guard to the response.
+async fn commit_and_apply(session: Session, response: Response) -> Response {
+    apply(session.commit().await, response)
 }
 
-fn guarded(committed: Result<SessionGuard, SessionError>, mut response: Response) -> Response {
+/// Applies the guard to the response. An error becomes the response.
+fn apply(committed: Result<SessionGuard, SessionError>, mut response: Response) -> Response {
     match committed {
         Ok(guard) => {
             guard.apply(response.headers_mut());
@@ -149,23 +163,27 @@ fn guarded(committed: Result<SessionGuard, SessionError>, mut response: Response
     }
 }
 
+/// What is needed to load the session of a request that was given to the handler.
 struct UnloadedRequest {
+    /// The headers that loading reads: `Cookie` and `X-Forwarded-Proto`.
     headers: HeaderMap,
     scheme: Option<Scheme>,
     line: RequestLine,
 }
 
 impl UnloadedRequest {
+    /// Loads and commits the session, and applies the guard to the response.
     async fn commit(self, config: SessionConfig, response: Response) -> Response {
         match load(config, &self.headers, self.scheme.as_ref(), self.line).await {
-            Ok(session) => committed(session, response).await,
+            Ok(session) => commit_and_apply(session, response).await,
             Err(error) => error.into_response(),
         }
     }
 }
 
 impl Session {
-    /// Leaves uncommitted changes where they are, with the cookie of what was committed before.
+    /// Gives the uncommitted changes up. The response still gets the cookie that earlier commits of this
+    /// request decided on.
     fn give_up(&self, response: Response) -> Response {
         let mut state = self.state();
         if state.commit_state != CommitState::Done {
@@ -173,7 +191,7 @@ impl Session {
         }
         match state.cookie_action {
             None => response,
-            Some(_) => guarded(commit::guard(self.inner(), &mut state, None), response),
+            Some(_) => apply(commit::guard(self.inner(), &mut state, None), response),
         }
     }
 }
@@ -186,7 +204,7 @@ impl<S> Layer<S> for SessionLayer {
     }
 }
 
-/// The service that [`SessionLayer`] makes.
+/// The service that [`SessionLayer`] puts around another service.
 #[derive(Clone)]
 pub struct SessionService<S> {
     layer: SessionLayer,
@@ -208,14 +226,14 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let layer = self.layer.clone();
         let unloaded = layer.unloaded(&request);
-        let attached = request.extensions_mut().get_or_insert_default::<RequestSession>().clone();
-        let answer = self.inner.call(request);
-        SessionFuture { step: Step::Answer { answer, layer, attached, unloaded } }
+        let request_session = request.extensions_mut().get_or_insert_default::<RequestSession>().clone();
+        let response = self.inner.call(request);
+        SessionFuture { step: Step::Respond { response, layer, request_session, unloaded } }
     }
 }
 
 pin_project! {
-    /// The answer of a [`SessionService`].
+    /// The future of a [`SessionService`]'s response.
     pub struct SessionFuture<F> {
         #[pin]
         step: Step<F>,
@@ -225,13 +243,16 @@ pin_project! {
 pin_project! {
     #[project = StepProjection]
     enum Step<F> {
-        Answer {
+        // The inner service is making the response.
+        Respond {
             #[pin]
-            answer: F,
+            response: F,
             layer: SessionLayer,
-            attached: RequestSession,
+            request_session: RequestSession,
             unloaded: Option<Box<UnloadedRequest>>,
         },
+        // The session is being committed. Boxed to keep this future small: a commit to a store in memory
+        // rarely needs it.
         Commit { response: Pin<Box<dyn Future<Output = Response> + Send>> },
     }
 }
@@ -248,18 +269,18 @@ where
         loop {
             let committing: Pin<Box<dyn Future<Output = Response> + Send>> = match step.as_mut().project() {
                 StepProjection::Commit { response } => return response.as_mut().poll(cx).map(Ok),
-                StepProjection::Answer { answer, layer, attached, unloaded } => {
-                    let response = ready!(answer.poll(cx))?.into_response();
+                StepProjection::Respond { response, layer, request_session, unloaded } => {
+                    let response = ready!(response.poll(cx))?.into_response();
                     let failed = response.status().is_server_error();
-                    match layer.after_response(attached, unloaded.take(), failed) {
+                    match layer.after_response(request_session, unloaded.take(), failed) {
                         None => return Poll::Ready(Ok(response)),
                         Some(AfterResponse::GiveUp(session)) => {
                             return Poll::Ready(Ok(session.give_up(response)));
                         }
                         Some(AfterResponse::Commit(session)) => {
                             match commit::try_commit_now(&session, Trigger::Commit) {
-                                Some(committed) => return Poll::Ready(Ok(guarded(committed, response))),
-                                None => Box::pin(committed(session, response)),
+                                Some(committed) => return Poll::Ready(Ok(apply(committed, response))),
+                                None => Box::pin(commit_and_apply(session, response)),
                             }
                         }
                         Some(AfterResponse::Load(unloaded)) => {

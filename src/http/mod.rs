@@ -1,4 +1,4 @@
-//! axum's side: the extractors, and the layer.
+//! What axum calls: the extractors and the layer.
 
 mod extract;
 pub(crate) mod layer;

@@ -1,4 +1,4 @@
-//! Flash messages of every kind, taken apart: the stored `flash` object, and what a request did to each kind.
+//! [`FlashQueue`]: the flash messages of one kind, as stored and with a request's changes.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -14,19 +14,20 @@ use crate::json::text::{escape, unescape};
 use crate::record::FLASH;
 use crate::session::change::Change;
 
-/// The messages of one kind.
+/// The flash messages of one kind: the stored list, and the changes that the request made to it.
 pub(crate) struct FlashQueue<'a> {
     kind: FlashKind<'a>,
-    /// The raw value under the kind, if there is one.
+    /// The stored list, as raw JSON, if there is one.
     pub(crate) stored: Option<&'a str>,
-    /// What the request did, oldest first.
+    /// The changes that the request made to this kind, oldest first.
     changes: SmallVec<[&'a Change; 1]>,
 }
 
+/// The name of a kind of flash messages.
 enum FlashKind<'a> {
-    /// As it stands between its quotes.
+    /// A stored kind, as the JSON has it between its quotes, with its escapes.
     Raw(&'a str),
-    /// One that nothing is stored of.
+    /// A kind of which no list is stored, as plain text.
     New(&'a str),
 }
 
@@ -35,7 +36,7 @@ impl<'a> FlashQueue<'a> {
         Self { kind, stored, changes: SmallVec::new() }
     }
 
-    /// `None` for a kind that is no Unicode.
+    /// The kind's name. `None`, when the stored name is not valid Unicode.
     pub(crate) fn kind(&self) -> Option<Cow<'a, str>> {
         match self.kind {
             FlashKind::Raw(raw) => unescape(raw),
@@ -43,7 +44,7 @@ impl<'a> FlashQueue<'a> {
         }
     }
 
-    /// The kind as it stands, or is to stand, between its quotes.
+    /// The kind's name as JSON has it between its quotes, with its escapes.
     pub(crate) fn raw_kind(&self) -> Cow<'a, str> {
         match self.kind {
             FlashKind::Raw(raw) => Cow::Borrowed(raw),
@@ -51,23 +52,26 @@ impl<'a> FlashQueue<'a> {
         }
     }
 
-    pub(crate) fn is_touched(&self) -> bool {
+    /// Whether the request made changes to this kind.
+    pub(crate) fn has_changes(&self) -> bool {
         !self.changes.is_empty()
     }
 
-    /// The waiting messages before the request, as raw JSON, oldest first.
+    /// The messages before the request's changes, as raw JSON, oldest first.
     fn stored_messages(&self) -> Result<Vec<&'a str>, SessionError> {
         let Some(list) = self.stored else { return Ok(Vec::new()) };
         list_of(&self.kind().unwrap_or_default(), list)
     }
 
-    /// The waiting messages now.
+    /// The messages after the request's changes, as raw JSON, oldest first.
     pub(crate) fn messages(&self) -> Result<Vec<&'a str>, SessionError> {
         Ok(apply(self.stored_messages()?, self.changes.iter().copied()))
     }
 
+    /// Whether the request's changes make a difference. An unreadable list counts as modified, so that the
+    /// commit reports it.
     pub(crate) fn is_modified(&self) -> bool {
-        self.is_touched()
+        self.has_changes()
             && match (self.messages(), self.stored_messages()) {
                 (Ok(now), Ok(then)) => now != then,
                 _ => true,
@@ -75,7 +79,8 @@ impl<'a> FlashQueue<'a> {
     }
 }
 
-/// Every kind that has or had messages, in the order they are stored in.
+/// The queues of every kind: the stored kinds in their stored order, then the new kinds in the order of the
+/// log.
 pub(crate) fn all<'a>(
     flash: Option<&'a str>,
     log: &'a [Change],
@@ -105,7 +110,7 @@ pub(crate) fn all<'a>(
     Ok(queues)
 }
 
-/// The messages of one kind.
+/// The messages of one kind after the changes in the log, as raw JSON, oldest first.
 pub(crate) fn messages<'a>(
     kind: &str,
     flash: Option<&'a str>,
@@ -121,7 +126,7 @@ pub(crate) fn messages<'a>(
     Ok(apply(stored, log.iter().filter(|change| change.flash_kind() == Some(kind))))
 }
 
-/// What is left of the messages of a kind after these changes to it.
+/// Applies the changes of one kind to its messages.
 fn apply<'a>(mut messages: Vec<&'a str>, changes: impl Iterator<Item = &'a Change>) -> Vec<&'a str> {
     for change in changes {
         match change {
@@ -133,31 +138,35 @@ fn apply<'a>(mut messages: Vec<&'a str>, changes: impl Iterator<Item = &'a Chang
     messages
 }
 
-/// Removes messages; of equal ones the oldest go.
+/// Removes the taken messages. Where several waiting messages are equal, the oldest are removed.
 fn remove_taken(messages: &mut Vec<&str>, taken: &[SmolStr]) {
-    // Unless another request took some as well.
+    // The usual case: the taken messages are the oldest. They are not, when another request has taken some of
+    // them too.
     if messages.get(..taken.len()).is_some_and(|oldest| oldest.iter().eq(taken)) {
         messages.drain(..taken.len());
         return;
     }
-    let mut left = HashMap::<&str, usize, RandomState>::default();
+    let mut remaining = HashMap::<&str, usize, RandomState>::default();
     for message in taken {
-        *left.entry(message).or_default() += 1;
+        *remaining.entry(message).or_default() += 1;
     }
-    messages.retain(|message| match left.get_mut(message) {
-        Some(left) if *left > 0 => {
-            *left -= 1;
+    messages.retain(|message| match remaining.get_mut(message) {
+        Some(count) if *count > 0 => {
+            *count -= 1;
             false
         }
         _ => true,
     });
 }
 
+/// The kinds in a stored `flash` object, with their lists.
 fn members(flash: &str) -> Result<Vec<Member>, SessionError> {
     object::members(flash)
         .map_err(|_| SessionError::Decode { key: FLASH.to_owned(), source: Refused::ForeignFlash.into() })
 }
 
+/// The messages in the stored list of a kind, as raw JSON. A `null` counts as an empty list, as in
+/// connect-flash.
 fn list_of<'j>(kind: &str, json: &'j str) -> Result<Vec<&'j str>, SessionError> {
     object::list(json).map_err(|_| SessionError::Decode {
         key: format!("{FLASH}.{kind}"),

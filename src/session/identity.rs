@@ -1,11 +1,13 @@
-//! Which session it is: its id, new ids, and its end.
+//! The identity of a session: its id, changes of the id, and the end of the session.
 
 use crate::id::SessionId;
 use crate::session::Session;
 use crate::session::state::{NewId, Stage};
 
 impl Session {
-    /// The id this session will have after the next commit.
+    /// The id under which the next commit stores the session.
+    ///
+    /// For a destroyed session it is the id of the record that is removed.
     pub fn id(&self) -> SessionId {
         let mut state = self.state();
         match &mut state.stage {
@@ -13,11 +15,13 @@ impl Session {
             Stage::Existing(snapshot) => snapshot.id.clone(),
             Stage::Destroyed { stored: Some(snapshot) } => snapshot.id.clone(),
             Stage::NewId { id, .. } => id.clone(),
+            // Nothing is stored under any id, so any unused id is a true answer.
             Stage::Destroyed { stored: None } => self.0.config.inner().new_id(),
         }
     }
 
-    /// Whether the store holds nothing of this session yet.
+    /// Whether the store does not yet hold this session's data: the session is new, or was given a new id
+    /// without data by [`regenerate`](Self::regenerate). A destroyed session is not new.
     pub fn is_new(&self) -> bool {
         match &self.state().stage {
             Stage::New { .. } | Stage::NewId { replaces: None, .. } => true,
@@ -26,7 +30,7 @@ impl Session {
         }
     }
 
-    /// Whether the store holds something of this session that this request did not end.
+    /// Whether the store holds a record of this session, and this request did not destroy the session.
     pub(crate) fn is_live(&self) -> bool {
         match &self.state().stage {
             Stage::Existing(_) | Stage::NewId { replaces: Some(_), .. } => true,
@@ -34,8 +38,11 @@ impl Session {
         }
     }
 
-    /// A new id and nothing else: no data, no flash messages, the configured max-age. At commit the new record is stored
-    /// first and the old one removed after.
+    /// Starts over under a new id: without data, without flash messages, and with the configured max-age.
+    ///
+    /// The next commit stores the new record first and then removes the old one, so that an error in between
+    /// leaves the old session working. To keep the data, use [`cycle_id`](Self::cycle_id). After
+    /// [`destroy`](Self::destroy) the call does nothing.
     pub fn regenerate(&self) {
         let mut state = self.state();
         if !state.is_destroyed() {
@@ -44,13 +51,19 @@ impl Session {
         state.change_id(self.0.config.inner().new_id(), NewId::Regenerate);
     }
 
-    /// A new id with the same data and flash messages. Call it at login, so that an id planted before is worth nothing.
+    /// Gives the session a new id, and keeps the data, the flash messages and the max-age.
+    ///
+    /// Call it at login: an attacker may have planted the old id in the browser before (session fixation).
+    /// The next commit stores the record under the new id first and then removes the old record. After
+    /// [`destroy`](Self::destroy) the call does nothing.
     pub fn cycle_id(&self) {
         self.state().change_id(self.0.config.inner().new_id(), NewId::Cycle);
     }
 
-    /// Ends the session: at commit the record is removed and the cookie expired. Later writes in this request give
-    /// [`SessionError::Destroyed`].
+    /// Ends the session, for example at logout: the next commit removes the record and expires the cookie.
+    ///
+    /// Later reads in this request see an empty session, and later writes return
+    /// [`SessionError::Destroyed`](crate::SessionError::Destroyed).
     pub fn destroy(&self) {
         self.state().mark_destroyed();
     }

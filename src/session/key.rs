@@ -1,4 +1,4 @@
-//! Typed keys: the key and the type of its value, named once.
+//! [`SessionKey`] and [`FlashKey`]: a key together with the type of its value, declared once.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use crate::error::SessionError;
 use crate::session::Session;
 
-/// A session key and the type of its value, so that call sites need neither string nor turbofish.
+/// A session key and the type of its value, so that calls need neither a string nor a turbofish.
 ///
 /// ```
 /// use sessile::{Session, SessionError, SessionKey};
@@ -31,13 +31,13 @@ pub struct SessionKey<T> {
 }
 
 impl<T> SessionKey<T> {
-    /// A key of this name.
+    /// Declares a key of this name.
     #[must_use]
     pub const fn new(name: &'static str) -> Self {
         Self { name, value: PhantomData }
     }
 
-    /// The key's name.
+    /// The name of the key.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         self.name
@@ -45,34 +45,34 @@ impl<T> SessionKey<T> {
 }
 
 impl<T: Serialize + DeserializeOwned> SessionKey<T> {
-    /// [`Session::get`].
+    /// Reads the value, as [`Session::get`] does.
     ///
     /// # Errors
-    /// `Decode`, when the value is of another type.
+    /// `Decode`, when the value cannot be read as a `T`.
     pub fn get(&self, session: &Session) -> Result<Option<T>, SessionError> {
         session.get(self.name)
     }
 
-    /// [`Session::insert`].
+    /// Puts a value under the key, as [`Session::insert`] does.
     ///
     /// # Errors
-    /// `Encode` and `Destroyed`.
+    /// Those of [`Session::insert`]: `Encode` and `Destroyed`.
     pub fn insert(&self, session: &Session, value: T) -> Result<(), SessionError> {
         session.insert(self.name, value)
     }
 
-    /// [`Session::remove`].
+    /// Removes the value and returns it, as [`Session::remove`] does.
     ///
     /// # Errors
-    /// `Decode` and `Destroyed`.
+    /// Those of [`Session::remove`]: `Decode` and `Destroyed`.
     pub fn remove(&self, session: &Session) -> Result<Option<T>, SessionError> {
         session.remove(self.name)
     }
 
-    /// [`Session::update`].
+    /// Computes a new value from the current one, as [`Session::update`] does.
     ///
     /// # Errors
-    /// `Decode`, `Encode` and `Destroyed`.
+    /// Those of [`Session::update`]: `Decode`, `Encode` and `Destroyed`.
     pub fn update<F>(&self, session: &Session, change: F) -> Result<Option<T>, SessionError>
     where
         T: 'static,
@@ -82,7 +82,8 @@ impl<T: Serialize + DeserializeOwned> SessionKey<T> {
     }
 }
 
-/// A kind of flash message and the type of its messages.
+/// A kind of flash messages and the type of its messages, so that calls need neither a string nor a
+/// turbofish.
 ///
 /// ```
 /// use sessile::{FlashKey, Session, SessionError};
@@ -99,13 +100,13 @@ pub struct FlashKey<T> {
 }
 
 impl<T> FlashKey<T> {
-    /// A kind of this name.
+    /// Declares a kind of this name.
     #[must_use]
     pub const fn new(kind: &'static str) -> Self {
         Self { kind, message: PhantomData }
     }
 
-    /// The kind's name.
+    /// The name of the kind.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
         self.kind
@@ -113,26 +114,26 @@ impl<T> FlashKey<T> {
 }
 
 impl<T: Serialize + DeserializeOwned> FlashKey<T> {
-    /// [`Session::flash`].
+    /// Queues a message, as [`Session::flash`] does.
     ///
     /// # Errors
-    /// `Encode`, `Decode` and `Destroyed`.
+    /// Those of [`Session::flash`]: `Encode`, `Decode` and `Destroyed`.
     pub fn push(&self, session: &Session, message: T) -> Result<(), SessionError> {
         session.flash(self.kind, message)
     }
 
-    /// [`Session::take_flash`].
+    /// Removes the messages and returns them, as [`Session::take_flash`] does.
     ///
     /// # Errors
-    /// `Decode` and `Destroyed`.
+    /// Those of [`Session::take_flash`]: `Decode` and `Destroyed`.
     pub fn take(&self, session: &Session) -> Result<Vec<T>, SessionError> {
         session.take_flash(self.kind)
     }
 
-    /// [`Session::peek_flash`].
+    /// Returns the messages and leaves them in the session, as [`Session::peek_flash`] does.
     ///
     /// # Errors
-    /// `Decode`.
+    /// Those of [`Session::peek_flash`]: `Decode`.
     pub fn peek(&self, session: &Session) -> Result<Vec<T>, SessionError> {
         session.peek_flash(self.kind)
     }

@@ -1,4 +1,7 @@
-//! [`Session`]: the handle that handlers work with.
+//! [`Session`]: the handle that handlers work with, and its data.
+//!
+//! The other methods of `Session` are defined beside their dependencies: in `identity`, `lifetime` and `flash`,
+//! and for `commit`, `save` and `reload` in `commit/mod.rs`.
 
 pub(crate) mod change;
 pub(crate) mod flash;
@@ -31,9 +34,11 @@ use crate::sync::lock;
 
 /// The session of one request.
 ///
-/// Reads and writes are synchronous and touch no store; [`commit`](Self::commit) writes what the request did, and the
-/// [`SessionGuard`] it returns sets the cookie. **Return the guard as a part of the response**, or use
-/// [`SessionLayer`](crate::SessionLayer): without it the browser learns nothing.
+/// Reads and writes are synchronous and call no store. [`commit`](Self::commit) writes what the request did,
+/// and the [`SessionGuard`] it returns sets the cookie.
+///
+/// **Return the guard as a part of the response**, or install [`SessionLayer`](crate::SessionLayer). Without
+/// either of them the browser gets no cookie, and a new session is lost.
 ///
 /// A clone is another handle on the same session, and so is every `Session` extracted from the same request.
 ///
@@ -68,40 +73,44 @@ use crate::sync::lock;
 /// # }
 /// ```
 ///
-/// State behind an `Arc`: see [`SessionConfig`](crate::SessionConfig#state-behind-an-arc).
+/// For an application state behind an `Arc`, see [`SessionConfig`](crate::SessionConfig#state-behind-an-arc).
 ///
-/// # Between parallel requests
-/// A commit writes what this request did, not the record it saw. Two requests that set different keys both survive;
-/// of two that set one key the later commit counts; [`update`](Self::update) loses no step.
+/// # Parallel requests
+/// A commit writes the changes that this request made, not the whole record that it loaded. When two requests
+/// set different keys, both values are kept. When two requests set the same key, the value of the later
+/// commit is kept. When two requests [`update`](Self::update) the same key, both updates are applied.
 #[derive(Clone)]
 #[must_use = "a session that is not committed is not stored"]
 pub struct Session(Arc<SessionInner>);
 
+/// What all handles on one session share.
 pub(crate) struct SessionInner {
     pub(crate) config: SessionConfig,
     pub(crate) transport: Transport,
     pub(crate) request: RequestLine,
     state: Mutex<State>,
-    /// One commit of this session at a time.
-    pub(crate) committing: tokio::sync::Mutex<()>,
-    /// The request's session of another cookie name.
+    /// The lock under which this session is committed or reloaded, so that two handles never do so at the
+    /// same time.
+    pub(crate) commit_lock: tokio::sync::Mutex<()>,
+    /// The next session of the same request, which has another cookie name. Together these links are the list
+    /// that `http/request_session.rs` searches.
     pub(crate) next: OnceLock<Session>,
 }
 
 impl Session {
-    /// A session of which nothing is known yet.
+    /// A session before anything is loaded: new, from a request without a cookie.
     pub(crate) fn new(config: SessionConfig, transport: Transport, request: RequestLine) -> Self {
         Self(Arc::new(SessionInner {
             config,
             transport,
             request,
             state: Mutex::new(State::new()),
-            committing: tokio::sync::Mutex::default(),
+            commit_lock: tokio::sync::Mutex::default(),
             next: OnceLock::new(),
         }))
     }
 
-    /// Whether both are handles on one session.
+    /// Whether both values are handles on one session.
     pub(crate) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
@@ -114,7 +123,7 @@ impl Session {
         lock(&self.0.state)
     }
 
-    /// The state, unless the session was destroyed.
+    /// The state of a session that can be changed; an error when the session was destroyed.
     pub(crate) fn writable(&self) -> Result<MutexGuard<'_, State>, SessionError> {
         let state = self.state();
         if state.is_destroyed() { Err(SessionError::Destroyed) } else { Ok(state) }
@@ -124,40 +133,43 @@ impl Session {
         self.0.config.inner().policy.max_age
     }
 
-    /// Whether data, flash messages or max-age differ from what the store holds, as far as this request knows.
+    /// Whether the data, the flash messages or the max-age differ from what this request last saw in the
+    /// store.
+    ///
+    /// A new session's max-age is compared with the configured one.
     pub fn is_modified(&self) -> bool {
         self.state().view().is_modified(self.configured_max_age())
     }
 
-    /// Whether there is no data. Flash messages are not data.
+    /// Whether no key has a value. Flash messages do not count as data.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many keys have a value.
+    /// The number of keys that have a value.
     pub fn len(&self) -> usize {
         self.keys().len()
     }
 
-    /// The keys that have a value.
+    /// The keys that have a value, in the order in which they are stored.
     pub fn keys(&self) -> Vec<String> {
         self.state().view().keys()
     }
 
-    /// Whether a key has a value.
+    /// Whether this key has a value.
     pub fn contains_key(&self, key: &str) -> bool {
         self.state().view().get(key).is_some()
     }
 
-    /// Why the session is what it is.
+    /// Where the session comes from: the store, or why it is a new one.
     pub fn origin(&self) -> Origin {
         self.state().origin
     }
 
-    /// The value under a key; `None` when there is none.
+    /// Returns the value under a key; `None` when the key has no value.
     ///
     /// # Errors
-    /// `Decode`, naming the key, when the value is no `T`.
+    /// [`Decode`](SessionError::Decode), which names the key, when the value cannot be read as a `T`.
     pub fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, SessionError> {
         match self.state().view().get(key) {
             Some(raw) => decode(key, raw).map(Some),
@@ -165,13 +177,17 @@ impl Session {
         }
     }
 
-    /// Puts a value under a key. An equal value is no modification.
+    /// Puts a value under a key. A value equal to the one under the key does not modify the session.
     ///
-    /// Express drops keys on load that its session object has as methods (`save`, `touch`, `constructor` and the like);
-    /// avoid them where Express shares the sessions.
+    /// NaN and the infinities are stored as `null`, as `JSON.stringify` does.
+    ///
+    /// Where Express shares the sessions, avoid keys that are also methods of its session object (`save`,
+    /// `touch`, `constructor` and the like): Express drops such keys when it loads a session.
     ///
     /// # Errors
-    /// `Encode`, when the value cannot be written as JSON or the key is reserved (`cookie`, `flash`); `Destroyed`.
+    /// - [`Encode`](SessionError::Encode), when the value cannot be written as JSON or the key is reserved
+    ///   (`cookie`, `flash`).
+    /// - [`Destroyed`](SessionError::Destroyed), when the session was destroyed in this request.
     pub fn insert(&self, key: &str, value: impl Serialize) -> Result<(), SessionError> {
         check_key(key)?;
         let json = encode(key, &value)?;
@@ -183,10 +199,12 @@ impl Session {
         Ok(())
     }
 
-    /// Takes the value from under a key. Removing an absent key is no modification.
+    /// Removes the value under a key and returns it. Removing an absent key does not modify the session.
     ///
     /// # Errors
-    /// `Decode`, when the value is no `T`: then it stays; `Destroyed`.
+    /// - [`Decode`](SessionError::Decode), when the value cannot be read as a `T`. The value is then not
+    ///   removed.
+    /// - [`Destroyed`](SessionError::Destroyed), when the session was destroyed in this request.
     pub fn remove<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, SessionError> {
         let mut state = self.writable()?;
         let Some(raw) = state.view().get(key) else { return Ok(None) };
@@ -195,26 +213,32 @@ impl Session {
         Ok(Some(value))
     }
 
-    /// Changes the value under a key; `None` stands for no value, before and after. Returns the value it left here.
+    /// Computes a new value from the value under a key, and returns the new value. `None` means that the key
+    /// has no value, both as the closure's argument and as its result.
     ///
-    /// When another request wins the race for the record, the closure runs again on the value that request left, at
-    /// [`commit`](Self::commit): no step is lost. So it may run several times and must not do anything else.
+    /// When another request has written the record first, [`commit`](Self::commit) runs the closure again on
+    /// the value that the other request wrote, so that neither update is lost. The closure may therefore run
+    /// several times: it must have no side effects.
     ///
     /// # Errors
-    /// `Decode`, when the value is no `T`; `Encode`; `Destroyed`.
+    /// - [`Decode`](SessionError::Decode), when the value cannot be read as a `T`.
+    /// - [`Encode`](SessionError::Encode), when the new value cannot be written as JSON or the key is
+    ///   reserved (`cookie`, `flash`).
+    /// - [`Destroyed`](SessionError::Destroyed), when the session was destroyed in this request.
     pub fn update<T, F>(&self, key: &str, change: F) -> Result<Option<T>, SessionError>
     where
         T: Serialize + DeserializeOwned + 'static,
         F: Fn(Option<T>) -> Option<T> + Send + Sync + 'static,
     {
         check_key(key)?;
-        let name = SmolStr::from(key);
-        let at = name.clone();
+        let shared_key = SmolStr::from(key);
+        let error_key = shared_key.clone();
         let apply: Arc<UpdateFn> = Arc::new(move |raw| {
-            let before = raw.map(|raw| decode(&at, raw)).transpose()?;
-            change(before).map(|after| encode(&at, &after)).transpose()
+            let before = raw.map(|raw| decode(&error_key, raw)).transpose()?;
+            change(before).map(|after| encode(&error_key, &after)).transpose()
         });
-        // The closure is the user's: it runs with no lock snapshot, again if another clone was faster.
+        // The closure is the caller's code, so it runs without the lock on the state. It runs again if
+        // another handle has changed the value meanwhile.
         loop {
             let before = self.writable()?.view().get(key).map(SmallVec::<[u8; 64]>::from_slice);
             let now = apply(before.as_deref())?;
@@ -222,13 +246,14 @@ impl Session {
             if state.view().get(key) != before.as_deref() {
                 continue;
             }
-            let left = now.as_deref().map(|raw| decode(key, raw.as_bytes())).transpose()?;
-            state.push(Change::Update { key: name, apply, now });
-            return Ok(left);
+            let result = now.as_deref().map(|raw| decode(key, raw.as_bytes())).transpose()?;
+            state.push(Change::Update { key: shared_key, apply, now });
+            return Ok(result);
         }
     }
 
-    /// Removes all data. Flash messages stay.
+    /// Removes every key. Flash messages and the max-age stay. After [`destroy`](Self::destroy) it does
+    /// nothing.
     pub fn clear(&self) {
         if let Ok(mut state) = self.writable() {
             state.push(Change::Clear);

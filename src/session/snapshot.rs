@@ -1,4 +1,4 @@
-//! What a request last saw of its record in the store.
+//! [`Snapshot`]: what a request last saw of its record in the store.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,31 +9,34 @@ use crate::store::Stored;
 use crate::store::loaded::{CompareBy, Expiry};
 use crate::store::version::Version;
 
-/// A record in the store, as far as this request knows.
+/// A record in the store, as this request last read or wrote it.
 #[derive(Clone)]
 pub(crate) struct Snapshot {
     pub(crate) id: SessionId,
-    /// The id's signature, where the request brought it.
+    /// The id's signature by the current secret, if the request's cookie carried it. Otherwise it is computed
+    /// when a cookie is first set.
     pub(crate) signature: Option<Signature>,
     pub(crate) record: Record,
+    /// How the store detects that another request has written the record since.
     pub(crate) compare_by: CompareBy,
-    /// When the store drops the record unless it is touched.
+    /// When the record expires in the store, unless it is touched.
     pub(crate) expires: Expiry,
 }
 
 impl Snapshot {
-    /// The store lets it live for so long from now.
+    /// The same snapshot with an expiry of `ttl` from `now`.
     pub(crate) fn extended(mut self, now: SystemTime, ttl: Duration) -> Self {
         self.expires = Expiry::Wall(now).after(ttl);
         self
     }
 
-    /// What is to be there still when it is written to.
+    /// The version that the record must still have in the store for a conditional write to succeed.
     pub(crate) fn expected(&self) -> Version {
         self.compare_by.expected(&self.record)
     }
 
-    /// This was written over it; the version is the one that the store gave it.
+    /// Takes up the record that this request has written, with the version that the store returned for it, if
+    /// any.
     pub(crate) fn rewritten(&mut self, record: Record, version: Option<Version>) {
         self.record = record;
         if let (CompareBy::Version(own), Some(version)) = (&mut self.compare_by, version) {
@@ -41,7 +44,7 @@ impl Snapshot {
         }
     }
 
-    /// Goes on from what the store says is there now.
+    /// Takes up the record that another request has written, as the store returned it after a conflict.
     pub(crate) fn refresh(&mut self, stored: Stored) {
         self.record = stored.record;
         self.compare_by = match (&self.compare_by, stored.version) {

@@ -1,4 +1,5 @@
-//! What a [`Session`](crate::Session) knows between its calls, and the moves it can make.
+//! [`State`]: what a [`Session`](crate::Session) knows between its calls. The stages of a session and the
+//! legal transitions between them are listed at [`Stage`].
 
 use std::time::{Duration, SystemTime};
 
@@ -10,66 +11,111 @@ use crate::session::snapshot::Snapshot;
 use crate::session::view::View;
 use crate::store::loaded::Expiry;
 
-/// A session and where its next commit will take it.
+/// A session's stage, the changes that are not yet written, and the progress of its commit.
+///
+/// Every access holds the state's lock, which is never held across an `await`.
 pub(crate) struct State {
     pub(crate) origin: Origin,
-    /// The cookie of the name in the request.
     pub(crate) request_cookie: RequestCookie,
     pub(crate) stage: Stage,
-    /// What this request did since the last commit.
+    /// The changes that this request made since its last completed commit, oldest first.
     pub(crate) log: Log,
-    /// So many entries of the log are being written right now; they are not to be merged with later ones. `None`: no
-    /// commit is under way, and none was dropped before its end.
+    /// The number of changes, from the start of the log, that the running commit writes. `None`: no commit is
+    /// running, and none was dropped before its end.
+    ///
+    /// Invariant: the number is never larger than the log's length. [`push`](Self::push) does not merge a
+    /// change into one of these, so [`finish_write`](Self::finish_write) can remove exactly what was written.
     in_flight: Option<usize>,
-    /// `touch()` was called.
+    /// Whether `touch()` was called since the last completed commit.
     pub(crate) touch: bool,
     pub(crate) commit_state: CommitState,
-    /// What commits of this request have decided of the cookie.
+    /// What the response does to the cookie, as the commits of this request have decided so far.
     pub(crate) cookie_action: Option<CookieAction>,
 }
 
-/// The session's cookie in the request.
+/// The session's cookie in the browser, as far as this request knows: as the request brought it, and
+/// `Present` once a commit has set it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RequestCookie {
+    /// The request brought no cookie of the session's name.
     Absent,
-    /// There was one of the name.
+    /// The request brought a cookie of the session's name, valid or not, or a commit has set one.
     Present,
-    /// It was signed with an older secret.
+    /// The cookie names this session but is signed with an older secret, so the next commit sets it again.
     OldSecret,
 }
 
+/// Where a session stands between the request and the store.
+///
+/// A session begins as `New`. The legal transitions, each with the method of [`State`] that makes it:
+///
+/// - `New` → `Existing`: `loaded`, when the request's cookie names a record in the store; `finish_write`,
+///   when the commit has created the record.
+/// - `New`, `Existing` → `NewId`: `change_id`. `replaces` is the existing session's snapshot, if there is
+///   one.
+/// - `NewId` → `NewId`: `change_id`. Another id takes the place of the unused one, `replaces` stays, and
+///   `Regenerate` prevails over `Cycle`.
+/// - `NewId` → `Existing`: `finish_write`, when the commit has stored the record under the new id;
+///   `reloaded`, which drops the change of id.
+/// - `Existing` → `Existing`: `finish_write` and `expiry_extended`, when the commit has replaced or touched
+///   the record; `reloaded`, when the record was read again.
+/// - `New`, `Existing`, `NewId` → `Destroyed`: `mark_destroyed`. `stored` is the existing session's snapshot,
+///   if there is one.
+/// - `Destroyed` → `Destroyed`: the commit that has removed the record clears `stored`. Apart from that the
+///   stage is final: `change_id` and `mark_destroyed` do nothing, and `Session::reload` refuses.
+///
+/// Another handle may change the stage while a commit runs. `finish_write` then keeps the new stage, and puts
+/// the snapshot of what was written into `replaces` or `stored`, so that the next commit removes that record.
+///
+/// Use these methods to change the stage. Only two other places write to it: `Session::id`, which fills in
+/// the id of a `New` session, and the commit that has removed a destroyed session's record.
 pub(crate) enum Stage {
-    /// Not in the store. The id is minted when somebody asks for it.
+    /// The session is not in the store. Its id is generated when it is first needed.
     New { id: Option<SessionId> },
-    /// In the store.
+    /// The session is in the store.
     Existing(Snapshot),
-    /// To be stored under a new id, in the place of `replaces`.
+    /// The next commit stores the session under a new id, and removes the record that it `replaces`.
     NewId { id: SessionId, replaces: Option<Box<Snapshot>>, how: NewId },
-    /// To be removed from the store, if it is there.
+    /// The next commit removes the record, if the session is in the store.
     Destroyed { stored: Option<Box<Snapshot>> },
 }
 
+/// What a session under a new id keeps of its data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NewId {
-    /// With no data.
+    /// Nothing: `regenerate()`.
     Regenerate,
-    /// With the same data.
+    /// Everything: `cycle_id()`.
     Cycle,
 }
 
+/// How far the changes of this request have been committed.
+///
+/// The transitions:
+///
+/// - any → `Pending`: the session is changed or touched (`push`, `change_id`, `mark_destroyed`,
+///   `Session::touch`).
+/// - any → `Running`: a commit begins (`begin_commit`, or a commit that has nothing to write).
+/// - `Running` → `Done`: the commit is complete (`end_commit`). Where another handle made a change meanwhile,
+///   the state is `Pending`, and stays so.
+/// - any → `Failed`: the commit returned an error (`failed`).
+/// - any but `Done` → `Failed`: the layer gives the changes up after a server error.
+///
+/// A commit that is dropped before its end leaves `Running` behind, and the next commit starts from there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CommitState {
-    /// Nothing was committed since the last change.
+    /// There may be changes that no commit has taken up yet.
     Pending,
-    /// A commit is under way, or was dropped before its end; nothing changed since it began.
+    /// A commit is running, or was dropped before its end. No change was made since it began.
     Running,
-    /// A commit was tried and failed, and the handler was told so; or the layer gave the changes up.
+    /// The last commit failed and its caller has the error, or the layer has given the changes up. Dropping
+    /// the session then logs no warning about lost changes.
     Failed,
-    /// Everything is in the store.
+    /// The last commit is complete, and no change was made since it began.
     Done,
 }
 
-/// What the request's response is to do to the cookie.
+/// What the response does to the session's cookie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CookieAction {
     Set,
@@ -77,7 +123,7 @@ pub(crate) enum CookieAction {
 }
 
 impl State {
-    /// Nothing is known of the session yet.
+    /// The state before anything is loaded: a new session, from a request without a cookie.
     #[inline]
     pub(crate) fn new() -> Self {
         Self {
@@ -92,7 +138,7 @@ impl State {
         }
     }
 
-    /// The request's cookie names this record.
+    /// Takes up the record that the request's cookie names.
     pub(crate) fn loaded(&mut self, snapshot: Snapshot) {
         self.origin = Origin::Loaded;
         self.request_cookie =
@@ -100,16 +146,18 @@ impl State {
         self.stage = Stage::Existing(snapshot);
     }
 
-    /// The request's cookie names nothing that this session could be.
+    /// Notes that the request brought a cookie, and why it names no existing session: the session stays new.
     pub(crate) fn not_loaded(&mut self, origin: Origin) {
         self.origin = origin;
         self.request_cookie = RequestCookie::Present;
     }
 
+    /// The session as this request sees it, with its changes applied.
     pub(crate) fn view(&self) -> View<'_> {
         View { base: self.base(), log: &self.log }
     }
 
+    /// The record under the changes. A regenerated or destroyed session has none: it shows no stored data.
     fn base(&self) -> Option<&Record> {
         match &self.stage {
             Stage::Existing(snapshot) => Some(&snapshot.record),
@@ -122,11 +170,13 @@ impl State {
         matches!(self.stage, Stage::Destroyed { .. })
     }
 
-    /// Notes a change. One that makes the last one on the same key moot takes its place.
+    /// Appends a change to the log. A value set twice in a row under one key is kept once: the second change
+    /// replaces the first.
     pub(crate) fn push(&mut self, change: Change) {
         self.commit_state = CommitState::Pending;
         if let (Some(Change::Set { key: last, .. }), Change::Set { key, .. }) = (self.log.last(), &change)
             && last == key
+            // Invariant: the changes that the running commit writes stay as they are (see `in_flight`).
             && self.log.len() > self.in_flight.unwrap_or(0)
         {
             self.log.pop();
@@ -134,17 +184,18 @@ impl State {
         self.log.push(change);
     }
 
-    /// A new id at the next commit.
+    /// Gives the session a new id from the next commit on. A destroyed session is left alone.
     pub(crate) fn change_id(&mut self, id: SessionId, how: NewId) {
-        let nowhere = Stage::New { id: None };
-        let (replaces, how) = match std::mem::replace(&mut self.stage, nowhere) {
+        let placeholder = Stage::New { id: None };
+        let (replaces, how) = match std::mem::replace(&mut self.stage, placeholder) {
             Stage::Destroyed { stored } => {
                 self.stage = Stage::Destroyed { stored };
                 return;
             }
             Stage::New { .. } => (None, how),
             Stage::Existing(snapshot) => (Some(Box::new(snapshot)), how),
-            // Regenerating a cycled session drops its data; cycling a regenerated one has none to keep.
+            // Regenerating prevails: after `cycle_id` it drops the data, and before `cycle_id` it leaves no
+            // data to keep.
             Stage::NewId { replaces, how: NewId::Regenerate, .. } => (replaces, NewId::Regenerate),
             Stage::NewId { replaces, how: NewId::Cycle, .. } => (replaces, how),
         };
@@ -152,10 +203,10 @@ impl State {
         self.stage = Stage::NewId { id, replaces, how };
     }
 
-    /// Removed at the next commit.
+    /// Drops the changes, and lets the next commit remove the record.
     pub(crate) fn mark_destroyed(&mut self) {
-        let nowhere = Stage::New { id: None };
-        let stored = match std::mem::replace(&mut self.stage, nowhere) {
+        let placeholder = Stage::New { id: None };
+        let stored = match std::mem::replace(&mut self.stage, placeholder) {
             Stage::Existing(snapshot) => Some(Box::new(snapshot)),
             Stage::NewId { replaces, .. } => replaces,
             Stage::New { .. } => None,
@@ -169,30 +220,35 @@ impl State {
         self.forget_changes();
     }
 
+    /// Drops the changes of this request, including those that a running commit writes.
     pub(crate) fn forget_changes(&mut self) {
         self.log.clear();
         self.in_flight = self.in_flight.map(|_| 0);
     }
 
-    /// The record was read anew; what this request did is dropped.
+    /// Continues from a record that was read again from the store. The changes of this request are dropped.
     pub(crate) fn reloaded(&mut self, snapshot: Snapshot) {
         self.stage = Stage::Existing(snapshot);
         self.forget_changes();
     }
 
-    /// A commit begins with the log as it is.
+    /// Begins a commit of the whole log, and returns a copy of it.
     pub(crate) fn begin_commit(&mut self) -> Log {
+        // Invariant: `in_flight` is at most the log's length.
         self.in_flight = Some(self.log.len());
         self.commit_state = CommitState::Running;
         self.log.clone()
     }
 
-    /// A commit has written what was in flight, and this is what the store holds now.
+    /// Removes from the log the changes that the commit has written. `written` is what the store holds now.
     pub(crate) fn finish_write(&mut self, written: Snapshot) {
         let in_flight = self.in_flight.take().unwrap_or(0);
+        // Invariant: `push` keeps these changes, and `forget_changes` sets their number to zero.
+        debug_assert!(in_flight <= self.log.len());
         self.log.drain(..in_flight.min(self.log.len()));
         match &mut self.stage {
-            // Changed by another clone of the handle while the write was under way: the next commit goes on from here.
+            // Another handle has changed the stage during the write. The next commit continues from the
+            // written record.
             Stage::Destroyed { stored } => *stored = Some(Box::new(written)),
             Stage::NewId { id, replaces, .. } if *id != written.id => *replaces = Some(Box::new(written)),
             Stage::New { .. } | Stage::Existing(_) | Stage::NewId { .. } => {
@@ -201,14 +257,14 @@ impl State {
         }
     }
 
-    /// The store extended the record's life; what else is known of it stays.
+    /// Notes the record's new expiry after the commit has touched the record.
     pub(crate) fn expiry_extended(&mut self, expires: Expiry) {
         if let Stage::Existing(snapshot) = &mut self.stage {
             snapshot.expires = expires;
         }
     }
 
-    /// What the store holds of this session, as far as this request knows.
+    /// The snapshot of this session's record in the store, if this request knows of one.
     pub(crate) fn stored(&mut self) -> Option<&mut Snapshot> {
         match &mut self.stage {
             Stage::Existing(snapshot) => Some(snapshot),
@@ -218,7 +274,7 @@ impl State {
         }
     }
 
-    /// When the store drops the record, if there is one that this request goes on with.
+    /// When an existing session's record expires in the store; `None` in every other stage.
     pub(crate) fn expires(&mut self, clock: &ErasedClock) -> Option<SystemTime> {
         match &mut self.stage {
             Stage::Existing(snapshot) => Some(snapshot.expires.date(clock)),
@@ -226,18 +282,19 @@ impl State {
         }
     }
 
-    /// A commit could not be request_cookie out.
+    /// Notes that the commit returned an error.
     pub(crate) fn failed(&mut self) {
         self.in_flight = None;
         self.commit_state = CommitState::Failed;
     }
 
-    /// Whether a commit is under way, or was dropped before its end.
+    /// Whether a commit is running, or was dropped before its end.
     pub(crate) fn is_in_flight(&self) -> bool {
         self.in_flight.is_some()
     }
 
-    /// A commit is over. What another clone of the handle did meanwhile is left to the next one.
+    /// Ends a successful commit, and notes what it decided about the cookie. Changes that another handle made
+    /// meanwhile stay for the next commit.
     pub(crate) fn end_commit(&mut self, cookie_action: Option<CookieAction>) {
         self.in_flight = None;
         if self.commit_state == CommitState::Running {
@@ -249,7 +306,8 @@ impl State {
         }
     }
 
-    /// Whether a commit would write something this request did.
+    /// Whether dropping the session would lose changes silently: a commit would write them, and no commit of
+    /// them has failed. The drop then logs a warning.
     pub(crate) fn is_pending(&self, configured: Option<Duration>) -> bool {
         matches!(self.commit_state, CommitState::Pending | CommitState::Running)
             && match &self.stage {
@@ -261,17 +319,21 @@ impl State {
     }
 }
 
-/// Why a session is what it is.
+/// Where a session comes from: the store, or why it is a new one.
+///
+/// When a request brings several cookies of the session's name and none of them can be loaded, each cookie
+/// has an origin, and the session has the last of them in the order of the variants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Origin {
-    /// The request request_cookie no cookie of the name.
+    /// The request carried no cookie of the session's name.
     NoCookie,
-    /// No secret signed the cookie.
+    /// None of the secrets signed the cookie.
     BadSignature,
-    /// The cookie is signed, but the store has no such session: it expired or was destroyed.
+    /// The cookie is signed, but the store has no record under its id: the session expired or was destroyed.
     Unknown,
-    /// The store holds something under the cookie's id that is no session. It was left as it is.
+    /// The store holds something under the cookie's id that cannot be read as a session record. The stored
+    /// bytes are left as they are, and the session gets a new id.
     Undecodable,
-    /// The session was loaded from the store.
+    /// The session was loaded from the store: it is an existing session.
     Loaded,
 }

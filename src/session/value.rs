@@ -1,4 +1,4 @@
-//! A value to JSON and back, and the keys that are not the session's data.
+//! Converts values to JSON and back, and refuses the reserved keys.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -9,18 +9,23 @@ use crate::error::{JsonError, Refused, SessionError};
 use crate::json::text::text;
 use crate::record::{COOKIE, FLASH};
 
+/// Refuses the keys under which a record keeps the cookie object and the flash messages.
 pub(crate) fn check_key(key: &str) -> Result<(), SessionError> {
     if key == COOKIE || key == FLASH { Err(SessionError::encode(key, Refused::ReservedKey)) } else { Ok(()) }
 }
 
+/// Writes a value as JSON. `key` is for the error alone.
 pub(crate) fn encode<T: Serialize>(key: &str, value: &T) -> Result<SmolStr, SessionError> {
     let mut json = SmallVec::<[u8; 128]>::new();
     serde_json::to_writer(&mut json, value)
         .map_err(|error| SessionError::encode(key, JsonError::new::<T>(&error)))?;
-    // JSON is text.
-    Ok(std::str::from_utf8(&json).unwrap_or_default().into())
+    let text = std::str::from_utf8(&json);
+    // Invariant: `serde_json` writes UTF-8.
+    debug_assert!(text.is_ok());
+    Ok(text.unwrap_or_default().into())
 }
 
+/// Reads a value from JSON. `key` is for the error alone.
 pub(crate) fn decode<T: DeserializeOwned>(key: &str, raw: &[u8]) -> Result<T, SessionError> {
     serde_json::from_str(text(raw)).map_err(|error| SessionError::decode::<T>(key, &error))
 }

@@ -1,6 +1,7 @@
-//! A session as one request sees it: the record with the request's changes over it, to be read or written.
+//! [`View`]: a session as one request sees it, which is the record with the request's changes applied.
 //!
-//! A read looks at the changes first, newest first, and then in the record.
+//! A read searches the changes from the newest to the oldest, and then the record. A commit
+//! [replays](View::replay) the changes over a record.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -16,7 +17,7 @@ use crate::record::{FLASH, Record};
 use crate::session::change::Change;
 use crate::session::flash_queue::{self, FlashQueue};
 
-/// A session as one request sees it: the record it was loaded with, if any, and what it did since.
+/// A session as one request sees it: the record, if there is one, and the changes over it, oldest first.
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a> {
     pub(crate) base: Option<&'a Record>,
@@ -24,7 +25,7 @@ pub(crate) struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    /// The raw value under a key, this request's changes included.
+    /// The raw JSON under a key, with this request's changes applied.
     pub(crate) fn get(self, key: &str) -> Option<&'a [u8]> {
         for change in self.log.iter().rev() {
             match change {
@@ -40,14 +41,15 @@ impl<'a> View<'a> {
         self.stored(key)
     }
 
+    /// The raw JSON under a key in the record. Flash messages do not count as data.
     fn stored(self, key: &str) -> Option<&'a [u8]> {
         if key == FLASH { None } else { self.base?.raw(key) }
     }
 
-    /// The data's keys, in the order they will be stored in.
+    /// The keys that have a value, in the order in which they are stored.
     pub(crate) fn keys(self) -> Vec<String> {
         let stored = self.base.into_iter().flat_map(Record::entries);
-        // A key that is no Unicode (a lone surrogate, which JavaScript can write) has no text.
+        // A key that is not valid Unicode (JavaScript can write a lone surrogate) cannot be a Rust string.
         let stored = stored.filter_map(|(raw_key, _)| unescape(raw_key)).filter(|key| key != FLASH);
         if self.log.is_empty() {
             return stored.map(Cow::into_owned).collect();
@@ -70,17 +72,17 @@ impl<'a> View<'a> {
         keys.into_iter().map(|(key, _)| key.into_owned()).collect()
     }
 
-    /// The session's own lifetime, this request's change included.
+    /// The session's max-age, with this request's changes applied.
     pub(crate) fn max_age(self, configured: Option<Duration>) -> Option<Duration> {
         self.new_max_age(configured).unwrap_or_else(|| self.stored_max_age(configured))
     }
 
-    /// The record's lifetime, or the configured one of a new session.
+    /// The record's max-age; for a session without a record, the configured one.
     pub(crate) fn stored_max_age(self, configured: Option<Duration>) -> Option<Duration> {
         self.base.map_or(configured, Record::max_age)
     }
 
-    /// The lifetime that this request gave the session, where it is another one.
+    /// The max-age that this request gave the session, if it differs from the stored one.
     pub(crate) fn new_max_age(self, configured: Option<Duration>) -> Option<Option<Duration>> {
         let last = self.log.iter().rev().find_map(|change| match change {
             Change::MaxAge(max_age) => Some(*max_age),
@@ -89,12 +91,12 @@ impl<'a> View<'a> {
         last.filter(|now| *now != self.stored_max_age(configured))
     }
 
-    /// Whether what would be stored differs from what was loaded.
+    /// Whether the data, the flash messages or the max-age differ from the record.
     pub(crate) fn is_modified(self, configured: Option<Duration>) -> bool {
         self.new_max_age(configured).is_some() || self.has_new_data()
     }
 
-    /// The same of data and flash messages.
+    /// Whether the data or the flash messages differ from the record.
     pub(crate) fn has_new_data(self) -> bool {
         if self.log.is_empty() {
             return false;
@@ -102,9 +104,9 @@ impl<'a> View<'a> {
         let data = || self.log.iter().filter_map(Change::key).any(|key| self.get(key) != self.stored(key));
         let cleared = || {
             self.log.iter().any(|change| matches!(change, Change::Clear))
-                && self
-                    .base
-                    .is_some_and(|base| base.entries().any(|(raw_key, value)| self.lost(raw_key, value)))
+                && self.base.is_some_and(|base| {
+                    base.entries().any(|(raw_key, value)| self.is_changed(raw_key, value))
+                })
         };
         let flash = || {
             self.log.iter().any(|change| change.flash_kind().is_some())
@@ -113,33 +115,41 @@ impl<'a> View<'a> {
         data() || cleared() || flash()
     }
 
-    fn lost(self, raw_key: &str, value: &str) -> bool {
+    /// Whether a stored member no longer has its stored value.
+    fn is_changed(self, raw_key: &str, value: &str) -> bool {
         match unescape(raw_key) {
             Some(key) => key != FLASH && self.get(&key) != Some(value.as_bytes()),
+            // No change names a key that is not valid Unicode. The caller has seen a `Clear`, which removes
+            // it.
             None => true,
         }
     }
 
-    /// The stored `flash` object. connect-flash takes `null` for none, and so for a kind's list.
+    /// The stored `flash` object, as raw JSON. A `null` counts as no object, as in connect-flash.
     fn stored_flash(self) -> Option<&'a str> {
         self.base?.raw(FLASH).map(text).filter(|flash| *flash != "null")
     }
 
     /// The waiting flash messages of a kind, as raw JSON, oldest first.
+    ///
+    /// # Errors
+    /// `Decode`, when the stored flash messages are not in connect-flash's format.
     pub(crate) fn messages(self, kind: &str) -> Result<Vec<&'a str>, SessionError> {
         flash_queue::messages(kind, self.stored_flash(), self.log)
     }
 
-    /// The flash messages of every kind.
+    /// The flash messages of every kind. The errors are those of [`messages`](Self::messages).
     pub(crate) fn queues(self) -> Result<Vec<FlashQueue<'a>>, SessionError> {
         flash_queue::all(self.stored_flash(), self.log)
     }
 
-    /// Plays the list over the record: what is to be stored. `new` is the cookie object of a session without a record.
+    /// Applies the changes to the record, and returns the draft of the record to be stored. `new` is the
+    /// cookie object for a session without a record.
     ///
     /// # Errors
-    /// `Decode`, when an update's closure cannot read the value that stands there now, or the flash messages are not
-    /// connect-flash's.
+    /// - `Decode`, when an update's closure cannot read the value in the record, or the stored flash messages
+    ///   are not in connect-flash's format.
+    /// - `Encode`, when the result of an update's closure cannot be written as JSON.
     pub(crate) fn replay<'d>(
         self,
         new: &'d CookieTemplate<'static>,
@@ -168,7 +178,7 @@ impl<'a> View<'a> {
         Ok(draft)
     }
 
-    /// The whole `flash` object anew, the kinds this request left alone byte for byte.
+    /// The new `flash` object. The kinds that this request did not change keep their stored bytes.
     fn flash_text(self) -> Result<String, SessionError> {
         let mut text = String::from("{");
         let mut push = |raw_kind: &str, value: &str| {
@@ -182,7 +192,7 @@ impl<'a> View<'a> {
         };
         for queue in self.queues()? {
             match queue.stored {
-                Some(value) if !queue.is_touched() => push(&queue.raw_kind(), value),
+                Some(value) if !queue.has_changes() => push(&queue.raw_kind(), value),
                 _ => {
                     let messages = queue.messages()?;
                     if !messages.is_empty() {
