@@ -64,8 +64,8 @@ use crate::store::version::Version;
 /// Do not return a version without overriding these four methods: the session then takes no lock, and
 /// parallel requests overwrite each other's changes.
 ///
-/// With the feature `testing`, the module `sessile::testing` is a kit that checks these duties: one line
-/// makes a test of each check.
+/// With the feature `testing`, the module `sessile::testing` is a kit that checks these duties, apart from the
+/// two errors: one line makes a test of each check.
 ///
 /// # Example
 /// ```
