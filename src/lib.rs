@@ -1,57 +1,61 @@
-//! Sessions for axum that stay put: an extractor, a guard, typed flash messages, and stores that swap through app state.
+//! Sessions for axum that stay put: an extractor, a guard, typed flash messages, and a choice of stores.
 //!
-//! A [`Session`] is extracted like any other argument. Reads and writes are synchronous; [`Session::commit`] writes what
-//! the request did to the store and returns a [`SessionGuard`], which sets the cookie as a part of the response. The guard
-//! is the proof that the store holds the session: no cookie leaves without it.
+//! A handler extracts a [`Session`] like any other argument and reads and writes it without `.await`.
+//! [`Session::commit`] writes what the request did to the store and returns a [`SessionGuard`], which sets
+//! the cookie as a part of the response. The guard is the proof that the store holds the session: no cookie
+//! is sent without it.
+//!
+//! The store is one line of the [`SessionConfig`], which lives in the app state. No handler names the store,
+//! so the same handlers run over memory in tests and over Redis in production. The example `swap_store`
+//! chooses the store when the program starts.
 //!
 //! ```no_run
 #![doc = include_str!("../examples/quickstart.rs")]
 //! ```
 //!
 //! # What is where
-//! - [`SessionConfig`]: the options, all of Express' under Express' meaning, and what to do when the state is an `Arc`.
-//! - [`Session`]: data, flash messages, new ids, logout, "remember me". [`SessionKey`] and [`FlashKey`] name a key and the
-//!   type of its value once.
-//! - [`SessionLayer`]: the commit in one place instead of in each handler.
-//! - [`MemoryStore`] and [`FileStore`]; `RedisStore`, `PostgresStore`, `MySqlStore` and `SqliteStore` behind the features
-//!   `redis`, `postgres`, `mysql` and `sqlite`; [`SessionStore`] for a store of your own.
-//! - [`guide`]: longer texts. Coming from Express; how long sessions live; security.
+//! - [`SessionConfig`]: the options, all those of Express with the same meaning, and what to do if the state
+//!   is an `Arc`.
+//! - [`Session`]: data, flash messages, new ids, logout, "remember me". [`SessionKey`] and [`FlashKey`] name
+//!   a key and the type of its value in one place.
+//! - [`SessionLayer`]: commits in one place instead of in every handler.
+//! - The stores: [`MemoryStore`] and [`FileStore`]; `RedisStore`, `PostgresStore`, `MySqlStore` and
+//!   `SqliteStore`, each behind its feature (`redis`, `postgres`, `mysql`, `sqlite`). [`SessionStore`] is the
+//!   contract for a store of your own.
+//! - [`Clock`]: where the time comes from; tests pass a clock that they move.
+//! - [`guide`]: longer texts on coming from Express, on how long sessions live, and on security.
 //!
 //! # What it promises
-//! Each with a test against every store; `testing` (a feature) is the kit for stores of your own.
-//! 1. **No lost update.** Two parallel requests that change different keys both survive; [`Session::update`] on one key
-//!    loses no step; a flash message pushed while another request drains is kept.
-//! 2. **Logout wins.** A record that is gone is never written back, under its id or another: the late request gets
-//!    [`SessionError::Gone`], and [`cycle_id`](Session::cycle_id) carries nothing over from it.
-//! 3. **A late response never clobbers a newer cookie.** Nothing is cleared because of a miss; a rolling cookie is sent only
-//!    when the store still has the session.
-//! 4. **Only ids minted here, or known to the store, are ever written.** An unknown id, signed or not, gets a fresh one.
-//! 5. **Regenerating is safe.** The new record comes first, the old one goes after; an error leaves the old session
-//!    working; nothing happens before the commit.
-//! 6. **Nothing is written after a failed load.** An unreachable store is a 503; a record that cannot be decoded stays as
-//!    it is, and the request gets a new session under a new id.
-//! 7. **Cancel-safe.** A request dropped at any await leaves each record as it was before or as it was to be.
+//! Every promise has tests that run against every store. With the feature `testing`, the module `testing`
+//! runs the same tests against a store of your own.
+//! 1. **No lost update.** If two parallel requests change different keys, both changes survive.
+//!    [`Session::update`] on one key loses no step. A flash message that is pushed while another request
+//!    takes the messages is kept.
+//! 2. **Logout wins.** A record that is gone is never written back, neither under its id nor under another:
+//!    the late request gets [`SessionError::Gone`], and [`cycle_id`](Session::cycle_id) copies nothing from
+//!    the record.
+//! 3. **A late response never overwrites a newer cookie.** A request that finds no session clears no cookie,
+//!    and `rolling` sends a cookie only if the store still has the session.
+//! 4. **Only ids that this server made, or that the store knew, are ever written.** An unknown id, signed or
+//!    not, is replaced by a fresh one.
+//! 5. **Regenerating is safe.** The new record is written before the old one is removed, an error leaves the
+//!    old session working, and nothing happens before the commit.
+//! 6. **Nothing is written after a failed load.** If the store cannot be reached, the answer is a 503. If a
+//!    record cannot be decoded, it stays as it is, and the request gets a new session under a new id.
+//! 7. **Cancelling is safe.** A request that is dropped at any await leaves each record either as it was or
+//!    as it was to be.
 //!
-//! Where two requests take the same flash messages at the same time, both get them.
+//! A commit that failed can be repeated, because the session keeps what the request did. There is one limit:
+//! if two requests take the same flash messages at the same time, both get them.
 //!
 //! # When something is written
-//! | session | condition | store | cookie |
-//! |---|---|---|---|
-//! | destroyed | it was stored, or the request carried a cookie of the name | `destroy` if it was stored | expired |
-//! | regenerated | | `create` the new, `destroy` the old | set |
-//! | cycled | | `create` the new, `destroy_if` the old | set |
-//! | new | modified, or `save()`, or `save_uninitialized` within the cookie's path | `create` | set |
-//! | new | else | – | – |
-//! | existing | modified | `replace` | set if `rolling`, or it has a max-age, or that changed, or the secret is an old one |
-//! | existing | untouched, `resave` or `save()` | `replace` | set if `rolling`, or the secret is an old one |
-//! | existing | untouched, `rolling`, `touch()` or an old secret | `touch` | set if `rolling`, or the secret is an old one |
-//! | existing | untouched | at load, `touch` after [`touch_after`](SessionConfigBuilder::touch_after) | – |
-//! | new | the cookie is Secure, and the trusted proxy says the request came over http | – | – |
+#![doc = include_str!("../docs/commit-table.md")]
 //!
 //! # Cross-site request forgery
-//! `SameSite=Lax`, the default, keeps other sites' forms from posting with the cookie; sibling subdomains are the same
-//! *site*, and old browsers know no `SameSite`. Add tower-http's `csrf` layer, which asks the browser where a request
-//! comes from and needs no token in the session:
+//! `SameSite=Lax`, the default, keeps the cookie out of requests that forms on other sites post. It does not
+//! help against sibling subdomains, which count as the same *site*, nor in old browsers, which ignore it. Add
+//! the layer `csrf` of tower-http, which reads where a request comes from in the headers that browsers send,
+//! and needs no token in the session:
 //!
 //! ```
 //! use axum::routing::post;
@@ -77,9 +81,9 @@
 //! ```
 //!
 //! # WebSockets
-//! A cookie can be set on the handshake's response and never after. So commit before the upgrade; on the open socket, ask
-//! the store anew with [`session_from_headers`](SessionConfig::session_from_headers) each time it matters, which is also
-//! how a logout elsewhere is noticed:
+//! A cookie can be set on the response to the handshake and never after it, so commit before the upgrade. On
+//! the open socket, load the session again with [`session_from_headers`](SessionConfig::session_from_headers)
+//! whenever it matters. The socket then also notices a logout elsewhere:
 //!
 //! ```
 //! use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
@@ -105,7 +109,10 @@
 //!             break; // Logged out, or expired.
 //!         }
 //!         let counted = session.update("messages", |count: Option<u64>| Some(count.unwrap_or(0) + 1));
-//!         if counted.is_err() || session.commit().await.is_err() || socket.send(Message::Text(text)).await.is_err() {
+//!         if counted.is_err() || session.commit().await.is_err() {
+//!             break;
+//!         }
+//!         if socket.send(Message::Text(text)).await.is_err() {
 //!             break;
 //!         }
 //!     }
@@ -114,7 +121,7 @@
 //! #     .with_state(SessionConfig::new("a secret of at least 32 bytes, from the environment").unwrap());
 //! ```
 //!
-//! Do not give a session a new id there: the browser would never learn it.
+//! Do not give a session a new id on an open socket: the browser would never learn the id.
 #![forbid(unsafe_code)]
 
 mod clock;
@@ -134,7 +141,7 @@ mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-/// Longer texts. They hold no items.
+/// Longer texts, each a module without items.
 #[cfg(any(doc, doctest))]
 pub mod guide {
     #[doc = include_str!("../docs/coming-from-express.md")]

@@ -1,6 +1,7 @@
 //! The conformance kit over the embedded stores, and over a store of three methods.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,30 @@ mod three_methods {
 mod counting {
     use super::*;
     sessile::session_store_tests!(async || Counting::default());
+}
+
+/// The tables of the kit's page list every check that `session_store_tests!` makes a test of, and no other.
+#[test]
+fn the_page_of_the_kit_lists_every_check() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/testing/mod.rs");
+    let page = std::fs::read_to_string(page).unwrap();
+    let rows = page.lines().filter(|line| line.starts_with("//! | "));
+    let links = rows.flat_map(|row| row.split("[`").skip(1).filter_map(|rest| rest.split("`]").next()));
+    let listed: BTreeSet<_> = links.map(str::to_owned).collect();
+
+    let mut tested = BTreeSet::new();
+    let mut group = None;
+    for line in page.lines().map(str::trim) {
+        if let Some(call) = line.strip_prefix("$crate::session_store_tests! { @") {
+            group = call.split(' ').next();
+        } else if line == "}" {
+            group = None;
+        } else if let Some(group) = group {
+            tested.insert(format!("{group}::{line}"));
+        }
+    }
+    assert!(tested.len() > 30, "{tested:?}");
+    assert_eq!(listed, tested);
 }
 
 /// The least a store can do, with another task let in at every step.

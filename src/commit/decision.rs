@@ -1,17 +1,6 @@
 //! What a commit writes to the store, and what it does to the cookie.
 //!
-//! | session | condition | store | cookie |
-//! |---|---|---|---|
-//! | destroyed | it was stored, or the request carried a cookie of the name | `destroy` if it was stored | expired |
-//! | regenerated | | `create` new, then `destroy` old | set |
-//! | cycled | | `create` new, then `destroy_if` old, with fresh data on `Conflict` | set |
-//! | new | modified, or `save()`, or `save_uninitialized` within the cookie's path | `create` | set |
-//! | new | else | – | – |
-//! | existing | modified | `replace`, over fresh data on `Conflict` | set if `rolling`, a max-age, a changed max-age, or an old secret |
-//! | existing | untouched, `resave` or `save()` | `replace` | set if `rolling` or an old secret |
-//! | existing | untouched, `rolling`, `touch()` or an old secret | `touch` | set if found, and `rolling` or an old secret |
-//! | existing | untouched | – | – |
-//! | new | the cookie is Secure and the trusted proxy says http | – | – |
+#![doc = include_str!("../../docs/commit-table.md")]
 //!
 //! The row about a Secure cookie that cannot be delivered takes precedence over the other rows for a session
 //! that is not in the store. [`decide`] is this table as a pure function; `execution.rs` makes the calls to

@@ -1,6 +1,5 @@
-//! A store whose type is not known: what a [`SessionConfig`](crate::SessionConfig) holds.
-//!
-//! The memory store answers at once, so it is called directly; every other store goes through one boxed future.
+//! [`ErasedStore`]: a store whose type is not known, as a [`SessionConfig`](crate::SessionConfig) holds it.
+//! Every method of the contract is forwarded here, in the order of [`SessionStore`].
 
 use std::any::Any;
 use std::pin::Pin;
@@ -18,6 +17,7 @@ use crate::record::Record;
 use crate::store::loaded::{CompareBy, Loaded, ReplaceOutcome};
 use crate::store::version::Version;
 
+/// A store behind an `Arc` is a store.
 impl<S: SessionStore> SessionStore for Arc<S> {
     async fn get(&self, id: &SessionId) -> Result<Option<Stored>, StoreError> {
         (**self).get(id).await
@@ -54,11 +54,17 @@ impl<S: SessionStore> SessionStore for Arc<S> {
     }
 }
 
+/// A store whose type is not known.
+///
+/// The memory store is called directly: it answers when its future is polled for the first time, so no future
+/// has to be allocated. Each call of any other store allocates one boxed future.
 pub(crate) enum ErasedStore {
+    /// Invariant: the methods of a `MemoryStore` never wait.
     Memory(MemoryStore),
     Other(Box<dyn DynStore>),
 }
 
+/// Calls a method of the store inside and awaits it.
 macro_rules! dispatch {
     ($self:ident.$method:ident($($argument:ident),*)) => {
         match $self {
@@ -69,6 +75,7 @@ macro_rules! dispatch {
 }
 
 impl ErasedStore {
+    /// Recognises a memory store, also behind an `Arc`.
     pub(crate) fn new(store: impl SessionStore) -> Self {
         let any: &dyn Any = &store;
         let shared = any.downcast_ref::<Arc<MemoryStore>>().map(|shared| &**shared);
@@ -78,12 +85,14 @@ impl ErasedStore {
         }
     }
 
-    /// What a future gives that asks this store and waits for nothing else; `None` where the store, or something else,
-    /// makes it wait. Then the future is dropped: before its first poll if the store is not in memory.
+    /// Runs a future that calls this store, and returns its output if it completes without waiting.
     ///
-    /// The future stays on the stack, so the caller's own future has no room for it.
+    /// Returns `None` and drops the future if it has to wait, and without polling it if the store is not the
+    /// memory store. The future lives on the stack of this call, so it does not make the caller's own future
+    /// larger.
     pub(crate) fn now_or_never<F: Future>(&self, work: F) -> Option<F::Output> {
         match self {
+            // Invariant: the memory store never waits, so the result is `None` only if something else does.
             Self::Memory(_) => work.now_or_never(),
             Self::Other(_) => None,
         }
@@ -100,11 +109,12 @@ impl ErasedStore {
         }
     }
 
-    /// By what it tells whether somebody wrote to a record that it was given, and said nothing of.
+    /// How this store detects later writes to a record that it has created without returning a version.
     pub(crate) fn compare_by(&self) -> CompareBy {
         match self {
             Self::Memory(_) => CompareBy::Record,
-            // What number a store begins with is its own affair.
+            // The first number of a store that counts is not known here. Such a store answers the next write
+            // with a conflict, which contains the number.
             Self::Other(_) => CompareBy::Nothing,
         }
     }
@@ -130,6 +140,7 @@ impl ErasedStore {
         dispatch!(self.create(id, record, ttl))
     }
 
+    /// Writes `record` if the store still holds `base`, as far as `compare_by` can tell.
     pub(crate) async fn replace(
         &self,
         id: &SessionId,
@@ -160,7 +171,7 @@ impl ErasedStore {
 
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
-/// [`SessionStore`] with its futures boxed.
+/// [`SessionStore`] with boxed futures, so that it can be a trait object.
 pub(crate) trait DynStore: Send + Sync {
     fn get<'a>(&'a self, id: &'a SessionId) -> Boxed<'a, Option<Stored>>;
     fn set<'a>(&'a self, id: &'a SessionId, record: &'a Record, ttl: Duration) -> Boxed<'a, ()>;

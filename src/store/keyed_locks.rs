@@ -1,4 +1,4 @@
-//! Queues for the requests that want one record: a fixed set of locks that ids are spread over.
+//! [`KeyedLocks`]: locks on session ids, for stores that cannot compare and write in one step.
 
 use std::hash::{BuildHasher as _, RandomState};
 
@@ -6,17 +6,22 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use crate::id::SessionId;
 
+/// How many locks there are. The number is fixed, so that memory does not grow with the number of sessions.
+/// Two ids that share a lock only wait for each other.
 const LOCKS: usize = 64;
 
+/// The locks of one configuration. Each id has one of them, chosen by its hash.
+///
+/// Invariant: a task holds at most one of these locks at a time, so sharing a lock cannot cause a deadlock.
 pub(crate) struct KeyedLocks {
     locks: Vec<Mutex<()>>,
-    spread: RandomState,
+    hasher: RandomState,
 }
 
 impl KeyedLocks {
-    /// Waits until no other request of this configuration is in the lock of this id.
+    /// Waits until no other request of this configuration holds the lock of this id, and takes it.
     pub(crate) async fn lock(&self, id: &SessionId) -> MutexGuard<'_, ()> {
-        let lock = self.spread.hash_one(id.as_str()) as usize % LOCKS;
+        let lock = self.hasher.hash_one(id.as_str()) as usize % LOCKS;
         self.locks[lock].lock().await
     }
 }
@@ -24,6 +29,6 @@ impl KeyedLocks {
 impl Default for KeyedLocks {
     fn default() -> Self {
         let locks = std::iter::repeat_with(|| Mutex::new(())).take(LOCKS).collect();
-        Self { locks, spread: RandomState::new() }
+        Self { locks, hasher: RandomState::new() }
     }
 }

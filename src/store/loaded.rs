@@ -1,4 +1,4 @@
-//! What a store said of a record, and how later writes to it are told.
+//! [`Loaded`]: what a session keeps of a store's answer, and how it detects later writes by others.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -7,17 +7,18 @@ use crate::record::Record;
 use crate::store::Stored;
 use crate::store::version::Version;
 
-/// What a store answers to `get`, as a session goes on with it.
+/// The answer of a store to `get`.
 pub(crate) struct Loaded {
     pub(crate) record: Record,
     pub(crate) compare_by: CompareBy,
+    /// How long the record still lives, counted from `seen`. `None`: the store does not say.
     pub(crate) expires_in: Option<Duration>,
-    /// When the store looked.
+    /// When the record was read.
     pub(crate) seen: Expiry,
 }
 
 impl Loaded {
-    /// What a store answered that was asked at `now`.
+    /// The answer of a store that returned it at `now`.
     pub(crate) fn at(now: SystemTime, stored: Stored) -> Self {
         let compare_by = stored.version.map_or(CompareBy::Nothing, CompareBy::Version);
         let seen = Expiry::Wall(now);
@@ -25,15 +26,20 @@ impl Loaded {
     }
 }
 
-/// What became of a record that was to be written over another.
+/// The answer of a store to `replace`.
 pub(crate) enum ReplaceOutcome {
-    /// It is there, with the version that the store gave it, if any.
+    /// The record was written. The version is `None` for the memory store, which compares records instead.
     Done(Option<Version>),
+    /// The store holds another version, this one. Nothing was written.
     Conflict(Stored),
+    /// The store holds no live record under this id. Nothing was written.
     Gone,
 }
 
-/// A point in time, by the clock that was looked at.
+/// A time on the clock that was read for it: when a record was read, or when it expires.
+///
+/// A monotonic time stays one until somebody asks for the date, because most requests never do: a load from
+/// the memory store reads one clock instead of two.
 #[derive(Clone, Copy)]
 pub(crate) enum Expiry {
     Wall(SystemTime),
@@ -41,9 +47,11 @@ pub(crate) enum Expiry {
 }
 
 impl Expiry {
-    /// A record without an end lives so long.
+    /// 100 years (of 365 days), in seconds: the most that is added to a time. Stores give records that never
+    /// expire `Duration::MAX`, which no clock can represent.
     const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
+    /// The time that is `life` later, on the same clock.
     pub(crate) fn after(self, life: Duration) -> Self {
         let life = life.min(Self::LONGEST);
         match self {
@@ -52,7 +60,10 @@ impl Expiry {
         }
     }
 
-    /// Its date. Asking two clocks again would give another one, so it is kept.
+    /// The time as a date.
+    ///
+    /// A monotonic time is converted once and then kept as a date, because the difference between two clocks
+    /// is never quite the same: a second conversion would return another date.
     pub(crate) fn date(&mut self, clock: &ErasedClock) -> SystemTime {
         match *self {
             Self::Wall(date) => date,
@@ -66,19 +77,19 @@ impl Expiry {
     }
 }
 
-/// By what the store tells whether somebody else wrote.
+/// How a store detects that another request has written the record.
 #[derive(Clone)]
 pub(crate) enum CompareBy {
-    /// By the version that it gave.
+    /// The store compares versions; this is the one that it returned.
     Version(Version),
-    /// By the record's bytes.
+    /// The store compares whole records.
     Record,
-    /// Not in one step. So the session sees to it that one request at a time gets through to the record.
+    /// The store cannot compare and write in one step. The session holds the lock of the id while it writes.
     Nothing,
 }
 
 impl CompareBy {
-    /// What is to be there still when it is written to.
+    /// The version that the store must still hold for a write over `record` to succeed.
     pub(crate) fn expected(&self, record: &Record) -> Version {
         match self {
             Self::Version(version) => version.clone(),

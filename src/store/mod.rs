@@ -1,4 +1,4 @@
-//! The contract between a session and the place it is kept.
+//! [`SessionStore`]: the contract between a session and the store that keeps its record.
 
 pub(crate) mod erased;
 pub(crate) mod file;
@@ -22,8 +22,52 @@ use crate::id::SessionId;
 use crate::record::Record;
 use crate::store::version::Version;
 
-/// A place where records are kept. Three methods are enough; write them as plain `async fn`s.
+/// A place where records are kept, each under the id of its session.
 ///
+/// A store writes three methods, as plain `async fn`s: `get`, `set` and `destroy`. The other four are
+/// provided in terms of these three; a store that can do each of them in one atomic step overrides all four.
+/// If `S` is a store, `Arc<S>` is one as well.
+///
+/// # What a store promises
+/// A session relies on each of these duties and checks none of them itself.
+///
+/// Time:
+/// - **The store keeps `ttl`.** It counts `ttl` from the moment of the write, in place of any earlier expiry,
+///   and may round it up to whole seconds; the date inside the record is the cookie's expiry and not the
+///   record's.
+/// - **An expired record is absent** for every method from then on, whether or not it has been removed.
+///
+/// Records:
+/// - **Bytes are kept.** `get` returns the JSON text that was written last, byte for byte, up to a megabyte
+///   at least.
+/// - **Ids are compared byte by byte.** Ids that differ in case, accents or a trailing space are two records.
+/// - **Only `set` and `create` make a record**; no other method writes where no live record is.
+/// - **A method that has returned has taken effect**: the next `get` sees it, whichever handle or process
+///   calls it.
+/// - **A method has its whole effect or none**, also when its future is dropped before it completes.
+///
+/// Answers:
+/// - **Absent is an answer and not an error**: `Ok(None)`, `Ok(false)`, [`Replaced::Gone`], or `Ok(())` from
+///   `destroy`.
+/// - **Bytes that are not a record** are [`StoreError::corrupt`]: the request gets a new session, and the
+///   bytes stay as they are.
+/// - **A store that cannot answer** returns [`StoreError::unavailable`], so that the request fails with 503;
+///   with `Ok(None)` it would log its user out.
+///
+/// Parallel requests:
+/// - **A store whose `get` returns a [`Version`]** overrides `touch`, `create`, `replace` and `destroy_if` so
+///   that each is one atomic step, among all processes that use the store.
+/// - **A store whose `get` returns none** keeps the provided methods, which take two steps. The session then
+///   lets one request at a time write to a record, so the promises of the crate hold among the requests of
+///   one process and one [`SessionConfig`](crate::SessionConfig), and no further.
+///
+/// Do not return a version without overriding these four methods: the session then takes no lock, and
+/// parallel requests overwrite each other's changes.
+///
+/// With the feature `testing`, the module `sessile::testing` is a kit that checks these duties, apart from the
+/// two errors: one line makes a test of each check.
+///
+/// # Example
 /// ```
 /// use std::collections::HashMap;
 /// use std::sync::Mutex;
@@ -56,23 +100,17 @@ use crate::store::version::Version;
 ///     .build()?;
 /// # Ok::<(), sessile::ConfigError>(())
 /// ```
-///
-/// # What a store promises
-/// - An expired record is absent, at once, whether or not something removed it yet.
-/// - Absent is `Ok(None)`; bytes that are no record are [`StoreError::corrupt`]; a store that cannot answer is
-///   [`StoreError::unavailable`]. None of the three is ever another.
-/// - A store whose `get` gives a [`Version`] has overridden `touch`, `create`, `replace` and `destroy_if` so that each
-///   is one atomic step: the session relies on it against every other process.
-/// - A store whose `get` gives none keeps the provided methods, which take two steps. The session then lets one request
-///   at a time through to a record, so that the same holds among the requests of one process and one
-///   [`SessionConfig`](crate::SessionConfig).
-///
-/// With the feature `testing`, `sessile::testing` checks all of it.
 pub trait SessionStore: Send + Sync + 'static {
-    /// The live record under this id.
+    // A method that is added here is forwarded in five places: for `Arc<S>`, in `ErasedStore` and twice for
+    // `DynStore`, all in `erased.rs`, and in `Probe` of the conformance kit.
+
+    /// Returns the live record under this id, or `None` if there is none.
     fn get(&self, id: &SessionId) -> impl Future<Output = Result<Option<Stored>, StoreError>> + Send;
 
-    /// Writes a record, whether or not one is there, to live for `ttl`.
+    /// Writes a record under this id, whether or not one is there. It expires after `ttl`.
+    ///
+    /// `ttl` is the session's max-age, or [`store_ttl`](crate::SessionConfigBuilder::store_ttl) for a session
+    /// that ends with the browser.
     fn set(
         &self,
         id: &SessionId,
@@ -80,10 +118,11 @@ pub trait SessionStore: Send + Sync + 'static {
         ttl: Duration,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Removes a record. That none is there is no error.
+    /// Removes the record under this id, if there is one.
     fn destroy(&self, id: &SessionId) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Lets a record live for `ttl` from now and changes nothing else in it. `false`: no such session.
+    /// Makes the record expire after `ttl` from now and leaves the session's data as it is. Returns `false`
+    /// if there is no live record.
     fn touch(&self, id: &SessionId, ttl: Duration) -> impl Future<Output = Result<bool, StoreError>> + Send {
         async move {
             let Some(stored) = self.get(id).await? else { return Ok(false) };
@@ -92,7 +131,7 @@ pub trait SessionStore: Send + Sync + 'static {
         }
     }
 
-    /// Writes a record under an id nothing is stored under. `false`: the id is taken, and nothing was written.
+    /// Writes a record under an id that has no live record; otherwise writes nothing and returns `false`.
     fn create(
         &self,
         id: &SessionId,
@@ -108,7 +147,8 @@ pub trait SessionStore: Send + Sync + 'static {
         }
     }
 
-    /// Writes a record over the version it was made from; never over another, never where none is.
+    /// Writes a record in place of the version that it was made from. Writes nothing if the store holds
+    /// another version or no live record.
     fn replace(
         &self,
         id: &SessionId,
@@ -126,7 +166,11 @@ pub trait SessionStore: Send + Sync + 'static {
         }
     }
 
-    /// Removes a record if it is still this version; the answers are those of [`replace`](Self::replace).
+    /// Removes the record if the store still holds this version. The answers are those of
+    /// [`replace`](Self::replace).
+    ///
+    /// [`cycle_id`](crate::Session::cycle_id) uses it to remove the old record without losing what another
+    /// request has written to it.
     fn destroy_if(
         &self,
         id: &SessionId,
@@ -143,33 +187,40 @@ pub trait SessionStore: Send + Sync + 'static {
     }
 }
 
-/// What a store answers to `get`. `Stored::from(record)` is enough for a simple store.
+/// The answer of [`SessionStore::get`]: a record and what the store knows about it.
+///
+/// `Stored::from(record)` is enough for a store with three methods.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Stored {
-    /// The record.
+    /// The record, as it was written.
     pub record: Record,
-    /// What `replace` and `destroy_if` compare, where the store does so atomically.
+    /// What `replace` and `destroy_if` compare. `Some` says that all of the store's methods are atomic.
     pub version: Option<Version>,
-    /// How long the record still lives; without it a session that ends with the browser is touched on every request.
+    /// How long the record still lives.
+    ///
+    /// Without it, the session knows only the date of the cookie, which a touch does not move. It is then
+    /// touched on every request once [`touch_after`](crate::SessionConfigBuilder::touch_after) has passed
+    /// since the last write, and without a max-age on every request.
     pub expires_in: Option<Duration>,
 }
 
 impl Stored {
-    /// Says that the store's conditional methods are atomic, and by what they compare.
+    /// Adds the version, which says that all of the store's methods are atomic.
     #[must_use]
     pub fn with_version(mut self, version: impl Into<Version>) -> Self {
         self.version = Some(version.into());
         self
     }
 
-    /// Says how long the record still lives.
+    /// Adds how long the record still lives.
     #[must_use]
     pub fn with_expires_in(mut self, expires_in: Duration) -> Self {
         self.expires_in = Some(expires_in);
         self
     }
 
+    /// The version that a later write expects: the record's bytes, if the store returned no version.
     pub(crate) fn current_version(&self) -> Version {
         self.version.clone().unwrap_or_else(|| Version::of(&self.record))
     }
@@ -181,13 +232,13 @@ impl From<Record> for Stored {
     }
 }
 
-/// What a conditional write came to.
+/// The answer of [`SessionStore::replace`] and [`SessionStore::destroy_if`].
 #[derive(Debug, Clone)]
 pub enum Replaced {
-    /// Written; the version is what stands there now (for `destroy_if`, what was removed).
+    /// The record was written and has this version now; or `destroy_if` removed the record of this version.
     Done(Version),
-    /// Another write came first; this stands there now, and nothing was written.
+    /// The store holds another version, this one. Nothing was written or removed.
     Conflict(Stored),
-    /// No such session; nothing was written.
+    /// The store holds no live record under this id. Nothing was written.
     Gone,
 }

@@ -1,13 +1,14 @@
-//! [`Version`]: what tells one state of a record from another.
+//! [`Version`]: tells one state of a record from another.
 
 use std::fmt;
 use std::sync::Arc;
 
 use crate::record::Record;
 
-/// Tells one state of a record from another: a number that grows with each write, or the written bytes themselves.
+/// Tells one state of a record from another: a number that grows with each write, or the record's bytes.
 ///
-/// Bytes serve stores that others write to as well: Express counts nothing.
+/// A number is shorter to compare. Bytes also detect writes by programs that count nothing, such as the
+/// stores of Express.
 #[derive(Clone)]
 pub struct Version(VersionKind);
 
@@ -15,16 +16,18 @@ pub struct Version(VersionKind);
 enum VersionKind {
     Number(u64),
     Bytes(Arc<[u8]>),
+    /// The bytes of this record, without a copy.
     Record(Record),
 }
 
 impl Version {
-    /// The record's own bytes as its version, without a copy.
+    /// The record's bytes as its version, without a copy.
     #[must_use]
     pub fn of(record: &Record) -> Self {
         Self(VersionKind::Record(record.clone()))
     }
 
+    /// Whether this version is the bytes of `record`.
     pub(crate) fn is_of(&self, record: &Record) -> bool {
         match &self.0 {
             VersionKind::Record(own) => own.same(record),
@@ -33,10 +36,11 @@ impl Version {
         }
     }
 
-    /// The number, where it is one.
+    /// The number, if this version is one.
     ///
-    /// After `create` a session expects the bytes of what it created, because `create` answers no version: a store that
-    /// counts treats that as a conflict, and the session goes on with the number it is told.
+    /// A store that counts must treat `None` as a version that it does not hold, and answer with a conflict.
+    /// A session that has just created a record passes the record's bytes, because `create` returns no
+    /// version; it then continues from the version that the conflict contains.
     #[must_use]
     pub fn as_number(&self) -> Option<u64> {
         match self.0 {
@@ -45,7 +49,7 @@ impl Version {
         }
     }
 
-    /// The bytes, where it is bytes.
+    /// The bytes, if this version is not a number.
     #[must_use]
     pub fn as_bytes(&self) -> Option<&[u8]> {
         match &self.0 {

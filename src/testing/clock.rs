@@ -1,4 +1,4 @@
-//! A clock that stands still until a test moves it.
+//! [`TestClock`]: a clock that stands still until a test moves it.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -6,9 +6,10 @@ use std::time::{Duration, SystemTime};
 use crate::clock::Clock;
 use crate::sync::lock;
 
-/// A [`Clock`] that stands still until a test moves it. Every clone is the same clock.
+/// A [`Clock`] that stands still until a test moves it. Clones are handles on the same clock.
 ///
-/// Give one to the configuration and to the store, and no test has to sleep to see a session expire:
+/// Give one clock to the configuration and to the store, so that no test has to sleep to see a session
+/// expire:
 ///
 /// ```
 /// use std::time::Duration;
@@ -38,21 +39,21 @@ use crate::sync::lock;
 pub struct TestClock(Arc<Mutex<SystemTime>>);
 
 impl TestClock {
-    /// A clock that shows the date and time of now.
+    /// A clock that shows the system's date and time of this moment.
     #[must_use]
     pub fn new() -> Self {
         Self(Arc::new(Mutex::new(crate::clock::SystemClock.now())))
     }
 
-    /// Moves the clock forward.
+    /// Moves the clock forward by this much.
     ///
     /// # Panics
-    /// When the system's clock can hold no time so late.
+    /// When the new time is too late for a `SystemTime`.
     pub fn advance(&self, by: Duration) {
         *lock(&self.0) += by;
     }
 
-    /// Sets the clock, also back.
+    /// Sets the clock to this time, which may be an earlier one.
     pub fn set(&self, now: SystemTime) {
         *lock(&self.0) = now;
     }

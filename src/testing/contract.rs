@@ -1,6 +1,7 @@
-//! Checks of a store alone, each held against one sentence of [`SessionStore`]'s documentation.
+//! Checks of a store alone, each for a duty that the documentation of [`SessionStore`] lists.
 //!
-//! A check panics with what it found.
+//! A check panics and says what it found. A check that is marked "atomic stores" passes without a test if the
+//! store's `get` returns no version.
 
 use std::sync::Arc;
 use std::task::Poll;
@@ -13,13 +14,17 @@ use crate::record::Record;
 use crate::store::version::Version;
 use crate::store::{Replaced, SessionStore, Stored};
 
+/// A time to live that outlasts every check.
 const TTL: Duration = Duration::from_secs(3600);
-/// The shortest life every store can tell from none: some count in whole seconds.
+/// The shortest time to live that every store can represent: some stores count in whole seconds.
 const SHORT: Duration = Duration::from_secs(1);
-/// How long a record of [`SHORT`] may take to be absent.
+/// How much longer than [`SHORT`] a record may be readable: the rest of a whole second, and time for a busy
+/// machine.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How many tasks compete in a race.
 const RIVALS: usize = 32;
 
+/// A record with these members beside its `cookie` object.
 pub(super) fn record(data: &str) -> Record {
     let cookie = r#"{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"}"#;
     let comma = if data.is_empty() { "" } else { "," };
@@ -34,12 +39,12 @@ async fn text<S: SessionStore>(store: &S, id: &SessionId) -> Option<String> {
     read(store, id).await.map(|stored| stored.record.as_json().to_owned())
 }
 
-/// The version a session would pass on after a load.
+/// The version that a session passes to `replace` after it has loaded this answer.
 fn version(stored: &Stored) -> Version {
     stored.current_version()
 }
 
-/// Whether each of the store's methods is one atomic step.
+/// Whether the store says that each of its methods is one atomic step: whether `get` returns a version.
 async fn is_atomic<S: SessionStore>(store: &S) -> bool {
     let id = SessionId::random();
     store.set(&id, &record(""), TTL).await.expect("set answers");
@@ -48,15 +53,16 @@ async fn is_atomic<S: SessionStore>(store: &S) -> bool {
     atomic
 }
 
+/// Waits until the record is absent, and panics if it is readable for too long.
 async fn expect_gone<S: SessionStore>(store: &S, id: &SessionId, what: &str) {
     let began = Instant::now();
     while read(store, id).await.is_some() {
-        assert!(began.elapsed() < SHORT + PATIENCE, "{what}: still readable long after its life was over");
+        assert!(began.elapsed() < SHORT + PATIENCE, "{what}: the record is readable long after its expiry");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
-/// Absent is `Ok`, for every method, and no method but `set` and `create` makes a record.
+/// An absent record is an answer and not an error, for every method; only `set` and `create` make a record.
 pub async fn absent_is_no_error<S: SessionStore>(store: S) {
     let id = SessionId::random();
     let expected = Version::of(&record(""));
@@ -67,10 +73,10 @@ pub async fn absent_is_no_error<S: SessionStore>(store: S) {
     assert!(matches!(replaced, Replaced::Gone), "replace of an absent record: {replaced:?}");
     let destroyed = store.destroy_if(&id, &expected).await.expect("destroy_if answers");
     assert!(matches!(destroyed, Replaced::Gone), "destroy_if of an absent record: {destroyed:?}");
-    assert!(read(&store, &id).await.is_none(), "something came into being");
+    assert!(read(&store, &id).await.is_none(), "a method other than `set` and `create` made a record");
 }
 
-/// `set` writes over what is there; `destroy` removes it; the remaining life, if told, is right.
+/// `set` overwrites a record, `destroy` removes it, and `expires_in`, if the store returns it, is right.
 pub async fn what_is_set_is_read<S: SessionStore>(store: S) {
     let id = SessionId::random();
     for data in [r#""n":1"#, r#""n":2,"m":[]"#, ""] {
@@ -79,14 +85,14 @@ pub async fn what_is_set_is_read<S: SessionStore>(store: S) {
         assert_eq!(stored.record.as_json(), record(data).as_json());
         if let Some(left) = stored.expires_in {
             let range = TTL - Duration::from_secs(10)..=TTL + Duration::from_secs(1);
-            assert!(range.contains(&left), "a life of {TTL:?} was set, {left:?} are told to be left");
+            assert!(range.contains(&left), "`ttl` was {TTL:?}, but `expires_in` is {left:?}");
         }
     }
     store.destroy(&id).await.expect("destroy answers");
     assert!(read(&store, &id).await.is_none());
 }
 
-/// What stands in a record comes back byte for byte.
+/// A record is returned byte for byte, and `touch` leaves its data as it is.
 pub async fn bytes_survive<S: SessionStore>(store: S) {
     let id = SessionId::random();
     let data = concat!(
@@ -102,7 +108,7 @@ pub async fn bytes_survive<S: SessionStore>(store: S) {
     assert!(after.contains(data), "touch changed the data");
 }
 
-/// Two ids are two records, however alike they look.
+/// Two ids are two records, however similar they look.
 pub async fn distinct_ids_never_meet<S: SessionStore>(store: S) {
     let seed = SessionId::random();
     let seed = seed.as_str();
@@ -129,11 +135,11 @@ pub async fn distinct_ids_never_meet<S: SessionStore>(store: S) {
         store.destroy(id).await.expect("destroy answers");
     }
     for (n, id) in ids.iter().enumerate() {
-        assert!(read(&store, id).await.is_none(), "id {n} outlived its destruction");
+        assert!(read(&store, id).await.is_none(), "id {n} is still there after `destroy`");
     }
 }
 
-/// A megabyte is not cut.
+/// A record of a megabyte is returned whole.
 pub async fn a_large_record_fits<S: SessionStore>(store: S) {
     let id = SessionId::random();
     let record = record(&format!(r#""big":"{}""#, "x".repeat(1 << 20)));
@@ -145,7 +151,7 @@ pub async fn a_large_record_fits<S: SessionStore>(store: S) {
     store.destroy(&id).await.expect("destroy answers");
 }
 
-/// `create` never overwrites a live record, and takes the place of an expired one.
+/// `create` never overwrites a live record, and replaces an expired one.
 pub async fn create_is_exclusive<S: SessionStore>(store: S) {
     let id = SessionId::random();
     assert!(store.create(&id, &record(r#""n":1"#), SHORT).await.expect("create answers"));
@@ -159,7 +165,7 @@ pub async fn create_is_exclusive<S: SessionStore>(store: S) {
     assert_eq!(text(&store, &id).await.as_deref(), Some(record(r#""n":3"#).as_json()));
 }
 
-/// Of many `create`s of one id at once, one wins (atomic stores).
+/// Of many simultaneous `create`s of one id, exactly one succeeds (atomic stores).
 pub async fn one_of_many_creates<S: SessionStore>(store: S) {
     let store = Arc::new(store);
     if !is_atomic(&store).await {
@@ -179,23 +185,24 @@ pub async fn one_of_many_creates<S: SessionStore>(store: S) {
     assert_eq!(text(&store, &id).await.as_deref(), Some(record(&format!(r#""n":{}"#, winners[0])).as_json()));
 }
 
-/// `replace` writes over the version it was given, and tells what is there otherwise.
+/// `replace` writes over the version that it was given, and returns the current record if the store holds
+/// another.
 pub async fn replace_compares<S: SessionStore>(store: S) {
     let id = SessionId::random();
     store.set(&id, &record(r#""n":1"#), TTL).await.expect("set answers");
     let first = version(&read(&store, &id).await.expect("it is there"));
     let done = store.replace(&id, &first, &record(r#""n":2"#), TTL).await.expect("replace answers");
     let Replaced::Done(second) = done else { panic!("replace of the loaded version: {done:?}") };
-    // The version it answers is good for the next one.
+    // The version that `replace` returned is good for the next `replace`.
     let done = store.replace(&id, &second, &record(r#""n":3"#), TTL).await.expect("replace answers");
     assert!(matches!(done, Replaced::Done(_)), "replace of the written version: {done:?}");
     let stale = store.replace(&id, &first, &record(r#""n":4"#), TTL).await.expect("replace answers");
     let Replaced::Conflict(current) = stale else { panic!("replace of a stale version: {stale:?}") };
     assert_eq!(current.record.as_json(), record(r#""n":3"#).as_json());
-    // What a conflict tells is good for the next try.
+    // The version in a conflict is good for the next attempt.
     let done =
         store.replace(&id, &version(&current), &record(r#""n":5"#), TTL).await.expect("replace answers");
-    assert!(matches!(done, Replaced::Done(_)), "replace of the version a conflict told: {done:?}");
+    assert!(matches!(done, Replaced::Done(_)), "replace of the version in a conflict: {done:?}");
     assert_eq!(text(&store, &id).await.as_deref(), Some(record(r#""n":5"#).as_json()));
     store.destroy(&id).await.expect("destroy answers");
     let gone = store.replace(&id, &first, &record(r#""n":6"#), TTL).await.expect("replace answers");
@@ -203,7 +210,7 @@ pub async fn replace_compares<S: SessionStore>(store: S) {
     assert!(read(&store, &id).await.is_none(), "replace brought a destroyed record back");
 }
 
-/// Of many `replace`s of one version at once, one wins (atomic stores).
+/// Of many simultaneous `replace`s of one version, exactly one succeeds (atomic stores).
 pub async fn one_of_many_replaces<S: SessionStore>(store: S) {
     let store = Arc::new(store);
     if !is_atomic(&store).await {
@@ -228,11 +235,12 @@ pub async fn one_of_many_replaces<S: SessionStore>(store: S) {
     assert_eq!(
         (won, lost),
         (1, RIVALS - 1),
-        "rivals that replaced one version, and that were told of a conflict"
+        "how many rivals replaced one version, and how many got a conflict"
     );
 }
 
-/// `destroy_if` removes the version it was given, and tells what is there otherwise.
+/// `destroy_if` removes the version that it was given, and returns the current record if the store holds
+/// another.
 pub async fn destroy_if_compares<S: SessionStore>(store: S) {
     let id = SessionId::random();
     store.set(&id, &record(r#""n":1"#), TTL).await.expect("set answers");
@@ -246,7 +254,7 @@ pub async fn destroy_if_compares<S: SessionStore>(store: S) {
     assert!(read(&store, &id).await.is_none());
 }
 
-/// However a `destroy` and a `replace` interleave, nothing is left (atomic stores).
+/// After a `destroy` no record is left, however a `replace` and a `touch` interleave with it (atomic stores).
 pub async fn destroy_beats_replace<S: SessionStore>(store: S) {
     let store = Arc::new(store);
     if !is_atomic(&store).await {
@@ -268,20 +276,20 @@ pub async fn destroy_beats_replace<S: SessionStore>(store: S) {
     }
 }
 
-/// `touch` extends the life and leaves the data alone.
+/// `touch` extends the expiry and leaves the data as it is.
 pub async fn touch_changes_expiry_only<S: SessionStore>(store: S) {
     let id = SessionId::random();
     store.set(&id, &record(r#""n":1"#), SHORT).await.expect("set answers");
     assert!(store.touch(&id, TTL).await.expect("touch answers"));
     tokio::time::sleep(SHORT + Duration::from_millis(500)).await;
-    let stored = read(&store, &id).await.expect("touch extended the life");
+    let stored = read(&store, &id).await.expect("touch extended the expiry");
     assert!(stored.record.as_json().contains(r#""n":1"#));
     if let Some(left) = stored.expires_in {
         assert!(left > TTL - Duration::from_secs(20), "after a touch of {TTL:?} only {left:?} are left");
     }
 }
 
-/// A record leaves when its life is over, whichever method gave it.
+/// A record expires after its `ttl`, whichever method set it.
 pub async fn every_writer_sets_an_expiry<S: SessionStore>(store: S) {
     let [set, created, replaced, touched] = std::array::from_fn(|_| SessionId::random());
     store.set(&set, &record(""), SHORT).await.expect("set answers");
@@ -299,7 +307,7 @@ pub async fn every_writer_sets_an_expiry<S: SessionStore>(store: S) {
     expect_gone(&store, &touched, "touch").await;
 }
 
-/// No method finds an expired record, even before anything removed it.
+/// No method finds or revives an expired record, even if it has not been removed yet.
 pub async fn touch_revives_nothing<S: SessionStore>(store: S) {
     let id = SessionId::random();
     store.set(&id, &record(""), SHORT).await.expect("set answers");
@@ -313,7 +321,7 @@ pub async fn touch_revives_nothing<S: SessionStore>(store: S) {
     assert!(read(&store, &id).await.is_none(), "an expired record came back");
 }
 
-/// A write that is dropped half-way leaves the record as it was or as it was to be.
+/// A `replace` that is dropped before it completes leaves the record either as it was or as it was to be.
 pub async fn a_dropped_write_is_whole<S: SessionStore>(store: S) {
     let (old, new) = (record(r#""n":1"#), record(&format!(r#""n":2,"pad":"{}""#, "x".repeat(1 << 16))));
     for polls in 0..8 {
@@ -326,7 +334,7 @@ pub async fn a_dropped_write_is_whole<S: SessionStore>(store: S) {
     }
 }
 
-/// Polls a future so many times at the most, then drops it. `None`: it was not done.
+/// Polls a future at most this many times and then drops it. Returns `None` if it had not completed.
 pub(super) async fn poll_only<F: Future>(polls: usize, future: F) -> Option<F::Output> {
     let mut future = std::pin::pin!(future);
     let mut left = polls;

@@ -1,6 +1,6 @@
-//! The conformance kit: what a [`SessionStore`](crate::SessionStore) must hold, and what sessions over it promise.
+//! The conformance kit: it holds a store to its contract, and sessions over the store to their promises.
 //!
-//! For authors of stores, behind the feature `testing`. One line makes a test of each check:
+//! The kit is for authors of stores, behind the feature `testing`. One line makes a test of each check:
 //!
 //! ```
 //! mod my_store {
@@ -9,16 +9,70 @@
 //! # fn main() {}
 //! ```
 //!
-//! The expression is an async closure that gives a store, or `None` where there is no server; all of them may be handles on the same server, because the
-//! checks use ids of their own. In it, names mean what they mean where the macro stands, apart from `super::`. The tests need `tokio` with the features `macros` and `rt-multi-thread`.
+//! The argument is an async closure that returns a store, or an `Option` of one. With `None`, for instance
+//! because no server is installed, the test passes and says that it was skipped. Each test calls the closure
+//! once. All stores may share one server, because every check makes ids of its own. In the closure, names
+//! mean what they mean where the macro stands, except for paths that begin with `super::`. The tests need
+//! `tokio` with the features `macros` and `rt-multi-thread`.
 //!
-//! [`contract`] holds a store to its methods' documentation. [`promises`] holds sessions over that store to what the
-//! crate promises about parallel requests, failures and cancellation. Both adapt to one thing only: a store whose `get`
-//! gives no version has the provided two-step methods, so its races are held to the promises among the requests of one
-//! configuration, not to atomicity of each call.
+//! [`Probe`], [`Visitor`] and [`TestClock`] are the tools of the kit, and they serve tests of your own as
+//! well: a store whose calls can be counted, held back and made to fail; a browser that keeps one cookie; and
+//! a clock that stands still.
 //!
-//! [`Probe`] wraps a store for tests of your own: it counts calls, lets the n-th one fail, gives way to other tasks at
-//! every call, and holds a call at a barrier.
+//! # Which check holds which promise
+//! The [`promises`] are those of [the crate](crate#what-it-promises), with the same numbers. A check that
+//! holds two of them stands in two rows.
+//!
+//! | promise | check |
+//! |---|---|
+//! | 1. No lost update | [`promises::different_keys_both_survive`] |
+//! | | [`promises::no_update_is_lost`] |
+//! | | [`promises::every_change_survives_a_conflict`] |
+//! | | [`promises::a_flash_message_pushed_during_a_drain_is_kept`] |
+//! | | [`promises::a_cycled_id_takes_what_others_wrote`] |
+//! | 2. Logout wins | [`promises::logout_beats_a_slow_writer`] |
+//! | | [`promises::logout_beats_a_reader`] |
+//! | | [`promises::a_cycled_id_takes_nothing_from_a_gone_session`] |
+//! | 3. A late response never overwrites a newer cookie | [`promises::logout_beats_a_reader`] |
+//! | | [`promises::a_miss_clears_no_cookie`] |
+//! | 4. Only ids made here or known to the store are written | [`promises::only_minted_ids_are_written`] |
+//! | | [`promises::an_old_id_is_worth_nothing`] |
+//! | 5. Regenerating is safe | [`promises::a_failed_regenerate_leaves_the_old_session`] |
+//! | | [`promises::nothing_happens_before_commit`] |
+//! | | [`promises::an_old_id_is_worth_nothing`] |
+//! | 6. Nothing is written after a failed load | [`promises::a_failed_load_writes_nothing`] |
+//! | | [`promises::an_undecodable_record_is_left_alone`] |
+//! | 7. Cancelling is safe | [`promises::a_dropped_request_leaves_no_half`] |
+//! | A commit that failed can be repeated | [`promises::a_failed_commit_can_be_repeated`] |
+//!
+//! A store whose `get` returns no version takes two steps for a conditional write. Its sessions are held to
+//! the promises among the requests of one configuration, in one process.
+//!
+//! # Which check holds which duty of a store
+//! The duties are those that [`SessionStore`](crate::SessionStore#what-a-store-promises) lists. The checks of
+//! atomic steps pass without a test for a store whose `get` returns no version.
+//!
+//! | duty | check |
+//! |---|---|
+//! | The store keeps `ttl` | [`contract::every_writer_sets_an_expiry`] |
+//! | | [`contract::touch_changes_expiry_only`] |
+//! | An expired record is absent | [`contract::touch_revives_nothing`] |
+//! | | [`contract::create_is_exclusive`] |
+//! | Bytes are kept | [`contract::bytes_survive`] |
+//! | | [`contract::a_large_record_fits`] |
+//! | Ids are compared byte by byte | [`contract::distinct_ids_never_meet`] |
+//! | Only `set` and `create` make a record; absent is an answer | [`contract::absent_is_no_error`] |
+//! | A method that has returned has taken effect | [`contract::what_is_set_is_read`] |
+//! | | [`contract::replace_compares`] |
+//! | | [`contract::destroy_if_compares`] |
+//! | A method has its whole effect or none | [`contract::a_dropped_write_is_whole`] |
+//! | Each conditional method is one atomic step | [`contract::one_of_many_creates`] |
+//! | | [`contract::one_of_many_replaces`] |
+//! | | [`contract::destroy_beats_replace`] |
+//!
+//! The kit can neither damage a record in your store nor stop its server. So it does not check that the store
+//! returns [`StoreError::corrupt`](crate::StoreError::corrupt) and
+//! [`StoreError::unavailable`](crate::StoreError::unavailable) where it should; test these two yourself.
 
 mod clock;
 pub mod contract;
@@ -30,10 +84,12 @@ pub use clock::TestClock;
 pub use probe::{Hold, Op, Probe};
 pub use visitor::{Answer, Visitor};
 
-/// What the closure of [`session_store_tests!`](crate::session_store_tests) gives: a store, or `None` where there is no
-/// server to test against; the checks then pass and say that they were skipped.
+/// What the closure of [`session_store_tests!`](crate::session_store_tests) returns: a store, or an `Option`
+/// of one.
+///
+/// With `None`, for instance because no server is installed, the tests pass and say that they were skipped.
 pub trait Provided {
-    /// The store's type.
+    /// The type of the store.
     type Store: crate::SessionStore;
 
     /// The store, if there is one.
@@ -56,7 +112,8 @@ impl<S: crate::SessionStore> Provided for Option<S> {
     }
 }
 
-/// Makes a test of each check of the conformance kit. See [`testing`](crate::testing).
+/// Makes a test of each check of the conformance kit. The argument is an async closure that returns a store:
+/// see [`testing`](crate::testing).
 #[macro_export]
 macro_rules! session_store_tests {
     ($make:expr) => {

@@ -1,4 +1,4 @@
-//! A store that counts, yields, fails and waits on request.
+//! [`Probe`]: a store that counts its calls, and lets them fail or wait on request.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,9 +25,10 @@ pub enum Op {
     DestroyIf,
 }
 
-/// Wraps a store: counts the calls, lets one fail, gives way to other tasks at each, and can hold one at a barrier.
+/// A wrapper around a store, for tests. It counts the calls, can make a chosen one fail or wait, and yields
+/// to other tasks before and after each.
 ///
-/// A clone is another handle on the same probe.
+/// A clone is another handle: its calls are counted together with those of the original.
 #[derive(Debug, Clone)]
 pub struct Probe<S> {
     store: S,
@@ -37,43 +38,46 @@ pub struct Probe<S> {
 #[derive(Debug, Default)]
 struct Shared {
     calls: HashMap<Op, u64>,
-    /// What is to happen to the calls to come, each once.
+    /// The interventions that are still to happen, each of them once.
     plans: Vec<Plan>,
 }
 
 #[derive(Debug)]
 struct Plan {
-    /// `None`: calls of every kind count.
+    /// The method whose calls are meant; `None`: every method.
     op: Option<Op>,
-    /// So many matching calls pass before.
+    /// How many of these calls pass before the intervention.
     skip: u64,
-    what: What,
+    intervention: Intervention,
 }
 
+/// What a probe does to a call.
 #[derive(Debug, Clone)]
-enum What {
-    /// Unavailable; the store is not asked.
+enum Intervention {
+    /// The call fails as unavailable; the store is not called.
     Fail,
-    /// The store does it, and the answer is lost.
+    /// The store is called, and the call fails as unavailable.
     LoseAnswer,
-    /// The record cannot be decoded; the store is not asked.
+    /// The call fails as corrupt; the store is not called.
     Corrupt,
+    /// The call waits at the gate before it reaches the store.
     Hold(Arc<Gate>),
 }
 
+/// Where a call waits. Each semaphore starts with no permit.
 #[derive(Debug)]
 struct Gate {
     reached: Semaphore,
     released: Semaphore,
 }
 
-/// A call of a [`Probe`] that waits. Dropping this lets it go on.
+/// A call of a [`Probe`] that waits. Dropping the `Hold` lets the call continue.
 #[derive(Debug)]
-#[must_use = "the call goes on when this is dropped"]
+#[must_use = "the call continues when the `Hold` is dropped"]
 pub struct Hold(Arc<Gate>);
 
 impl Hold {
-    /// Waits until the call is there.
+    /// Waits until the call has arrived at the probe and waits there.
     pub async fn reached(&self) {
         let permit = self.0.reached.acquire().await.expect("the semaphore is never closed");
         permit.forget();
@@ -97,53 +101,56 @@ impl<S> Probe<S> {
         &self.store
     }
 
-    /// How many calls of this method there were.
+    /// How many times this method was called.
     pub fn calls(&self, op: Op) -> u64 {
         self.shared().calls.get(&op).copied().unwrap_or(0)
     }
 
-    /// How many calls there were of all methods.
+    /// How many calls there were, of all methods together.
     pub fn total(&self) -> u64 {
         self.shared().calls.values().sum()
     }
 
-    /// Counts anew from zero.
+    /// Sets all counts to zero. What is planned for later calls stays planned.
     pub fn reset(&self) {
         self.shared().calls.clear();
     }
 
-    /// The `n`-th call from now (0: the next), of this method or of any, fails as unavailable without reaching the store.
+    /// Makes the `n`-th call from now (0: the next one) fail as unavailable, without calling the store.
+    /// `None` counts the calls of every method.
     pub fn fail(&self, op: impl Into<Option<Op>>, n: u64) {
-        self.plan(op.into(), n, What::Fail);
+        self.plan(op.into(), n, Intervention::Fail);
     }
 
-    /// The `n`-th call from now is request_cookie out and fails all the same, as when the connection drops before the answer.
+    /// Lets the store carry out the `n`-th call from now and makes the call fail all the same, as it does
+    /// when the connection drops before the answer.
     pub fn lose_answer(&self, op: impl Into<Option<Op>>, n: u64) {
-        self.plan(op.into(), n, What::LoseAnswer);
+        self.plan(op.into(), n, Intervention::LoseAnswer);
     }
 
-    /// The `n`-th `get` from now finds a record that cannot be decoded.
+    /// Makes the `n`-th `get` from now find a record that cannot be decoded.
     pub fn corrupt(&self, n: u64) {
-        self.plan(Some(Op::Get), n, What::Corrupt);
+        self.plan(Some(Op::Get), n, Intervention::Corrupt);
     }
 
-    /// The next call of this method waits, before it reaches the store, until the [`Hold`] is dropped.
+    /// Makes the next call of this method wait, before it reaches the store, until the [`Hold`] is dropped.
     pub fn hold(&self, op: Op) -> Hold {
         let gate = Arc::new(Gate { reached: Semaphore::new(0), released: Semaphore::new(0) });
-        self.plan(Some(op), 0, What::Hold(Arc::clone(&gate)));
+        self.plan(Some(op), 0, Intervention::Hold(Arc::clone(&gate)));
         Hold(gate)
     }
 
-    fn plan(&self, op: Option<Op>, skip: u64, what: What) {
-        self.shared().plans.push(Plan { op, skip, what });
+    fn plan(&self, op: Option<Op>, skip: u64, intervention: Intervention) {
+        self.shared().plans.push(Plan { op, skip, intervention });
     }
 
     fn shared(&self) -> MutexGuard<'_, Shared> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts a call and says what is to happen to it.
-    fn enter(&self, op: Op) -> Option<What> {
+    /// Counts a call and returns what is planned for it. If several plans are due, the others wait for the
+    /// next call.
+    fn begin_call(&self, op: Op) -> Option<Intervention> {
         let mut shared = self.shared();
         *shared.calls.entry(op).or_default() += 1;
         let mut due = None;
@@ -156,7 +163,7 @@ impl<S> Probe<S> {
             }
             plan.skip = plan.skip.saturating_sub(1);
         }
-        due.map(|at| shared.plans.remove(at).what)
+        due.map(|at| shared.plans.remove(at).intervention)
     }
 
     async fn call<T>(
@@ -164,22 +171,22 @@ impl<S> Probe<S> {
         op: Op,
         work: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        let what = self.enter(op);
+        let intervention = self.begin_call(op);
         tokio::task::yield_now().await;
-        match &what {
-            Some(What::Fail) => return Err(StoreError::unavailable("the probe failed this call")),
-            Some(What::Corrupt) => return Err(StoreError::corrupt("the probe spoilt this record")),
-            Some(What::Hold(gate)) => {
+        match &intervention {
+            Some(Intervention::Fail) => return Err(StoreError::unavailable("the probe failed this call")),
+            Some(Intervention::Corrupt) => return Err(StoreError::corrupt("the probe spoilt this record")),
+            Some(Intervention::Hold(gate)) => {
                 gate.reached.add_permits(1);
                 let permit = gate.released.acquire().await.expect("the semaphore is never closed");
                 permit.forget();
             }
-            Some(What::LoseAnswer) | None => {}
+            Some(Intervention::LoseAnswer) | None => {}
         }
         let answer = work.await;
         tokio::task::yield_now().await;
-        match what {
-            Some(What::LoseAnswer) => Err(StoreError::unavailable("the probe lost this answer")),
+        match intervention {
+            Some(Intervention::LoseAnswer) => Err(StoreError::unavailable("the probe lost this answer")),
             _ => answer,
         }
     }

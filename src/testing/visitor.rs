@@ -1,4 +1,4 @@
-//! A browser in miniature: it keeps one cookie and opens sessions with it.
+//! [`Visitor`]: a small browser that keeps one cookie and opens sessions with it.
 
 use axum::http::header::{COOKIE, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderValue};
@@ -10,7 +10,7 @@ use crate::error::{SessionError, SessionRejection};
 use crate::id::SessionId;
 use crate::session::Session;
 
-/// Someone with one cookie of a configuration.
+/// A visitor of a site: keeps the session cookie of one configuration and sends it with every request.
 #[derive(Debug, Clone)]
 pub struct Visitor {
     config: SessionConfig,
@@ -20,28 +20,28 @@ pub struct Visitor {
 /// What a response did to the session's cookie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
-    /// Nothing.
+    /// The response has no session cookie.
     NoCookie,
-    /// Set it.
+    /// The response sets the cookie.
     Set,
-    /// Expired it.
+    /// The response removes the cookie.
     Expired,
 }
 
 impl Visitor {
-    /// Someone without a cookie.
+    /// A visitor without a cookie.
     #[must_use]
     pub fn new(config: &SessionConfig) -> Self {
         Self { config: config.clone(), cookie: None }
     }
 
-    /// Someone with the signed cookie of this id.
+    /// A visitor with the signed cookie of this id.
     #[must_use]
     pub fn with_id(config: &SessionConfig, id: &SessionId) -> Self {
         Self { config: config.clone(), cookie: Some(config.sign(id)) }
     }
 
-    /// The request headers this visitor sends.
+    /// The headers of the visitor's next request.
     #[must_use]
     pub fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -52,24 +52,30 @@ impl Visitor {
         headers
     }
 
-    /// Begins a request.
+    /// Begins a request: loads the session that the cookie names.
     ///
     /// # Errors
-    /// The extractor's.
+    /// Those of the extractor.
     pub async fn open(&self) -> Result<Session, SessionRejection> {
         self.config.session_from_headers(&self.headers()).await
     }
 
-    /// Commits, and takes the answer's cookie.
+    /// Commits the session and keeps the cookie of the response.
     ///
     /// # Errors
-    /// The commit's; the cookie then stays as it is.
+    /// Those of the commit; the visitor's cookie then stays as it is.
+    ///
+    /// # Panics
+    /// As [`receive`](Self::receive) does.
     pub async fn commit(&mut self, session: &Session) -> Result<Answer, SessionError> {
         let guard = session.commit().await?;
         Ok(self.receive(guard))
     }
 
-    /// Takes a response's cookie.
+    /// Keeps the cookie of a response, or forgets the one it removes.
+    ///
+    /// # Panics
+    /// When the response sets more than one cookie.
     pub fn receive(&mut self, guard: SessionGuard) -> Answer {
         let response = guard.into_response();
         let lines: Vec<_> = response.headers().get_all(SET_COOKIE).iter().collect();
@@ -86,7 +92,7 @@ impl Visitor {
         }
     }
 
-    /// The id in the visitor's cookie.
+    /// The id in the visitor's cookie, if there is a cookie and its signature is valid.
     #[must_use]
     pub fn id(&self) -> Option<SessionId> {
         self.config.verify(self.cookie.as_deref()?)

@@ -1,4 +1,4 @@
-//! Promises 5 to 7: failed calls and dropped requests leave each record as before or as after.
+//! Checks of promises 5 to 7: no failed call and no dropped request leaves a record half written.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::testing::contract::poll_only;
 use crate::testing::probe::Op;
 use crate::testing::visitor::Answer;
 
-/// Promise 5: whichever call of a `regenerate` or `cycle_id` fails, the old session works as before.
+/// Promise 5: whichever store call of a `regenerate` or `cycle_id` fails, the old session works as before.
 pub async fn a_failed_regenerate_leaves_the_old_session<S: SessionStore>(store: S) {
     let (config, probe) = setup(store);
     let acts: [Act; 2] = [Session::regenerate, Session::cycle_id];
@@ -24,7 +24,7 @@ pub async fn a_failed_regenerate_leaves_the_old_session<S: SessionStore>(store: 
             let new = session.id();
             probe.fail(failing, 0);
             if let Ok(answer) = visitor.commit(&session).await {
-                // This kind of move does not make this call; use the plan up.
+                // This way to a new id does not use the method, so make the planned failure happen here.
                 assert_eq!(answer, Answer::Set);
                 let spare = SessionId::random();
                 drop(probe.create(&spare, &crate::Record::default(), Duration::from_secs(9)).await);
@@ -57,7 +57,7 @@ pub async fn nothing_happens_before_commit<S: SessionStore>(store: S) {
     assert_eq!(origin(&visitor).await, Origin::Loaded, "a session that was not committed is gone");
 }
 
-/// Promise 6: when the store cannot be reached, the extractor refuses, and nothing is written.
+/// Promise 6: if the store cannot be reached, the extractor rejects the request, and nothing is written.
 pub async fn a_failed_load_writes_nothing<S: SessionStore>(store: S) {
     let (config, probe) = setup(store);
     let visitor = user(&config).await;
@@ -68,7 +68,7 @@ pub async fn a_failed_load_writes_nothing<S: SessionStore>(store: S) {
     assert_eq!(origin(&visitor).await, Origin::Loaded);
 }
 
-/// Promise 6: a record that cannot be decoded gives a new session under a new id; its bytes stay.
+/// Promise 6: if a record cannot be decoded, its bytes stay, and the request gets a new session and a new id.
 pub async fn an_undecodable_record_is_left_alone<S: SessionStore>(store: S) {
     let (config, probe) = setup(store);
     let mut visitor = user(&config).await;
@@ -83,8 +83,8 @@ pub async fn an_undecodable_record_is_left_alone<S: SessionStore>(store: S) {
     assert_eq!(open(&before).await.keys(), ["user"], "the undecodable record was touched");
 }
 
-/// A commit that failed changed nothing in the session: a second one writes the same. When only the answer was lost, an
-/// `insert` is still right.
+/// A failed commit can be repeated: the second one writes what the first one was to write, also if the store
+/// carried out the first write and only its answer was lost.
 pub async fn a_failed_commit_can_be_repeated<S: SessionStore>(store: S) {
     let (config, probe) = setup(store);
     for lost in [false, true] {
@@ -103,8 +103,8 @@ pub async fn a_failed_commit_can_be_repeated<S: SessionStore>(store: S) {
     }
 }
 
-/// Promise 7: wherever a commit is dropped, each record is as before or as after, and the visitor can go on with the
-/// cookie they have.
+/// Promise 7: wherever a commit is dropped, each record is as it was or as it was to be, and the visitor can
+/// continue with the old cookie.
 pub async fn a_dropped_request_leaves_no_half<S: SessionStore>(store: S) {
     let (config, _) = setup(store);
     let acts: [(&str, Act, &[&[&str]]); 4] = [
@@ -127,7 +127,7 @@ pub async fn a_dropped_request_leaves_no_half<S: SessionStore>(store: S) {
             act(&session);
             let done = poll_only(polls, session.commit()).await.is_some();
             drop(session);
-            // A store may carry on with what it was asked, so wait for a state that is allowed: half of one never is.
+            // The store may still complete the dropped call. Both states are allowed, but no mixture of them.
             let keys = open(&visitor).await.keys();
             assert!(
                 allowed.iter().any(|allowed| keys == *allowed),

@@ -1,4 +1,4 @@
-//! Promises 2 to 5: a logout stays, cookies and ids cannot be planted, and an old id is worth nothing.
+//! Checks of promises 1 to 5: a logout is final, ids cannot be planted, and an old id is worth nothing.
 
 use std::time::Duration;
 
@@ -11,7 +11,8 @@ use crate::store::SessionStore;
 use crate::testing::probe::Op;
 use crate::testing::visitor::{Answer, Visitor};
 
-/// Promise 2: a writer that loaded before a logout gets `Gone`, whatever it did, and nothing comes back.
+/// Promise 2: a request that loaded before a logout and commits after it gets `Gone`, whatever it did, and
+/// writes nothing.
 pub async fn logout_beats_a_slow_writer<S: SessionStore>(store: S) {
     let (config, probe) = setup(store);
     let writes: [(&str, Act); 5] = [
@@ -34,7 +35,7 @@ pub async fn logout_beats_a_slow_writer<S: SessionStore>(store: S) {
         assert_eq!(origin(&before).await, Origin::Unknown, "{what} brought the session back");
     }
 
-    // The same with the logout in the middle of the write.
+    // The same, with a logout after the commit has begun and before its write reaches the store.
     let visitor = user(&config).await;
     let slow = open(&visitor).await;
     slow.insert("late", 1).expect("insert");
@@ -48,8 +49,8 @@ pub async fn logout_beats_a_slow_writer<S: SessionStore>(store: S) {
     assert_eq!(origin(&visitor).await, Origin::Unknown, "the write brought the session back");
 }
 
-/// Promises 2 and 3: after a logout, a late `rolling`, `resave` or `touch()` neither brings the session back nor sends
-/// its cookie.
+/// Promises 2 and 3: after a logout, a late request under `rolling`, `resave` or `touch()` neither brings the
+/// session back nor sends its cookie.
 pub async fn logout_beats_a_reader<S: SessionStore>(store: S) {
     let (_, probe) = setup(store);
     for config in [
@@ -71,7 +72,7 @@ pub async fn logout_beats_a_reader<S: SessionStore>(store: S) {
     }
 }
 
-/// Promise 2: `cycle_id` over a session that ended meanwhile keeps only what this request itself set.
+/// Promise 2: if the session has ended in the meantime, `cycle_id` keeps only what its own request set.
 pub async fn a_cycled_id_takes_nothing_from_a_gone_session<S: SessionStore>(store: S) {
     let (config, _) = setup(store);
     let mut visitor = user(&config).await;
@@ -87,7 +88,7 @@ pub async fn a_cycled_id_takes_nothing_from_a_gone_session<S: SessionStore>(stor
     assert_eq!(origin(&before).await, Origin::Unknown);
 }
 
-/// Promise 1 for `cycle_id`: what others wrote to the old record meanwhile moves along.
+/// Promise 1: `cycle_id` takes along what other requests wrote to the old record in the meantime.
 pub async fn a_cycled_id_takes_what_others_wrote<S: SessionStore>(store: S) {
     let (config, _) = setup(store);
     let mut visitor = user(&config).await;
@@ -108,7 +109,7 @@ pub async fn a_cycled_id_takes_what_others_wrote<S: SessionStore>(store: S) {
     assert_eq!(origin(&before).await, Origin::Unknown, "the old id still works");
 }
 
-/// Promise 3: a request whose cookie names no session clears nothing and writes nothing.
+/// Promise 3: a request whose cookie names no session clears no cookie and writes nothing.
 pub async fn a_miss_clears_no_cookie<S: SessionStore>(store: S) {
     let (_, probe) = setup(store);
     for config in [options(&probe).build(), options(&probe).rolling(true).resave(true).build()] {
@@ -122,7 +123,7 @@ pub async fn a_miss_clears_no_cookie<S: SessionStore>(store: S) {
     }
 }
 
-/// Promise 4: an id nobody minted here is never written, signed or not.
+/// Promise 4: an id that this server did not make is never written, even if it is signed.
 pub async fn only_minted_ids_are_written<S: SessionStore>(store: S) {
     let (config, probe) = setup(store);
     let acts: [(&str, Act); 5] = [
@@ -146,7 +147,7 @@ pub async fn only_minted_ids_are_written<S: SessionStore>(store: S) {
     }
 }
 
-/// Promises 4 and 5: after `regenerate`, `cycle_id` and `destroy` the old id is worth nothing.
+/// Promises 4 and 5: after `regenerate` and `cycle_id` the old id names no session any more.
 pub async fn an_old_id_is_worth_nothing<S: SessionStore>(store: S) {
     let (config, _) = setup(store);
     let acts: [(&str, Act, &[&str]); 3] = [

@@ -1,6 +1,6 @@
-//! Checks of sessions over a store, each one of the crate's promises. Requests are held at barriers, not slept for.
+//! Checks of sessions over a store, each for one of the crate's [promises](crate#what-it-promises).
 //!
-//! A check panics with what it found.
+//! A check panics and says what it found. Races are arranged by holding calls at a barrier; no check sleeps.
 
 mod failure;
 mod identity;

@@ -1,4 +1,4 @@
-//! Promise 1: parallel requests lose nothing.
+//! Checks of promise 1: parallel requests lose nothing.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 use super::setup::{increment, open, setup, user, value};
 use crate::store::SessionStore;
 
-/// Promise 1: two requests that loaded the same record and set different keys both survive.
+/// Promise 1: if requests load the same record and change different keys, all their changes survive.
 pub async fn different_keys_both_survive<S: SessionStore>(store: S) {
     let (config, _) = setup(store);
     let mut visitor = user(&config).await;
@@ -27,7 +27,7 @@ pub async fn different_keys_both_survive<S: SessionStore>(store: S) {
     for n in 0..20 {
         assert_eq!(value(&visitor, &format!("key{n}")).await, Some(n), "the write of request {n} is lost");
     }
-    // One that removes and one that sets.
+    // One request removes a key, another one sets a key.
     let (one, other) = (open(&visitor).await, open(&visitor).await);
     one.remove::<u64>("key0").expect("remove");
     other.insert("key1", 100).expect("insert");
@@ -36,7 +36,7 @@ pub async fn different_keys_both_survive<S: SessionStore>(store: S) {
     assert_eq!((value(&visitor, "key0").await, value(&visitor, "key1").await), (None, Some(100)));
 }
 
-/// Promise 1: 200 parallel `update`s of one key all count, all loaded before the first is written.
+/// Promise 1: of 200 parallel `update`s of one key, all loaded before the first one is written, none is lost.
 pub async fn no_update_is_lost<S: SessionStore>(store: S) {
     const REQUESTS: u64 = 200;
     let (config, _) = setup(store);
@@ -57,7 +57,7 @@ pub async fn no_update_is_lost<S: SessionStore>(store: S) {
     assert_eq!(value(&visitor, "count").await, Some(REQUESTS));
 }
 
-/// Promise 1: every kind of change is played again over what another request wrote first.
+/// Promise 1: every kind of change is replayed over what another request wrote first.
 pub async fn every_change_survives_a_conflict<S: SessionStore>(store: S) {
     let (config, _) = setup(store);
     let mut visitor = user(&config).await;
@@ -91,7 +91,7 @@ pub async fn every_change_survives_a_conflict<S: SessionStore>(store: S) {
     assert_eq!(session.peek_flash::<String>("note").expect("peek"), ["early", "late"]);
     assert_eq!(session.max_age(), Some(Duration::from_secs(77)));
 
-    // A cleared session loses what stood there by then, and keeps what came with the clearing.
+    // `clear` also removes what other requests wrote before the commit, and keeps what its own request set.
     let clearing = open(&visitor).await;
     clearing.clear();
     clearing.insert("fresh", 1).expect("insert");
@@ -104,7 +104,7 @@ pub async fn every_change_survives_a_conflict<S: SessionStore>(store: S) {
     assert_eq!(session.peek_flash::<String>("note").expect("peek"), ["early", "late"]);
 }
 
-/// Promise 1: a message that is pushed while another request drains its kind is there for the next one.
+/// Promise 1: a message that is pushed while another request takes the messages of its kind is kept.
 pub async fn a_flash_message_pushed_during_a_drain_is_kept<S: SessionStore>(store: S) {
     let (config, _) = setup(store);
     let mut visitor = user(&config).await;

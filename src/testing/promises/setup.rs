@@ -1,4 +1,4 @@
-//! What the checks of the promises begin with: a configuration over a probed store, and someone who is logged in.
+//! What every check of a promise needs: a configuration over a probed store, and a visitor with a session.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,14 +13,16 @@ use crate::testing::visitor::{Answer, Visitor};
 
 const SECRET: &str = "the conformance kit's secret, longer than 32 bytes";
 
+/// Something that a request does to its session.
 pub(super) type Act = fn(&Session);
 
+/// The store under test, with a probe around it.
 pub(super) type Probed<S> = Probe<Arc<S>>;
 
 pub(super) fn options<S: SessionStore>(probe: &Probed<S>) -> SessionConfigBuilder {
-    // Loads touch nothing by themselves, so that calls can be counted.
-    let calm = Duration::from_secs(24 * 60 * 60);
-    SessionConfig::builder(SECRET).store(probe.clone()).save_uninitialized(false).touch_after(calm)
+    // Loads do not touch the session, so that a check can count its own calls.
+    let touch_after = Duration::from_secs(24 * 60 * 60);
+    SessionConfig::builder(SECRET).store(probe.clone()).save_uninitialized(false).touch_after(touch_after)
 }
 
 pub(super) fn setup<S: SessionStore>(store: S) -> (SessionConfig, Probed<S>) {
@@ -29,7 +31,7 @@ pub(super) fn setup<S: SessionStore>(store: S) -> (SessionConfig, Probed<S>) {
     (config, probe)
 }
 
-/// Someone who is logged in: a stored session with `user` in it.
+/// A visitor who is logged in: the session is stored and has the key `user`.
 pub(super) async fn user(config: &SessionConfig) -> Visitor {
     let mut visitor = Visitor::new(config);
     let session = open(&visitor).await;
