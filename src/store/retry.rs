@@ -15,7 +15,7 @@ use crate::error::{StoreError, cause};
 /// Long enough for a busy server, short enough for a waiting user.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Whether an answer came at the first asking. At the second, the first may have been request_cookie out unseen.
+/// Whether an answer came at the first asking. At the second, the first may have been carried out unseen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Try {
     First,
@@ -77,7 +77,7 @@ pub(super) fn destroyed(answer: Replaced, tried: Try) -> Result<Replaced, StoreE
 
 fn unknown() -> StoreError {
     StoreError::unavailable(
-        "the connection dropped, and whether the write was request_cookie out is not known",
+        "the connection dropped, and whether the write was carried out is not known",
     )
 }
 
