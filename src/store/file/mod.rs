@@ -1,7 +1,8 @@
 //! [`FileStore`]: one file for each session, in session-file-store's layout.
 
-mod disk;
+mod folder;
 mod name;
+mod sessions;
 mod text;
 
 use std::fmt;
@@ -13,8 +14,10 @@ use super::{Replaced, SessionStore, Stored, SweepHandle, Version};
 use crate::error::StoreError;
 use crate::id::SessionId;
 use crate::record::Record;
-use disk::{Disk, Swap};
+pub use folder::Durability;
+use folder::{Disk, Swap};
 use name::Names;
+use sessions::Inner;
 use text::FileText;
 
 /// session-file-store's `ttl`.
@@ -52,24 +55,6 @@ const TTL: Duration = Duration::from_secs(3600);
 /// ```
 #[derive(Clone)]
 pub struct FileStore(Arc<Inner>);
-
-struct Inner {
-    disk: Disk,
-    names: Names,
-    ttl: Duration,
-}
-
-/// How far a write has gone when a session call returns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Durability {
-    /// To the operating system: survives the process, not a power cut.
-    None,
-    /// The file to the disk (`fsync`): after a power cut a file is whole, the old one or the new one.
-    #[default]
-    File,
-    /// The file and its name to the disk: after a power cut it is the new one.
-    Full,
-}
 
 impl FileStore {
     /// A store in this folder, which is made if it is not there. Default: an `fsync` of each written file.
@@ -161,74 +146,6 @@ impl FileStore {
     ) -> Result<T, StoreError> {
         let id = id.clone();
         self.run(move |inner| work(inner, &inner.names.of(&id))).await
-    }
-}
-
-impl Inner {
-    fn read(&self, name: &str) -> Result<Option<FileText>, StoreError> {
-        self.disk.read(name)?.map(|bytes| self.parse(bytes)).transpose()
-    }
-
-    fn parse(&self, bytes: Vec<u8>) -> Result<FileText, StoreError> {
-        FileText::parse(bytes, self.ttl)
-    }
-
-    /// The live session in a file.
-    fn live(&self, name: &str) -> Result<Option<FileText>, StoreError> {
-        Ok(self.read(name)?.filter(|file| file.is_live(SystemTime::now())))
-    }
-
-    fn write(&self, name: &str, record: &Record, ttl: Duration) -> Result<(), StoreError> {
-        self.disk.write(name, &text::write(record, ttl, self.ttl, SystemTime::now()))
-    }
-
-    /// Writes a record in the place of these bytes.
-    fn swap(&self, name: &str, now: &[u8], record: &Record, ttl: Duration) -> Result<Swap, StoreError> {
-        self.disk.replace(name, now, &text::write(record, ttl, self.ttl, SystemTime::now()))
-    }
-
-    /// Looks at each session again under its lock, so that one that was renewed meanwhile stays.
-    fn remove_where(&self, unwanted: impl Fn(&FileText) -> bool) -> Result<u64, StoreError> {
-        let mut removed = 0;
-        self.disk.each(|name| {
-            let is_unwanted = || self.read(name).is_ok_and(|file| file.is_some_and(|file| unwanted(&file)));
-            if is_unwanted() {
-                let _lock = self.disk.lock(name)?;
-                if is_unwanted() {
-                    self.disk.remove(name)?;
-                    removed += 1;
-                }
-            }
-            Ok(())
-        })?;
-        Ok(removed)
-    }
-
-    /// Does `work` on the bytes of a live session of the expected version, again if they changed meanwhile.
-    fn compare(
-        &self,
-        name: &str,
-        expected: &Version,
-        mut work: impl FnMut(&[u8]) -> Result<Swap, StoreError>,
-        done: &Version,
-    ) -> Result<Replaced, StoreError> {
-        let _lock = self.disk.lock(name)?;
-        let mut bytes = self.disk.read(name)?;
-        loop {
-            let Some(now) = bytes else { return Ok(Replaced::Gone) };
-            let file = self.parse(now.clone())?;
-            if !file.is_live(SystemTime::now()) {
-                return Ok(Replaced::Gone);
-            }
-            if Version::of(&file.record) != *expected {
-                return Ok(Replaced::Conflict(file.into_stored()));
-            }
-            bytes = match work(&now)? {
-                Swap::Done => return Ok(Replaced::Done(done.clone())),
-                Swap::Gone => None,
-                Swap::Changed(fresh) => Some(fresh),
-            };
-        }
     }
 }
 

@@ -1,9 +1,12 @@
 //! [`MemoryStore`]: records in this process.
 
+mod alarm;
+mod clock;
+mod entries;
 mod sweep;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
+use std::sync::{Arc, Mutex, Once};
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
@@ -11,14 +14,12 @@ use dashmap::mapref::entry::Entry as Slot;
 use foldhash::quality::RandomState;
 
 use super::{Fetched, Replaced, Rewritten, SessionStore, Stored, Version};
-use crate::error::{StoreError, cause};
+use crate::error::StoreError;
 use crate::held::{Compared, Moment};
 use crate::id::SessionId;
 use crate::record::Record;
-use sweep::Alarm;
-
-/// So many parts that sweeping one never holds up a request for long.
-const SHARDS: usize = 256;
+use alarm::{Alarm, lock};
+use entries::{Held, SHARDS, Shared};
 
 /// Sessions in this process' memory: fast, gone with the process, not shared with another one.
 ///
@@ -37,57 +38,6 @@ const SHARDS: usize = 256;
 /// ```
 #[derive(Clone)]
 pub struct MemoryStore(Arc<Shared>);
-
-struct Shared {
-    /// Ids are minted here or by `genid`, so the hash need not stand up to chosen ones; its seed is random all the same.
-    sessions: DashMap<SessionId, Held, RandomState>,
-    limit: Option<usize>,
-    /// Held while a session is added to a bounded store.
-    adding: Mutex<()>,
-    start: Once,
-    alarm: Arc<Alarm>,
-    /// Tick zero.
-    made: Instant,
-}
-
-struct Held {
-    record: Record,
-    expires: Tick,
-}
-
-impl Held {
-    fn live(&self, now: Tick) -> bool {
-        now < self.expires
-    }
-
-    fn stored(&self, now: Tick) -> Stored {
-        Stored {
-            record: self.record.clone(),
-            version: Some(Version::of(&self.record)),
-            expires_in: Some(self.expires.since(now)),
-        }
-    }
-}
-
-/// A time in half of an `Instant`'s size: nanoseconds since the store was made, which last for 584 years.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Tick(u64);
-
-impl Tick {
-    fn since(self, earlier: Self) -> Duration {
-        Duration::from_nanos(self.0.saturating_sub(earlier.0))
-    }
-
-    fn after(self, ttl: Duration) -> Self {
-        Self(self.0.saturating_add(u64::try_from(ttl.as_nanos()).unwrap_or(u64::MAX)))
-    }
-}
-
-#[derive(Clone, Copy)]
-struct Now {
-    instant: Instant,
-    tick: Tick,
-}
 
 impl MemoryStore {
     /// An empty store without a bound.
@@ -200,56 +150,6 @@ impl MemoryStore {
         self.0.expect(expires);
         true
     }
-}
-
-impl Shared {
-    fn now(&self) -> Now {
-        let instant = Instant::now();
-        // Elapsed nanoseconds fit for as long as ticks do.
-        let tick = Tick(instant.saturating_duration_since(self.made).as_nanos() as u64);
-        Now { instant, tick }
-    }
-
-    /// Takes out the sessions closest to their expiry: a sixty-fourth of the limit at once, so that a full store does
-    /// not walk through all sessions for each new one.
-    fn make_room(&self, limit: usize, now: Tick) {
-        self.sessions.retain(|_, held| held.live(now));
-        let surplus = (self.sessions.len() + 1).saturating_sub(limit);
-        if surplus == 0 {
-            return;
-        }
-        let surplus = surplus.max(limit / 64).min(self.sessions.len());
-        let mut all: Vec<_> = self.sessions.iter().map(|held| (held.expires, held.key().clone())).collect();
-        all.select_nth_unstable_by_key(surplus - 1, |(expires, _)| *expires);
-        for (_, id) in &all[..surplus] {
-            self.sessions.remove(id);
-        }
-    }
-
-    /// Tells the sweep of a record that expires then.
-    fn expect(self: &Arc<Self>, expires: Tick) {
-        self.start.call_once(|| {
-            let (store, alarm) = (Arc::downgrade(self), Arc::clone(&self.alarm));
-            let thread = std::thread::Builder::new().name("sessile-memory-sweep".into());
-            if let Err(error) = thread.spawn(move || sweep::run(&store, &alarm)) {
-                tracing::warn!(
-                    error = cause(&error),
-                    "no thread for the sweep: expired sessions keep their memory"
-                );
-            }
-        });
-        self.alarm.no_later_than(expires);
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        self.alarm.stop();
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl SessionStore for MemoryStore {

@@ -1,18 +1,37 @@
-//! The thread that removes expired sessions, and what wakes it.
+//! The thread that removes expired sessions.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use super::{SHARDS, Shared, Tick, lock};
+use super::alarm::Alarm;
+use super::clock::Tick;
+use super::entries::{SHARDS, Shared};
+use crate::error::cause;
 use crate::record::Record;
 
 /// Rounds are at least this far apart, and a hundred times what one round takes.
 const MIN_ROUND: Duration = Duration::from_millis(100);
 
+impl Shared {
+    /// Tells the sweep of a record that expires then.
+    pub(super) fn expect(self: &Arc<Self>, expires: Tick) {
+        self.start.call_once(|| {
+            let (store, alarm) = (Arc::downgrade(self), Arc::clone(&self.alarm));
+            let thread = std::thread::Builder::new().name("sessile-memory-sweep".into());
+            if let Err(error) = thread.spawn(move || run(&store, &alarm)) {
+                tracing::warn!(
+                    error = cause(&error),
+                    "no thread for the sweep: expired sessions keep their memory"
+                );
+            }
+        });
+        self.alarm.no_later_than(expires);
+    }
+}
+
 /// A thread's body: removes what expired, round after round, until the store is gone.
-pub(super) fn run(store: &Weak<Shared>, alarm: &Alarm) {
+fn run(store: &Weak<Shared>, alarm: &Alarm) {
     let mut earliest = Instant::now();
     while alarm.wait(earliest) {
         let Some(shared) = store.upgrade() else { return };
@@ -74,86 +93,6 @@ impl Expired {
         while let Some((_, region)) = regions.pop_last() {
             drop(region);
             std::thread::yield_now();
-        }
-    }
-}
-
-/// When the sweep wakes.
-pub(super) struct Alarm {
-    made: Instant,
-    wake: Mutex<Wake>,
-    changed: Condvar,
-    /// What `wake` says, to be asked without the lock: nearly every write finds that the alarm goes off before it matters.
-    /// A write that reads an alarm which is just going off was made before the sweep comes by.
-    due: AtomicU64,
-}
-
-#[derive(Clone, Copy)]
-enum Wake {
-    /// Nothing is stored.
-    Never,
-    At(Tick),
-    Stop,
-}
-
-impl Wake {
-    fn due(self) -> u64 {
-        match self {
-            Self::Never => u64::MAX,
-            Self::At(tick) => tick.0,
-            Self::Stop => 0,
-        }
-    }
-}
-
-impl Alarm {
-    pub(super) fn new(made: Instant) -> Self {
-        let due = AtomicU64::new(Wake::Never.due());
-        Self { made, wake: Mutex::new(Wake::Never), changed: Condvar::new(), due }
-    }
-
-    fn set(&self, wake: &mut Wake, to: Wake) {
-        *wake = to;
-        self.due.store(to.due(), Ordering::Relaxed);
-    }
-
-    pub(super) fn no_later_than(&self, tick: Tick) {
-        if self.due.load(Ordering::Relaxed) <= tick.0 {
-            return;
-        }
-        let mut wake = lock(&self.wake);
-        match *wake {
-            Wake::Stop => return,
-            Wake::At(earlier) if earlier <= tick => return,
-            Wake::At(_) | Wake::Never => self.set(&mut wake, Wake::At(tick)),
-        }
-        self.changed.notify_one();
-    }
-
-    pub(super) fn stop(&self) {
-        self.set(&mut lock(&self.wake), Wake::Stop);
-        self.changed.notify_one();
-    }
-
-    /// Sleeps until the alarm goes off, at `earliest` the soonest; `false`: the store is gone.
-    fn wait(&self, earliest: Instant) -> bool {
-        let mut wake = lock(&self.wake);
-        loop {
-            let due = match *wake {
-                Wake::Stop => return false,
-                Wake::Never => None,
-                Wake::At(tick) => self.made.checked_add(Duration::from_nanos(tick.0)),
-            };
-            let Some(due) = due else {
-                wake = self.changed.wait(wake).unwrap_or_else(PoisonError::into_inner);
-                continue;
-            };
-            let (due, now) = (due.max(earliest), Instant::now());
-            if due <= now {
-                self.set(&mut wake, Wake::Never);
-                return true;
-            }
-            wake = self.changed.wait_timeout(wake, due - now).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 }

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use tempfile::{NamedTempFile, TempPath};
 
-use super::Durability;
 use super::name::{Case, ENDING};
 use crate::error::StoreError;
 
@@ -20,6 +19,18 @@ const LANES: usize = 64;
 const TEMPORARY: &str = ".sessile-";
 /// A temporary file this old was left by a crash.
 const LEFT_OVER: Duration = Duration::from_secs(3600);
+
+/// How far a write has gone when a session call returns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// To the operating system: survives the process, not a power cut.
+    None,
+    /// The file to the disk (`fsync`): after a power cut a file is whole, the old one or the new one.
+    #[default]
+    File,
+    /// The file and its name to the disk: after a power cut it is the new one.
+    Full,
+}
 
 pub(super) struct Disk {
     folder: PathBuf,

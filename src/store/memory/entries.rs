@@ -1,0 +1,78 @@
+//! The sessions of a memory store.
+
+use std::sync::{Arc, Mutex, Once};
+use std::time::Instant;
+
+use dashmap::DashMap;
+use foldhash::quality::RandomState;
+
+use super::alarm::Alarm;
+use super::clock::{Now, Tick};
+use crate::id::SessionId;
+use crate::record::Record;
+use crate::store::{Stored, Version};
+
+/// So many parts that sweeping one never holds up a request for long.
+pub(super) const SHARDS: usize = 256;
+
+pub(super) struct Shared {
+    /// Ids are minted here or by `genid`, so the hash need not stand up to chosen ones; its seed is random all the same.
+    pub(super) sessions: DashMap<SessionId, Held, RandomState>,
+    pub(super) limit: Option<usize>,
+    /// Held while a session is added to a bounded store.
+    pub(super) adding: Mutex<()>,
+    pub(super) start: Once,
+    pub(super) alarm: Arc<Alarm>,
+    /// Tick zero.
+    pub(super) made: Instant,
+}
+
+pub(super) struct Held {
+    pub(super) record: Record,
+    pub(super) expires: Tick,
+}
+
+impl Held {
+    pub(super) fn live(&self, now: Tick) -> bool {
+        now < self.expires
+    }
+
+    pub(super) fn stored(&self, now: Tick) -> Stored {
+        Stored {
+            record: self.record.clone(),
+            version: Some(Version::of(&self.record)),
+            expires_in: Some(self.expires.since(now)),
+        }
+    }
+}
+
+impl Shared {
+    pub(super) fn now(&self) -> Now {
+        let instant = Instant::now();
+        // Elapsed nanoseconds fit for as long as ticks do.
+        let tick = Tick(instant.saturating_duration_since(self.made).as_nanos() as u64);
+        Now { instant, tick }
+    }
+
+    /// Takes out the sessions closest to their expiry: a sixty-fourth of the limit at once, so that a full store does
+    /// not walk through all sessions for each new one.
+    pub(super) fn make_room(&self, limit: usize, now: Tick) {
+        self.sessions.retain(|_, held| held.live(now));
+        let surplus = (self.sessions.len() + 1).saturating_sub(limit);
+        if surplus == 0 {
+            return;
+        }
+        let surplus = surplus.max(limit / 64).min(self.sessions.len());
+        let mut all: Vec<_> = self.sessions.iter().map(|held| (held.expires, held.key().clone())).collect();
+        all.select_nth_unstable_by_key(surplus - 1, |(expires, _)| *expires);
+        for (_, id) in &all[..surplus] {
+            self.sessions.remove(id);
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.alarm.stop();
+    }
+}
