@@ -15,13 +15,13 @@ use crate::error::StoreError;
 use crate::id::SessionId;
 use crate::record::Record;
 pub use folder::Durability;
-use folder::{Disk, Swap};
+use folder::{FileReplaced, Folder};
 use name::Names;
-use sessions::Inner;
+use sessions::Sessions;
 use text::FileText;
 
 /// session-file-store's `ttl`.
-const TTL: Duration = Duration::from_secs(3600);
+const DEFAULT_EXPRESS_TTL: Duration = Duration::from_secs(3600);
 
 /// Sessions in a folder, a file each: they survive a restart, and several processes on one machine can share them, Express
 /// with session-file-store among them.
@@ -54,7 +54,7 @@ const TTL: Duration = Duration::from_secs(3600);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
-pub struct FileStore(Arc<Inner>);
+pub struct FileStore(Arc<Sessions>);
 
 impl FileStore {
     /// A store in this folder, which is made if it is not there. Default: an `fsync` of each written file.
@@ -67,7 +67,11 @@ impl FileStore {
 
     /// A store in this folder, with options.
     pub fn builder(path: impl AsRef<Path>) -> FileStoreBuilder {
-        FileStoreBuilder { path: path.as_ref().to_owned(), ttl: TTL, durability: Durability::default() }
+        FileStoreBuilder {
+            path: path.as_ref().to_owned(),
+            ttl: DEFAULT_EXPRESS_TTL,
+            durability: Durability::default(),
+        }
     }
 
     /// How many live sessions there are. Reads all of them.
@@ -75,12 +79,12 @@ impl FileStore {
     /// # Errors
     /// [`StoreError::unavailable`] when the folder cannot be read.
     pub async fn len(&self) -> Result<usize, StoreError> {
-        self.run(|inner| {
+        self.run(|sessions| {
             let now = SystemTime::now();
             let mut live = 0;
-            inner.disk.each(|name| {
+            sessions.folder.for_each_session_file(|name| {
                 live += usize::from(
-                    inner.read(name).is_ok_and(|file| file.is_some_and(|file| file.is_live(now))),
+                    sessions.read(name).is_ok_and(|file| file.is_some_and(|file| file.is_live(now))),
                 );
                 Ok(())
             })?;
@@ -102,7 +106,7 @@ impl FileStore {
     /// # Errors
     /// [`StoreError::unavailable`] when the folder cannot be read or a file cannot be removed.
     pub async fn clear(&self) -> Result<(), StoreError> {
-        self.run(|inner| inner.remove_where(|_| true).map(drop)).await
+        self.run(|sessions| sessions.remove_where(|_| true).map(drop)).await
     }
 
     /// Removes the files of expired sessions, and what a crash left half-written over an hour ago; returns how many
@@ -111,9 +115,9 @@ impl FileStore {
     /// # Errors
     /// [`StoreError::unavailable`] when the folder cannot be read or a file cannot be removed.
     pub async fn sweep(&self) -> Result<u64, StoreError> {
-        self.run(|inner| {
-            inner.disk.remove_leftovers()?;
-            inner.remove_where(|file| !file.is_live(SystemTime::now()))
+        self.run(|sessions| {
+            sessions.folder.remove_leftovers()?;
+            sessions.remove_where(|file| !file.is_live(SystemTime::now()))
         })
         .await
     }
@@ -133,58 +137,58 @@ impl FileStore {
     /// Does blocking work to its end, whether or not somebody still waits for it: nothing is left half done.
     async fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Inner) -> Result<T, StoreError> + Send + 'static,
+        work: impl FnOnce(&Sessions) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let inner = Arc::clone(&self.0);
-        tokio::task::spawn_blocking(move || work(&inner)).await.map_err(StoreError::unavailable)?
+        let sessions = Arc::clone(&self.0);
+        tokio::task::spawn_blocking(move || work(&sessions)).await.map_err(StoreError::unavailable)?
     }
 
     async fn with_file<T: Send + 'static>(
         &self,
         id: &SessionId,
-        work: impl FnOnce(&Inner, &str) -> Result<T, StoreError> + Send + 'static,
+        work: impl FnOnce(&Sessions, &str) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let id = id.clone();
-        self.run(move |inner| work(inner, &inner.names.of(&id))).await
+        self.run(move |sessions| work(sessions, &sessions.names.file_name(&id))).await
     }
 }
 
 impl SessionStore for FileStore {
     async fn get(&self, id: &SessionId) -> Result<Option<Stored>, StoreError> {
-        self.with_file(id, |inner, name| Ok(inner.live(name)?.map(FileText::into_stored))).await
+        self.with_file(id, |sessions, name| Ok(sessions.live(name)?.map(FileText::into_stored))).await
     }
 
     async fn set(&self, id: &SessionId, record: &Record, ttl: Duration) -> Result<(), StoreError> {
         let record = record.clone();
-        self.with_file(id, move |inner, name| {
-            let _lock = inner.disk.lock(name)?;
-            inner.write(name, &record, ttl)
+        self.with_file(id, move |sessions, name| {
+            let _lock = sessions.folder.lock(name)?;
+            sessions.write(name, &record, ttl)
         })
         .await
     }
 
     async fn destroy(&self, id: &SessionId) -> Result<(), StoreError> {
-        self.with_file(id, |inner, name| {
-            let _lock = inner.disk.lock(name)?;
-            inner.disk.remove(name)
+        self.with_file(id, |sessions, name| {
+            let _lock = sessions.folder.lock(name)?;
+            sessions.folder.remove(name)
         })
         .await
     }
 
     async fn touch(&self, id: &SessionId, ttl: Duration) -> Result<bool, StoreError> {
-        self.with_file(id, move |inner, name| {
-            let _lock = inner.disk.lock(name)?;
-            let mut bytes = inner.disk.read(name)?;
+        self.with_file(id, move |sessions, name| {
+            let _lock = sessions.folder.lock(name)?;
+            let mut bytes = sessions.folder.read(name)?;
             loop {
                 let Some(now) = bytes else { return Ok(false) };
-                let file = inner.parse(now.clone())?;
+                let file = sessions.parse(now.clone())?;
                 if !file.is_live(SystemTime::now()) {
                     return Ok(false);
                 }
-                bytes = match inner.swap(name, &now, &file.record, ttl)? {
-                    Swap::Done => return Ok(true),
-                    Swap::Gone => None,
-                    Swap::Changed(fresh) => Some(fresh),
+                bytes = match sessions.swap(name, &now, &file.record, ttl)? {
+                    FileReplaced::Done => return Ok(true),
+                    FileReplaced::Gone => None,
+                    FileReplaced::Changed(fresh) => Some(fresh),
                 };
             }
         })
@@ -193,12 +197,12 @@ impl SessionStore for FileStore {
 
     async fn create(&self, id: &SessionId, record: &Record, ttl: Duration) -> Result<bool, StoreError> {
         let record = record.clone();
-        self.with_file(id, move |inner, name| {
-            let _lock = inner.disk.lock(name)?;
-            if inner.live(name)?.is_some() {
+        self.with_file(id, move |sessions, name| {
+            let _lock = sessions.folder.lock(name)?;
+            if sessions.live(name)?.is_some() {
                 return Ok(false);
             }
-            inner.write(name, &record, ttl)?;
+            sessions.write(name, &record, ttl)?;
             Ok(true)
         })
         .await
@@ -212,18 +216,18 @@ impl SessionStore for FileStore {
         ttl: Duration,
     ) -> Result<Replaced, StoreError> {
         let (expected, record) = (expected.clone(), record.clone());
-        self.with_file(id, move |inner, name| {
-            let write = |now: &[u8]| inner.swap(name, now, &record, ttl);
-            inner.compare(name, &expected, write, &Version::of(&record))
+        self.with_file(id, move |sessions, name| {
+            let write = |now: &[u8]| sessions.swap(name, now, &record, ttl);
+            sessions.compare(name, &expected, write, &Version::of(&record))
         })
         .await
     }
 
     async fn destroy_if(&self, id: &SessionId, expected: &Version) -> Result<Replaced, StoreError> {
         let expected = expected.clone();
-        self.with_file(id, move |inner, name| {
-            let remove = |_: &[u8]| inner.disk.remove(name).map(|()| Swap::Done);
-            inner.compare(name, &expected, remove, &expected)
+        self.with_file(id, move |sessions, name| {
+            let remove = |_: &[u8]| sessions.folder.remove(name).map(|()| FileReplaced::Done);
+            sessions.compare(name, &expected, remove, &expected)
         })
         .await
     }
@@ -232,7 +236,7 @@ impl SessionStore for FileStore {
 impl fmt::Debug for FileStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FileStore")
-            .field("path", &self.0.disk.folder())
+            .field("path", &self.0.folder.path())
             .field("ttl", &self.0.ttl)
             .finish_non_exhaustive()
     }
@@ -266,8 +270,8 @@ impl FileStoreBuilder {
     /// # Errors
     /// [`StoreError::unavailable`] when the path is no folder and cannot become one, or cannot be written to.
     pub fn build(self) -> Result<FileStore, StoreError> {
-        let disk = Disk::open(&self.path, self.durability)?;
-        let names = Names::new(disk.folds_case()?);
-        Ok(FileStore(Arc::new(Inner { disk, names, ttl: self.ttl })))
+        let folder = Folder::open(&self.path, self.durability)?;
+        let names = Names::new(folder.detect_case()?);
+        Ok(FileStore(Arc::new(Sessions { folder, names, ttl: self.ttl })))
     }
 }

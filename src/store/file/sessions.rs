@@ -2,22 +2,22 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::folder::{Disk, Swap};
+use super::folder::{FileReplaced, Folder};
 use super::name::Names;
 use super::text::{self, FileText};
 use crate::error::StoreError;
 use crate::record::Record;
 use crate::store::{Replaced, Version};
 
-pub(super) struct Inner {
-    pub(super) disk: Disk,
+pub(super) struct Sessions {
+    pub(super) folder: Folder,
     pub(super) names: Names,
     pub(super) ttl: Duration,
 }
 
-impl Inner {
+impl Sessions {
     pub(super) fn read(&self, name: &str) -> Result<Option<FileText>, StoreError> {
-        self.disk.read(name)?.map(|bytes| self.parse(bytes)).transpose()
+        self.folder.read(name)?.map(|bytes| self.parse(bytes)).transpose()
     }
 
     pub(super) fn parse(&self, bytes: Vec<u8>) -> Result<FileText, StoreError> {
@@ -30,7 +30,7 @@ impl Inner {
     }
 
     pub(super) fn write(&self, name: &str, record: &Record, ttl: Duration) -> Result<(), StoreError> {
-        self.disk.write(name, &text::write(record, ttl, self.ttl, SystemTime::now()))
+        self.folder.write(name, &text::compose(record, ttl, self.ttl, SystemTime::now()))
     }
 
     /// Writes a record in the place of these bytes.
@@ -40,19 +40,19 @@ impl Inner {
         now: &[u8],
         record: &Record,
         ttl: Duration,
-    ) -> Result<Swap, StoreError> {
-        self.disk.replace(name, now, &text::write(record, ttl, self.ttl, SystemTime::now()))
+    ) -> Result<FileReplaced, StoreError> {
+        self.folder.replace(name, now, &text::compose(record, ttl, self.ttl, SystemTime::now()))
     }
 
     /// Looks at each session again under its lock, so that one that was renewed meanwhile stays.
     pub(super) fn remove_where(&self, unwanted: impl Fn(&FileText) -> bool) -> Result<u64, StoreError> {
         let mut removed = 0;
-        self.disk.each(|name| {
+        self.folder.for_each_session_file(|name| {
             let is_unwanted = || self.read(name).is_ok_and(|file| file.is_some_and(|file| unwanted(&file)));
             if is_unwanted() {
-                let _lock = self.disk.lock(name)?;
+                let _lock = self.folder.lock(name)?;
                 if is_unwanted() {
-                    self.disk.remove(name)?;
+                    self.folder.remove(name)?;
                     removed += 1;
                 }
             }
@@ -66,11 +66,11 @@ impl Inner {
         &self,
         name: &str,
         expected: &Version,
-        mut work: impl FnMut(&[u8]) -> Result<Swap, StoreError>,
+        mut work: impl FnMut(&[u8]) -> Result<FileReplaced, StoreError>,
         done: &Version,
     ) -> Result<Replaced, StoreError> {
-        let _lock = self.disk.lock(name)?;
-        let mut bytes = self.disk.read(name)?;
+        let _lock = self.folder.lock(name)?;
+        let mut bytes = self.folder.read(name)?;
         loop {
             let Some(now) = bytes else { return Ok(Replaced::Gone) };
             let file = self.parse(now.clone())?;
@@ -81,9 +81,9 @@ impl Inner {
                 return Ok(Replaced::Conflict(file.into_stored()));
             }
             bytes = match work(&now)? {
-                Swap::Done => return Ok(Replaced::Done(done.clone())),
-                Swap::Gone => None,
-                Swap::Changed(fresh) => Some(fresh),
+                FileReplaced::Done => return Ok(Replaced::Done(done.clone())),
+                FileReplaced::Gone => None,
+                FileReplaced::Changed(fresh) => Some(fresh),
             };
         }
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::clock::Tick;
 
 /// When the sweep wakes.
-pub(super) struct Alarm {
+pub(super) struct SweepTimer {
     made: Instant,
     wake: Mutex<Wake>,
     changed: Condvar,
@@ -34,7 +34,7 @@ impl Wake {
     }
 }
 
-impl Alarm {
+impl SweepTimer {
     pub(super) fn new(made: Instant) -> Self {
         let due = AtomicU64::new(Wake::Never.due());
         Self { made, wake: Mutex::new(Wake::Never), changed: Condvar::new(), due }
@@ -45,7 +45,7 @@ impl Alarm {
         self.due.store(to.due(), Ordering::Relaxed);
     }
 
-    pub(super) fn no_later_than(&self, tick: Tick) {
+    pub(super) fn wake_by(&self, tick: Tick) {
         if self.due.load(Ordering::Relaxed) <= tick.0 {
             return;
         }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use dashmap::DashMap;
 use foldhash::quality::RandomState;
 
-use super::alarm::Alarm;
+use super::alarm::SweepTimer;
 use super::clock::{Now, Tick};
 use crate::id::SessionId;
 use crate::record::Record;
@@ -15,29 +15,29 @@ use crate::store::{Stored, Version};
 /// So many parts that sweeping one never holds up a request for long.
 pub(super) const SHARDS: usize = 256;
 
-pub(super) struct Shared {
+pub(super) struct Entries {
     /// Ids are minted here or by `genid`, so the hash need not stand up to chosen ones; its seed is random all the same.
-    pub(super) sessions: DashMap<SessionId, Held, RandomState>,
+    pub(super) map: DashMap<SessionId, Entry, RandomState>,
     pub(super) limit: Option<usize>,
     /// Held while a session is added to a bounded store.
     pub(super) adding: Mutex<()>,
-    pub(super) start: Once,
-    pub(super) alarm: Arc<Alarm>,
+    pub(super) sweep_started: Once,
+    pub(super) timer: Arc<SweepTimer>,
     /// Tick zero.
     pub(super) made: Instant,
 }
 
-pub(super) struct Held {
+pub(super) struct Entry {
     pub(super) record: Record,
     pub(super) expires: Tick,
 }
 
-impl Held {
-    pub(super) fn live(&self, now: Tick) -> bool {
+impl Entry {
+    pub(super) fn is_live(&self, now: Tick) -> bool {
         now < self.expires
     }
 
-    pub(super) fn stored(&self, now: Tick) -> Stored {
+    pub(super) fn to_stored(&self, now: Tick) -> Stored {
         Stored {
             record: self.record.clone(),
             version: Some(Version::of(&self.record)),
@@ -46,7 +46,7 @@ impl Held {
     }
 }
 
-impl Shared {
+impl Entries {
     pub(super) fn now(&self) -> Now {
         let instant = Instant::now();
         // Elapsed nanoseconds fit for as long as ticks do.
@@ -57,22 +57,22 @@ impl Shared {
     /// Takes out the sessions closest to their expiry: a sixty-fourth of the limit at once, so that a full store does
     /// not walk through all sessions for each new one.
     pub(super) fn make_room(&self, limit: usize, now: Tick) {
-        self.sessions.retain(|_, held| held.live(now));
-        let surplus = (self.sessions.len() + 1).saturating_sub(limit);
+        self.map.retain(|_, entry| entry.is_live(now));
+        let surplus = (self.map.len() + 1).saturating_sub(limit);
         if surplus == 0 {
             return;
         }
-        let surplus = surplus.max(limit / 64).min(self.sessions.len());
-        let mut all: Vec<_> = self.sessions.iter().map(|held| (held.expires, held.key().clone())).collect();
+        let surplus = surplus.max(limit / 64).min(self.map.len());
+        let mut all: Vec<_> = self.map.iter().map(|entry| (entry.expires, entry.key().clone())).collect();
         all.select_nth_unstable_by_key(surplus - 1, |(expires, _)| *expires);
         for (_, id) in &all[..surplus] {
-            self.sessions.remove(id);
+            self.map.remove(id);
         }
     }
 }
 
-impl Drop for Shared {
+impl Drop for Entries {
     fn drop(&mut self) {
-        self.alarm.stop();
+        self.timer.stop();
     }
 }

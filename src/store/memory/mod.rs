@@ -18,8 +18,8 @@ use crate::error::StoreError;
 use crate::held::{Compared, Moment};
 use crate::id::SessionId;
 use crate::record::Record;
-use alarm::{Alarm, lock};
-use entries::{Held, SHARDS, Shared};
+use alarm::{SweepTimer, lock};
+use entries::{Entries, Entry, SHARDS};
 
 /// Sessions in this process' memory: fast, gone with the process, not shared with another one.
 ///
@@ -37,7 +37,14 @@ use entries::{Held, SHARDS, Shared};
 /// # Ok::<(), sessile::ConfigError>(())
 /// ```
 #[derive(Clone)]
-pub struct MemoryStore(Arc<Shared>);
+pub struct MemoryStore(Arc<Entries>);
+
+/// What a write does to a live session under the same id.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum IfLive {
+    Overwrite,
+    Keep,
+}
 
 impl MemoryStore {
     /// An empty store without a bound.
@@ -55,12 +62,12 @@ impl MemoryStore {
 
     fn bounded(limit: Option<usize>) -> Self {
         let made = Instant::now();
-        Self(Arc::new(Shared {
-            sessions: DashMap::with_hasher_and_shard_amount(RandomState::default(), SHARDS),
+        Self(Arc::new(Entries {
+            map: DashMap::with_hasher_and_shard_amount(RandomState::default(), SHARDS),
             limit,
             adding: Mutex::new(()),
-            start: Once::new(),
-            alarm: Arc::new(Alarm::new(made)),
+            sweep_started: Once::new(),
+            timer: Arc::new(SweepTimer::new(made)),
             made,
         }))
     }
@@ -69,37 +76,37 @@ impl MemoryStore {
     #[must_use]
     pub fn len(&self) -> usize {
         let now = self.0.now().tick;
-        self.0.sessions.iter().filter(|held| held.live(now)).count()
+        self.0.map.iter().filter(|entry| entry.is_live(now)).count()
     }
 
     /// Whether no live session is there.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         let now = self.0.now().tick;
-        !self.0.sessions.iter().any(|held| held.live(now))
+        !self.0.map.iter().any(|entry| entry.is_live(now))
     }
 
     /// Removes every session.
     pub fn clear(&self) {
-        self.0.sessions.clear();
-        self.0.sessions.shrink_to_fit();
+        self.0.map.clear();
+        self.0.map.shrink_to_fit();
     }
 
     /// The ids of the live sessions, in no order.
     #[must_use]
     pub fn all_ids(&self) -> Vec<SessionId> {
         let now = self.0.now().tick;
-        self.0.sessions.iter().filter(|held| held.live(now)).map(|held| held.key().clone()).collect()
+        self.0.map.iter().filter(|entry| entry.is_live(now)).map(|entry| entry.key().clone()).collect()
     }
 
     /// The live record under this id, and when it was looked at.
     pub(super) fn fetch(&self, id: &SessionId) -> Option<Fetched> {
         let now = self.0.now();
-        let held = self.0.sessions.get(id).filter(|held| held.live(now.tick))?;
+        let entry = self.0.map.get(id).filter(|entry| entry.is_live(now.tick))?;
         Some(Fetched {
-            record: held.record.clone(),
+            record: entry.record.clone(),
             compared: Compared::Bytes,
-            expires_in: Some(held.expires.since(now.tick)),
+            expires_in: Some(entry.expires.since(now.tick)),
             seen: Moment::Instant(now.instant),
         })
     }
@@ -113,41 +120,41 @@ impl MemoryStore {
         ttl: Duration,
     ) -> Rewritten {
         let now = self.0.now().tick;
-        let Some(mut held) = self.0.sessions.get_mut(id).filter(|held| held.live(now)) else {
+        let Some(mut entry) = self.0.map.get_mut(id).filter(|entry| entry.is_live(now)) else {
             return Rewritten::Gone;
         };
-        if !expected(&held.record) {
-            return Rewritten::Conflict(held.stored(now));
+        if !expected(&entry.record) {
+            return Rewritten::Conflict(entry.to_stored(now));
         }
-        let new = Held { record: record.clone(), expires: now.after(ttl) };
+        let new = Entry { record: record.clone(), expires: now.after(ttl) };
         let expires = new.expires;
-        let old = std::mem::replace(&mut *held, new);
-        drop(held);
+        let old = std::mem::replace(&mut *entry, new);
+        drop(entry);
         // Freed with no lock held.
         drop(old);
-        self.0.expect(expires);
+        self.0.schedule_sweep(expires);
         Rewritten::Done(None)
     }
 
-    /// Writes a record where `allowed` says so of what stands there.
-    fn put(&self, id: &SessionId, record: &Record, ttl: Duration, over_live: bool) -> bool {
+    /// Writes a record under an id; `false`: a live one is there and stays.
+    fn put(&self, id: &SessionId, record: &Record, ttl: Duration, if_live: IfLive) -> bool {
         let now = self.0.now().tick;
-        let held = Held { record: record.clone(), expires: now.after(ttl) };
-        let expires = held.expires;
+        let entry = Entry { record: record.clone(), expires: now.after(ttl) };
+        let expires = entry.expires;
         let adding = self.0.limit.map(|limit| (limit, lock(&self.0.adding)));
         if let Some((limit, _)) = adding
-            && self.0.sessions.len() >= limit
-            && !self.0.sessions.contains_key(id)
+            && self.0.map.len() >= limit
+            && !self.0.map.contains_key(id)
         {
             self.0.make_room(limit, now);
         }
-        match self.0.sessions.entry(id.clone()) {
-            Slot::Occupied(slot) if slot.get().live(now) && !over_live => return false,
-            Slot::Occupied(mut slot) => drop(slot.insert(held)),
-            Slot::Vacant(slot) => drop(slot.insert(held)),
+        match self.0.map.entry(id.clone()) {
+            Slot::Occupied(slot) if if_live == IfLive::Keep && slot.get().is_live(now) => return false,
+            Slot::Occupied(mut slot) => drop(slot.insert(entry)),
+            Slot::Vacant(slot) => drop(slot.insert(entry)),
         }
         drop(adding);
-        self.0.expect(expires);
+        self.0.schedule_sweep(expires);
         true
     }
 }
@@ -155,34 +162,34 @@ impl MemoryStore {
 impl SessionStore for MemoryStore {
     async fn get(&self, id: &SessionId) -> Result<Option<Stored>, StoreError> {
         let now = self.0.now().tick;
-        let held = self.0.sessions.get(id);
-        Ok(held.filter(|held| held.live(now)).map(|held| held.stored(now)))
+        let entry = self.0.map.get(id);
+        Ok(entry.filter(|entry| entry.is_live(now)).map(|entry| entry.to_stored(now)))
     }
 
     async fn set(&self, id: &SessionId, record: &Record, ttl: Duration) -> Result<(), StoreError> {
-        self.put(id, record, ttl, true);
+        self.put(id, record, ttl, IfLive::Overwrite);
         Ok(())
     }
 
     async fn destroy(&self, id: &SessionId) -> Result<(), StoreError> {
-        self.0.sessions.remove(id);
+        self.0.map.remove(id);
         Ok(())
     }
 
     async fn touch(&self, id: &SessionId, ttl: Duration) -> Result<bool, StoreError> {
         let now = self.0.now().tick;
-        let Some(mut held) = self.0.sessions.get_mut(id).filter(|held| held.live(now)) else {
+        let Some(mut entry) = self.0.map.get_mut(id).filter(|entry| entry.is_live(now)) else {
             return Ok(false);
         };
-        held.expires = now.after(ttl);
-        let expires = held.expires;
-        drop(held);
-        self.0.expect(expires);
+        entry.expires = now.after(ttl);
+        let expires = entry.expires;
+        drop(entry);
+        self.0.schedule_sweep(expires);
         Ok(true)
     }
 
     async fn create(&self, id: &SessionId, record: &Record, ttl: Duration) -> Result<bool, StoreError> {
-        Ok(self.put(id, record, ttl, false))
+        Ok(self.put(id, record, ttl, IfLive::Keep))
     }
 
     async fn replace(
@@ -201,12 +208,12 @@ impl SessionStore for MemoryStore {
 
     async fn destroy_if(&self, id: &SessionId, expected: &Version) -> Result<Replaced, StoreError> {
         let now = self.0.now().tick;
-        let Slot::Occupied(slot) = self.0.sessions.entry(id.clone()) else { return Ok(Replaced::Gone) };
-        if !slot.get().live(now) {
+        let Slot::Occupied(slot) = self.0.map.entry(id.clone()) else { return Ok(Replaced::Gone) };
+        if !slot.get().is_live(now) {
             return Ok(Replaced::Gone);
         }
         if !expected.is_of(&slot.get().record) {
-            return Ok(Replaced::Conflict(slot.get().stored(now)));
+            return Ok(Replaced::Conflict(slot.get().to_stored(now)));
         }
         slot.remove();
         Ok(Replaced::Done(expected.clone()))

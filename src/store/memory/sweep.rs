@@ -4,56 +4,56 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use super::alarm::Alarm;
+use super::alarm::SweepTimer;
 use super::clock::Tick;
-use super::entries::{SHARDS, Shared};
+use super::entries::{Entries, SHARDS};
 use crate::error::cause;
 use crate::record::Record;
 
 /// Rounds are at least this far apart, and a hundred times what one round takes.
 const MIN_ROUND: Duration = Duration::from_millis(100);
 
-impl Shared {
+impl Entries {
     /// Tells the sweep of a record that expires then.
-    pub(super) fn expect(self: &Arc<Self>, expires: Tick) {
-        self.start.call_once(|| {
-            let (store, alarm) = (Arc::downgrade(self), Arc::clone(&self.alarm));
+    pub(super) fn schedule_sweep(self: &Arc<Self>, expires: Tick) {
+        self.sweep_started.call_once(|| {
+            let (entries, timer) = (Arc::downgrade(self), Arc::clone(&self.timer));
             let thread = std::thread::Builder::new().name("sessile-memory-sweep".into());
-            if let Err(error) = thread.spawn(move || run(&store, &alarm)) {
+            if let Err(error) = thread.spawn(move || sweep_repeatedly(&entries, &timer)) {
                 tracing::warn!(
                     error = cause(&error),
                     "no thread for the sweep: expired sessions keep their memory"
                 );
             }
         });
-        self.alarm.no_later_than(expires);
+        self.timer.wake_by(expires);
     }
 }
 
 /// A thread's body: removes what expired, round after round, until the store is gone.
-fn run(store: &Weak<Shared>, alarm: &Alarm) {
+fn sweep_repeatedly(entries: &Weak<Entries>, timer: &SweepTimer) {
     let mut earliest = Instant::now();
-    while alarm.wait(earliest) {
-        let Some(shared) = store.upgrade() else { return };
-        let began = shared.now();
+    while timer.wait(earliest) {
+        let Some(entries) = entries.upgrade() else { return };
+        let began = entries.now();
         let mut next = None::<Tick>;
         let (mut expired, nothing) = (Expired::default(), Record::default());
         // Locks one shard at a time.
-        shared.sessions.retain(|_, held| {
-            let keep = held.live(began.tick);
+        entries.map.retain(|_, entry| {
+            let keep = entry.is_live(began.tick);
             if keep {
-                next = Some(next.map_or(held.expires, |next| next.min(held.expires)));
+                next = Some(next.map_or(entry.expires, |next| next.min(entry.expires)));
             } else {
-                expired.take(std::mem::replace(&mut held.record, nothing.clone()));
+                expired.push(std::mem::replace(&mut entry.record, nothing.clone()));
             }
             keep
         });
         expired.free();
-        if shared.sessions.capacity() > 4 * shared.sessions.len() + SHARDS * 4 {
-            shared.sessions.shrink_to_fit();
+        if entries.map.capacity() > 4 * entries.map.len() + SHARDS * 4 {
+            entries.map.shrink_to_fit();
         }
         if let Some(next) = next {
-            alarm.no_later_than(next);
+            timer.wake_by(next);
         }
         let now = Instant::now();
         earliest = now + MIN_ROUND.max(100 * (now - began.instant));
@@ -71,7 +71,7 @@ impl Expired {
     /// Log2 of a region's bytes.
     const REGION: u32 = 20;
 
-    fn take(&mut self, record: Record) {
+    fn push(&mut self, record: Record) {
         match self.0.last_mut() {
             Some(part) if part.len() < Self::PART => part.push(record),
             _ => {
