@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tempfile::{NamedTempFile, TempPath};
 
@@ -203,12 +203,17 @@ impl Folder {
     }
 
     /// Removes temporary files that a crash left.
-    pub(super) fn remove_leftovers(&self) -> Result<(), StoreError> {
+    pub(super) fn remove_leftovers(&self, now: SystemTime) -> Result<(), StoreError> {
         for entry in fs::read_dir(&self.path).map_err(StoreError::unavailable)?.flatten() {
             let is_temporary =
                 entry.file_name().to_str().is_some_and(|name| name.starts_with(TEMPORARY_PREFIX));
-            let age =
-                || entry.metadata().and_then(|data| data.modified()).ok().and_then(|at| at.elapsed().ok());
+            let age = || {
+                entry
+                    .metadata()
+                    .and_then(|data| data.modified())
+                    .ok()
+                    .and_then(|at| now.duration_since(at).ok())
+            };
             if is_temporary && age().is_some_and(|age| age > LEFTOVER_AGE) {
                 // It may be gone already.
                 let _ = fs::remove_file(entry.path());

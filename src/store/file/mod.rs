@@ -8,17 +8,14 @@ mod text;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use super::{Replaced, SessionStore, Stored, SweepHandle, Version};
 use crate::error::StoreError;
 use crate::id::SessionId;
 use crate::record::Record;
 pub use folder::Durability;
-use folder::{FileReplaced, Folder};
-use name::Names;
 use sessions::Sessions;
-use text::FileText;
 
 /// session-file-store's `ttl`.
 const DEFAULT_EXPRESS_TTL: Duration = Duration::from_secs(3600);
@@ -79,18 +76,7 @@ impl FileStore {
     /// # Errors
     /// [`StoreError::unavailable`] when the folder cannot be read.
     pub async fn len(&self) -> Result<usize, StoreError> {
-        self.run(|sessions| {
-            let now = SystemTime::now();
-            let mut live = 0;
-            sessions.folder.for_each_session_file(|name| {
-                live += usize::from(
-                    sessions.read(name).is_ok_and(|file| file.is_some_and(|file| file.is_live(now))),
-                );
-                Ok(())
-            })?;
-            Ok(live)
-        })
-        .await
+        self.run(Sessions::len).await
     }
 
     /// Whether no live session is there.
@@ -106,7 +92,7 @@ impl FileStore {
     /// # Errors
     /// [`StoreError::unavailable`] when the folder cannot be read or a file cannot be removed.
     pub async fn clear(&self) -> Result<(), StoreError> {
-        self.run(|sessions| sessions.remove_where(|_| true).map(drop)).await
+        self.run(Sessions::clear).await
     }
 
     /// Removes the files of expired sessions, and what a crash left half-written over an hour ago; returns how many
@@ -115,11 +101,7 @@ impl FileStore {
     /// # Errors
     /// [`StoreError::unavailable`] when the folder cannot be read or a file cannot be removed.
     pub async fn sweep(&self) -> Result<u64, StoreError> {
-        self.run(|sessions| {
-            sessions.folder.remove_leftovers()?;
-            sessions.remove_where(|file| !file.is_live(SystemTime::now()))
-        })
-        .await
+        self.run(Sessions::sweep).await
     }
 
     /// Sweeps every `period` until the handle is dropped. An error is logged, and the next round comes as planned.
@@ -149,63 +131,31 @@ impl FileStore {
         work: impl FnOnce(&Sessions, &str) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let id = id.clone();
-        self.run(move |sessions| work(sessions, &sessions.names.file_name(&id))).await
+        self.run(move |sessions| work(sessions, &sessions.file_name(&id))).await
     }
 }
 
 impl SessionStore for FileStore {
     async fn get(&self, id: &SessionId) -> Result<Option<Stored>, StoreError> {
-        self.with_file(id, |sessions, name| Ok(sessions.live(name)?.map(FileText::into_stored))).await
+        self.with_file(id, Sessions::get).await
     }
 
     async fn set(&self, id: &SessionId, record: &Record, ttl: Duration) -> Result<(), StoreError> {
         let record = record.clone();
-        self.with_file(id, move |sessions, name| {
-            let _lock = sessions.folder.lock(name)?;
-            sessions.write(name, &record, ttl)
-        })
-        .await
+        self.with_file(id, move |sessions, name| sessions.set(name, &record, ttl)).await
     }
 
     async fn destroy(&self, id: &SessionId) -> Result<(), StoreError> {
-        self.with_file(id, |sessions, name| {
-            let _lock = sessions.folder.lock(name)?;
-            sessions.folder.remove(name)
-        })
-        .await
+        self.with_file(id, Sessions::destroy).await
     }
 
     async fn touch(&self, id: &SessionId, ttl: Duration) -> Result<bool, StoreError> {
-        self.with_file(id, move |sessions, name| {
-            let _lock = sessions.folder.lock(name)?;
-            let mut bytes = sessions.folder.read(name)?;
-            loop {
-                let Some(now) = bytes else { return Ok(false) };
-                let file = sessions.parse(now.clone())?;
-                if !file.is_live(SystemTime::now()) {
-                    return Ok(false);
-                }
-                bytes = match sessions.swap(name, &now, &file.record, ttl)? {
-                    FileReplaced::Done => return Ok(true),
-                    FileReplaced::Gone => None,
-                    FileReplaced::Changed(fresh) => Some(fresh),
-                };
-            }
-        })
-        .await
+        self.with_file(id, move |sessions, name| sessions.touch(name, ttl)).await
     }
 
     async fn create(&self, id: &SessionId, record: &Record, ttl: Duration) -> Result<bool, StoreError> {
         let record = record.clone();
-        self.with_file(id, move |sessions, name| {
-            let _lock = sessions.folder.lock(name)?;
-            if sessions.live(name)?.is_some() {
-                return Ok(false);
-            }
-            sessions.write(name, &record, ttl)?;
-            Ok(true)
-        })
-        .await
+        self.with_file(id, move |sessions, name| sessions.create(name, &record, ttl)).await
     }
 
     async fn replace(
@@ -216,28 +166,20 @@ impl SessionStore for FileStore {
         ttl: Duration,
     ) -> Result<Replaced, StoreError> {
         let (expected, record) = (expected.clone(), record.clone());
-        self.with_file(id, move |sessions, name| {
-            let write = |now: &[u8]| sessions.swap(name, now, &record, ttl);
-            sessions.compare(name, &expected, write, &Version::of(&record))
-        })
-        .await
+        self.with_file(id, move |sessions, name| sessions.replace(name, &expected, &record, ttl)).await
     }
 
     async fn destroy_if(&self, id: &SessionId, expected: &Version) -> Result<Replaced, StoreError> {
         let expected = expected.clone();
-        self.with_file(id, move |sessions, name| {
-            let remove = |_: &[u8]| sessions.folder.remove(name).map(|()| FileReplaced::Done);
-            sessions.compare(name, &expected, remove, &expected)
-        })
-        .await
+        self.with_file(id, move |sessions, name| sessions.destroy_if(name, &expected)).await
     }
 }
 
 impl fmt::Debug for FileStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FileStore")
-            .field("path", &self.0.folder.path())
-            .field("ttl", &self.0.ttl)
+            .field("path", &self.0.path())
+            .field("ttl", &self.0.express_ttl)
             .finish_non_exhaustive()
     }
 }
@@ -270,8 +212,6 @@ impl FileStoreBuilder {
     /// # Errors
     /// [`StoreError::unavailable`] when the path is no folder and cannot become one, or cannot be written to.
     pub fn build(self) -> Result<FileStore, StoreError> {
-        let folder = Folder::open(&self.path, self.durability)?;
-        let names = Names::new(folder.detect_case()?);
-        Ok(FileStore(Arc::new(Sessions { folder, names, ttl: self.ttl })))
+        Ok(FileStore(Arc::new(Sessions::open(&self.path, self.durability, self.ttl)?)))
     }
 }

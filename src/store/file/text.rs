@@ -37,10 +37,10 @@ impl FileText {
         self.expires.is_none_or(|expires| now < expires)
     }
 
-    pub(super) fn into_stored(self) -> Stored {
+    pub(super) fn into_stored(self, now: SystemTime) -> Stored {
         let version = Version::of(&self.record);
         let left = match self.expires {
-            Some(expires) => expires.duration_since(SystemTime::now()).unwrap_or_default(),
+            Some(expires) => expires.duration_since(now).unwrap_or_default(),
             None => Duration::MAX,
         };
         Stored::from(self.record).with_version(version).with_expires_in(left)

@@ -2,13 +2,13 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::clock::Tick;
+use super::clock::{StoreClock, Tick};
 
 /// When the sweep wakes.
 pub(super) struct SweepTimer {
-    made: Instant,
+    clock: StoreClock,
     wake: Mutex<Wake>,
     changed: Condvar,
     /// What `wake` says, to be asked without the lock: nearly every write finds that the alarm goes off before it matters.
@@ -28,16 +28,16 @@ impl Wake {
     fn due(self) -> u64 {
         match self {
             Self::Never => u64::MAX,
-            Self::At(tick) => tick.0,
+            Self::At(tick) => tick.as_nanos(),
             Self::Stop => 0,
         }
     }
 }
 
 impl SweepTimer {
-    pub(super) fn new(made: Instant) -> Self {
+    pub(super) fn new(clock: StoreClock) -> Self {
         let due = AtomicU64::new(Wake::Never.due());
-        Self { made, wake: Mutex::new(Wake::Never), changed: Condvar::new(), due }
+        Self { clock, wake: Mutex::new(Wake::Never), changed: Condvar::new(), due }
     }
 
     fn set(&self, wake: &mut Wake, to: Wake) {
@@ -46,7 +46,7 @@ impl SweepTimer {
     }
 
     pub(super) fn wake_by(&self, tick: Tick) {
-        if self.due.load(Ordering::Relaxed) <= tick.0 {
+        if self.due.load(Ordering::Relaxed) <= tick.as_nanos() {
             return;
         }
         let mut wake = lock(&self.wake);
@@ -67,21 +67,20 @@ impl SweepTimer {
     pub(super) fn wait(&self, earliest: Instant) -> bool {
         let mut wake = lock(&self.wake);
         loop {
-            let due = match *wake {
+            let remaining = match *wake {
                 Wake::Stop => return false,
-                Wake::Never => None,
-                Wake::At(tick) => self.made.checked_add(Duration::from_nanos(tick.0)),
+                Wake::Never => {
+                    wake = self.changed.wait(wake).unwrap_or_else(PoisonError::into_inner);
+                    continue;
+                }
+                Wake::At(tick) => tick.since(self.clock.now().tick),
             };
-            let Some(due) = due else {
-                wake = self.changed.wait(wake).unwrap_or_else(PoisonError::into_inner);
-                continue;
-            };
-            let (due, now) = (due.max(earliest), Instant::now());
-            if due <= now {
+            let sleep = remaining.max(earliest.saturating_duration_since(Instant::now()));
+            if sleep.is_zero() {
                 self.set(&mut wake, Wake::Never);
                 return true;
             }
-            wake = self.changed.wait_timeout(wake, due - now).unwrap_or_else(PoisonError::into_inner).0;
+            wake = self.changed.wait_timeout(wake, sleep).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 }

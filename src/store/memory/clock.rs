@@ -2,11 +2,42 @@
 
 use std::time::{Duration, Instant};
 
-/// A time in half of an `Instant`'s size: nanoseconds since the store was made, which last for 584 years.
+/// A store's clock.
+#[derive(Clone)]
+pub(super) struct StoreClock {
+    /// Tick zero.
+    origin: Instant,
+}
+
+impl StoreClock {
+    /// A clock whose tick zero is now.
+    pub(super) fn start() -> Self {
+        Self { origin: Self::read() }
+    }
+
+    pub(super) fn now(&self) -> Now {
+        let instant = Self::read();
+        let nanos = instant.saturating_duration_since(self.origin).as_nanos();
+        // Invariant: the elapsed nanoseconds fit, because the store has not been there for 584 years.
+        debug_assert!(u64::try_from(nanos).is_ok());
+        Now { instant, tick: Tick(nanos as u64) }
+    }
+
+    /// Every time that a memory store stores or compares is read here.
+    fn read() -> Instant {
+        Instant::now()
+    }
+}
+
+/// A time in half of an `Instant`'s size: nanoseconds since the store was created, which last for 584 years.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Tick(pub(super) u64);
+pub(super) struct Tick(u64);
 
 impl Tick {
+    pub(super) fn as_nanos(self) -> u64 {
+        self.0
+    }
+
     pub(super) fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }

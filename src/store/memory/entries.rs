@@ -1,13 +1,12 @@
 //! The sessions of a memory store.
 
 use std::sync::{Arc, Mutex, Once};
-use std::time::Instant;
 
 use dashmap::DashMap;
 use foldhash::quality::RandomState;
 
 use super::alarm::SweepTimer;
-use super::clock::{Now, Tick};
+use super::clock::{StoreClock, Tick};
 use crate::id::SessionId;
 use crate::record::Record;
 use crate::store::{Stored, Version};
@@ -23,8 +22,7 @@ pub(super) struct Entries {
     pub(super) adding: Mutex<()>,
     pub(super) sweep_started: Once,
     pub(super) timer: Arc<SweepTimer>,
-    /// Tick zero.
-    pub(super) made: Instant,
+    pub(super) clock: StoreClock,
 }
 
 pub(super) struct Entry {
@@ -47,13 +45,6 @@ impl Entry {
 }
 
 impl Entries {
-    pub(super) fn now(&self) -> Now {
-        let instant = Instant::now();
-        // Elapsed nanoseconds fit for as long as ticks do.
-        let tick = Tick(instant.saturating_duration_since(self.made).as_nanos() as u64);
-        Now { instant, tick }
-    }
-
     /// Takes out the sessions closest to their expiry: a sixty-fourth of the limit at once, so that a full store does
     /// not walk through all sessions for each new one.
     pub(super) fn make_room(&self, limit: usize, now: Tick) {

@@ -7,7 +7,7 @@ mod sweep;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, Once};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry as Slot;
@@ -19,6 +19,7 @@ use crate::held::{Compared, Moment};
 use crate::id::SessionId;
 use crate::record::Record;
 use alarm::{SweepTimer, lock};
+use clock::StoreClock;
 use entries::{Entries, Entry, SHARDS};
 
 /// Sessions in this process' memory: fast, gone with the process, not shared with another one.
@@ -61,28 +62,28 @@ impl MemoryStore {
     }
 
     fn bounded(limit: Option<usize>) -> Self {
-        let made = Instant::now();
+        let clock = StoreClock::start();
         Self(Arc::new(Entries {
             map: DashMap::with_hasher_and_shard_amount(RandomState::default(), SHARDS),
             limit,
             adding: Mutex::new(()),
             sweep_started: Once::new(),
-            timer: Arc::new(SweepTimer::new(made)),
-            made,
+            timer: Arc::new(SweepTimer::new(clock.clone())),
+            clock,
         }))
     }
 
     /// How many live sessions there are. Walks through all of them.
     #[must_use]
     pub fn len(&self) -> usize {
-        let now = self.0.now().tick;
+        let now = self.0.clock.now().tick;
         self.0.map.iter().filter(|entry| entry.is_live(now)).count()
     }
 
     /// Whether no live session is there.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        let now = self.0.now().tick;
+        let now = self.0.clock.now().tick;
         !self.0.map.iter().any(|entry| entry.is_live(now))
     }
 
@@ -95,13 +96,13 @@ impl MemoryStore {
     /// The ids of the live sessions, in no order.
     #[must_use]
     pub fn all_ids(&self) -> Vec<SessionId> {
-        let now = self.0.now().tick;
+        let now = self.0.clock.now().tick;
         self.0.map.iter().filter(|entry| entry.is_live(now)).map(|entry| entry.key().clone()).collect()
     }
 
     /// The live record under this id, and when it was looked at.
     pub(super) fn fetch(&self, id: &SessionId) -> Option<Fetched> {
-        let now = self.0.now();
+        let now = self.0.clock.now();
         let entry = self.0.map.get(id).filter(|entry| entry.is_live(now.tick))?;
         Some(Fetched {
             record: entry.record.clone(),
@@ -119,7 +120,7 @@ impl MemoryStore {
         record: &Record,
         ttl: Duration,
     ) -> Rewritten {
-        let now = self.0.now().tick;
+        let now = self.0.clock.now().tick;
         let Some(mut entry) = self.0.map.get_mut(id).filter(|entry| entry.is_live(now)) else {
             return Rewritten::Gone;
         };
@@ -138,7 +139,7 @@ impl MemoryStore {
 
     /// Writes a record under an id; `false`: a live one is there and stays.
     fn put(&self, id: &SessionId, record: &Record, ttl: Duration, if_live: IfLive) -> bool {
-        let now = self.0.now().tick;
+        let now = self.0.clock.now().tick;
         let entry = Entry { record: record.clone(), expires: now.after(ttl) };
         let expires = entry.expires;
         let adding = self.0.limit.map(|limit| (limit, lock(&self.0.adding)));
@@ -161,7 +162,7 @@ impl MemoryStore {
 
 impl SessionStore for MemoryStore {
     async fn get(&self, id: &SessionId) -> Result<Option<Stored>, StoreError> {
-        let now = self.0.now().tick;
+        let now = self.0.clock.now().tick;
         let entry = self.0.map.get(id);
         Ok(entry.filter(|entry| entry.is_live(now)).map(|entry| entry.to_stored(now)))
     }
@@ -177,7 +178,7 @@ impl SessionStore for MemoryStore {
     }
 
     async fn touch(&self, id: &SessionId, ttl: Duration) -> Result<bool, StoreError> {
-        let now = self.0.now().tick;
+        let now = self.0.clock.now().tick;
         let Some(mut entry) = self.0.map.get_mut(id).filter(|entry| entry.is_live(now)) else {
             return Ok(false);
         };
@@ -207,7 +208,7 @@ impl SessionStore for MemoryStore {
     }
 
     async fn destroy_if(&self, id: &SessionId, expected: &Version) -> Result<Replaced, StoreError> {
-        let now = self.0.now().tick;
+        let now = self.0.clock.now().tick;
         let Slot::Occupied(slot) = self.0.map.entry(id.clone()) else { return Ok(Replaced::Gone) };
         if !slot.get().is_live(now) {
             return Ok(Replaced::Gone);

@@ -35,12 +35,12 @@ fn sweep_repeatedly(entries: &Weak<Entries>, timer: &SweepTimer) {
     let mut earliest = Instant::now();
     while timer.wait(earliest) {
         let Some(entries) = entries.upgrade() else { return };
-        let began = entries.now();
+        let (began, now) = (Instant::now(), entries.clock.now().tick);
         let mut next = None::<Tick>;
         let (mut expired, nothing) = (Expired::default(), Record::default());
         // Locks one shard at a time.
         entries.map.retain(|_, entry| {
-            let keep = entry.is_live(began.tick);
+            let keep = entry.is_live(now);
             if keep {
                 next = Some(next.map_or(entry.expires, |next| next.min(entry.expires)));
             } else {
@@ -55,8 +55,8 @@ fn sweep_repeatedly(entries: &Weak<Entries>, timer: &SweepTimer) {
         if let Some(next) = next {
             timer.wake_by(next);
         }
-        let now = Instant::now();
-        earliest = now + MIN_ROUND.max(100 * (now - began.instant));
+        let ended = Instant::now();
+        earliest = ended + MIN_ROUND.max(100 * (ended - began));
     }
 }
 
