@@ -171,7 +171,7 @@ pub use session::key::{FlashKey, SessionKey};
 pub use session::lifetime::CookieState;
 pub use session::state::Origin;
 pub use store::file::{Durability, FileStore, FileStoreBuilder};
-pub use store::memory::MemoryStore;
+pub use store::memory::{MemoryStore, MemoryStoreBuilder};
 #[cfg(feature = "redis")]
 pub use store::redis::RedisStore;
 #[cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))]

@@ -76,9 +76,7 @@ pub(super) fn destroyed(answer: Replaced, tried: Try) -> Result<Replaced, StoreE
 }
 
 fn unknown() -> StoreError {
-    StoreError::unavailable(
-        "the connection dropped, and whether the write was carried out is not known",
-    )
+    StoreError::unavailable("the connection dropped, and whether the write was carried out is not known")
 }
 
 /// Whole seconds, rounded up, as the Express stores count.

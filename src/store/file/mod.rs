@@ -1,26 +1,27 @@
 //! [`FileStore`]: one file for each session, in session-file-store's layout.
 
-mod disk;
+mod folder;
 mod name;
+mod sessions;
 mod text;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use super::{Replaced, SessionStore, Stored};
+use crate::clock::{Clock, ErasedClock};
 use crate::error::StoreError;
 use crate::id::SessionId;
 use crate::record::Record;
 use crate::store::sweeper::SweepHandle;
 use crate::store::version::Version;
-use disk::{Disk, Swap};
-use name::Names;
-use text::FileText;
+use crate::store::{Replaced, SessionStore, Stored};
+pub use folder::Durability;
+use sessions::Sessions;
 
 /// session-file-store's `ttl`.
-const TTL: Duration = Duration::from_secs(3600);
+const DEFAULT_EXPRESS_TTL: Duration = Duration::from_secs(3600);
 
 /// Sessions in a folder, a file each: they survive a restart, and several processes on one machine can share them, Express
 /// with session-file-store among them.
@@ -53,25 +54,7 @@ const TTL: Duration = Duration::from_secs(3600);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
-pub struct FileStore(Arc<Inner>);
-
-struct Inner {
-    disk: Disk,
-    names: Names,
-    ttl: Duration,
-}
-
-/// How far a write has gone when a session call returns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Durability {
-    /// To the operating system: survives the process, not a power cut.
-    None,
-    /// The file to the disk (`fsync`): after a power cut a file is whole, the old one or the new one.
-    #[default]
-    File,
-    /// The file and its name to the disk: after a power cut it is the new one.
-    Full,
-}
+pub struct FileStore(Arc<Sessions>);
 
 impl FileStore {
     /// A store in this folder, which is made if it is not there. Default: an `fsync` of each written file.
@@ -84,7 +67,12 @@ impl FileStore {
 
     /// A store in this folder, with options.
     pub fn builder(path: impl AsRef<Path>) -> FileStoreBuilder {
-        FileStoreBuilder { path: path.as_ref().to_owned(), ttl: TTL, durability: Durability::default() }
+        FileStoreBuilder {
+            path: path.as_ref().to_owned(),
+            ttl: DEFAULT_EXPRESS_TTL,
+            durability: Durability::default(),
+            clock: ErasedClock::default(),
+        }
     }
 
     /// How many live sessions there are. Reads all of them.
@@ -92,18 +80,7 @@ impl FileStore {
     /// # Errors
     /// [`StoreError::unavailable`] when the folder cannot be read.
     pub async fn len(&self) -> Result<usize, StoreError> {
-        self.run(|inner| {
-            let now = SystemTime::now();
-            let mut live = 0;
-            inner.disk.each(|name| {
-                live += usize::from(
-                    inner.read(name).is_ok_and(|file| file.is_some_and(|file| file.is_live(now))),
-                );
-                Ok(())
-            })?;
-            Ok(live)
-        })
-        .await
+        self.run(Sessions::len).await
     }
 
     /// Whether no live session is there.
@@ -119,7 +96,7 @@ impl FileStore {
     /// # Errors
     /// [`StoreError::unavailable`] when the folder cannot be read or a file cannot be removed.
     pub async fn clear(&self) -> Result<(), StoreError> {
-        self.run(|inner| inner.remove_where(|_| true).map(drop)).await
+        self.run(Sessions::clear).await
     }
 
     /// Removes the files of expired sessions, and what a crash left half-written over an hour ago; returns how many
@@ -128,11 +105,7 @@ impl FileStore {
     /// # Errors
     /// [`StoreError::unavailable`] when the folder cannot be read or a file cannot be removed.
     pub async fn sweep(&self) -> Result<u64, StoreError> {
-        self.run(|inner| {
-            inner.disk.remove_leftovers()?;
-            inner.remove_where(|file| !file.is_live(SystemTime::now()))
-        })
-        .await
+        self.run(Sessions::sweep).await
     }
 
     /// Sweeps every `period` until the handle is dropped. An error is logged, and the next round comes as planned.
@@ -150,143 +123,43 @@ impl FileStore {
     /// Does blocking work to its end, whether or not somebody still waits for it: nothing is left half done.
     async fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Inner) -> Result<T, StoreError> + Send + 'static,
+        work: impl FnOnce(&Sessions) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let inner = Arc::clone(&self.0);
-        tokio::task::spawn_blocking(move || work(&inner)).await.map_err(StoreError::unavailable)?
+        let sessions = Arc::clone(&self.0);
+        tokio::task::spawn_blocking(move || work(&sessions)).await.map_err(StoreError::unavailable)?
     }
 
     async fn with_file<T: Send + 'static>(
         &self,
         id: &SessionId,
-        work: impl FnOnce(&Inner, &str) -> Result<T, StoreError> + Send + 'static,
+        work: impl FnOnce(&Sessions, &str) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let id = id.clone();
-        self.run(move |inner| work(inner, &inner.names.of(&id))).await
-    }
-}
-
-impl Inner {
-    fn read(&self, name: &str) -> Result<Option<FileText>, StoreError> {
-        self.disk.read(name)?.map(|bytes| self.parse(bytes)).transpose()
-    }
-
-    fn parse(&self, bytes: Vec<u8>) -> Result<FileText, StoreError> {
-        FileText::parse(bytes, self.ttl)
-    }
-
-    /// The live session in a file.
-    fn live(&self, name: &str) -> Result<Option<FileText>, StoreError> {
-        Ok(self.read(name)?.filter(|file| file.is_live(SystemTime::now())))
-    }
-
-    fn write(&self, name: &str, record: &Record, ttl: Duration) -> Result<(), StoreError> {
-        self.disk.write(name, &text::write(record, ttl, self.ttl, SystemTime::now()))
-    }
-
-    /// Writes a record in the place of these bytes.
-    fn swap(&self, name: &str, now: &[u8], record: &Record, ttl: Duration) -> Result<Swap, StoreError> {
-        self.disk.replace(name, now, &text::write(record, ttl, self.ttl, SystemTime::now()))
-    }
-
-    /// Looks at each session again under its lock, so that one that was renewed meanwhile stays.
-    fn remove_where(&self, unwanted: impl Fn(&FileText) -> bool) -> Result<u64, StoreError> {
-        let mut removed = 0;
-        self.disk.each(|name| {
-            let is_unwanted = || self.read(name).is_ok_and(|file| file.is_some_and(|file| unwanted(&file)));
-            if is_unwanted() {
-                let _lock = self.disk.lock(name)?;
-                if is_unwanted() {
-                    self.disk.remove(name)?;
-                    removed += 1;
-                }
-            }
-            Ok(())
-        })?;
-        Ok(removed)
-    }
-
-    /// Does `work` on the bytes of a live session of the expected version, again if they changed meanwhile.
-    fn compare(
-        &self,
-        name: &str,
-        expected: &Version,
-        mut work: impl FnMut(&[u8]) -> Result<Swap, StoreError>,
-        done: &Version,
-    ) -> Result<Replaced, StoreError> {
-        let _lock = self.disk.lock(name)?;
-        let mut bytes = self.disk.read(name)?;
-        loop {
-            let Some(now) = bytes else { return Ok(Replaced::Gone) };
-            let file = self.parse(now.clone())?;
-            if !file.is_live(SystemTime::now()) {
-                return Ok(Replaced::Gone);
-            }
-            if Version::of(&file.record) != *expected {
-                return Ok(Replaced::Conflict(file.into_stored()));
-            }
-            bytes = match work(&now)? {
-                Swap::Done => return Ok(Replaced::Done(done.clone())),
-                Swap::Gone => None,
-                Swap::Changed(fresh) => Some(fresh),
-            };
-        }
+        self.run(move |sessions| work(sessions, &sessions.file_name(&id))).await
     }
 }
 
 impl SessionStore for FileStore {
     async fn get(&self, id: &SessionId) -> Result<Option<Stored>, StoreError> {
-        self.with_file(id, |inner, name| Ok(inner.live(name)?.map(FileText::into_stored))).await
+        self.with_file(id, Sessions::get).await
     }
 
     async fn set(&self, id: &SessionId, record: &Record, ttl: Duration) -> Result<(), StoreError> {
         let record = record.clone();
-        self.with_file(id, move |inner, name| {
-            let _lock = inner.disk.lock(name)?;
-            inner.write(name, &record, ttl)
-        })
-        .await
+        self.with_file(id, move |sessions, name| sessions.set(name, &record, ttl)).await
     }
 
     async fn destroy(&self, id: &SessionId) -> Result<(), StoreError> {
-        self.with_file(id, |inner, name| {
-            let _lock = inner.disk.lock(name)?;
-            inner.disk.remove(name)
-        })
-        .await
+        self.with_file(id, Sessions::destroy).await
     }
 
     async fn touch(&self, id: &SessionId, ttl: Duration) -> Result<bool, StoreError> {
-        self.with_file(id, move |inner, name| {
-            let _lock = inner.disk.lock(name)?;
-            let mut bytes = inner.disk.read(name)?;
-            loop {
-                let Some(now) = bytes else { return Ok(false) };
-                let file = inner.parse(now.clone())?;
-                if !file.is_live(SystemTime::now()) {
-                    return Ok(false);
-                }
-                bytes = match inner.swap(name, &now, &file.record, ttl)? {
-                    Swap::Done => return Ok(true),
-                    Swap::Gone => None,
-                    Swap::Changed(fresh) => Some(fresh),
-                };
-            }
-        })
-        .await
+        self.with_file(id, move |sessions, name| sessions.touch(name, ttl)).await
     }
 
     async fn create(&self, id: &SessionId, record: &Record, ttl: Duration) -> Result<bool, StoreError> {
         let record = record.clone();
-        self.with_file(id, move |inner, name| {
-            let _lock = inner.disk.lock(name)?;
-            if inner.live(name)?.is_some() {
-                return Ok(false);
-            }
-            inner.write(name, &record, ttl)?;
-            Ok(true)
-        })
-        .await
+        self.with_file(id, move |sessions, name| sessions.create(name, &record, ttl)).await
     }
 
     async fn replace(
@@ -297,28 +170,20 @@ impl SessionStore for FileStore {
         ttl: Duration,
     ) -> Result<Replaced, StoreError> {
         let (expected, record) = (expected.clone(), record.clone());
-        self.with_file(id, move |inner, name| {
-            let write = |now: &[u8]| inner.swap(name, now, &record, ttl);
-            inner.compare(name, &expected, write, &Version::of(&record))
-        })
-        .await
+        self.with_file(id, move |sessions, name| sessions.replace(name, &expected, &record, ttl)).await
     }
 
     async fn destroy_if(&self, id: &SessionId, expected: &Version) -> Result<Replaced, StoreError> {
         let expected = expected.clone();
-        self.with_file(id, move |inner, name| {
-            let remove = |_: &[u8]| inner.disk.remove(name).map(|()| Swap::Done);
-            inner.compare(name, &expected, remove, &expected)
-        })
-        .await
+        self.with_file(id, move |sessions, name| sessions.destroy_if(name, &expected)).await
     }
 }
 
 impl fmt::Debug for FileStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FileStore")
-            .field("path", &self.0.disk.folder())
-            .field("ttl", &self.0.ttl)
+            .field("path", &self.0.path())
+            .field("ttl", &self.0.express_ttl)
             .finish_non_exhaustive()
     }
 }
@@ -330,6 +195,7 @@ pub struct FileStoreBuilder {
     path: PathBuf,
     ttl: Duration,
     durability: Durability,
+    clock: ErasedClock,
 }
 
 impl FileStoreBuilder {
@@ -346,13 +212,18 @@ impl FileStoreBuilder {
         self
     }
 
+    /// Tells the store the time. Default: [`SystemClock`](crate::SystemClock). A test gives the configuration the same
+    /// clock; see `testing::TestClock`.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = ErasedClock::new(clock);
+        self
+    }
+
     /// Makes the folder if it is not there, and tries it out.
     ///
     /// # Errors
     /// [`StoreError::unavailable`] when the path is no folder and cannot become one, or cannot be written to.
     pub fn build(self) -> Result<FileStore, StoreError> {
-        let disk = Disk::open(&self.path, self.durability)?;
-        let names = Names::new(disk.folds_case()?);
-        Ok(FileStore(Arc::new(Inner { disk, names, ttl: self.ttl })))
+        Ok(FileStore(Arc::new(Sessions::open(&self.path, self.durability, self.ttl, self.clock)?)))
     }
 }

@@ -3,8 +3,8 @@
 use crate::id::SessionId;
 
 /// Names longer than this leave no room for the ending and a temporary file's additions in the 255 bytes of a name.
-const LONGEST: usize = 200;
-pub(super) const ENDING: &str = ".json";
+const MAX_ID_LEN: usize = 200;
+pub(super) const EXTENSION: &str = ".json";
 
 pub(super) struct Names {
     case: Case,
@@ -13,8 +13,8 @@ pub(super) struct Names {
 /// Whether the file system tells upper case from lower case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Case {
-    Kept,
-    Folded,
+    Sensitive,
+    Insensitive,
 }
 
 impl Names {
@@ -23,17 +23,17 @@ impl Names {
     }
 
     /// The id itself where that is safe, so that Express finds the file; else its hash behind a `=`, which no safe id has.
-    pub(super) fn of(&self, id: &SessionId) -> String {
-        id.or_hashed_unless(|id| self.is_safe(id)).into_owned() + ENDING
+    pub(super) fn file_name(&self, id: &SessionId) -> String {
+        id.or_hashed_unless(|id| self.is_safe(id)).into_owned() + EXTENSION
     }
 
     fn is_safe(&self, id: &str) -> bool {
         let letter = |byte: u8| match byte {
             b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' => true,
-            b'A'..=b'Z' => self.case == Case::Kept,
+            b'A'..=b'Z' => self.case == Case::Sensitive,
             _ => false,
         };
-        id.len() <= LONGEST && id.bytes().all(letter) && !is_device(id)
+        id.len() <= MAX_ID_LEN && id.bytes().all(letter) && !is_device(id)
     }
 }
 
@@ -52,13 +52,13 @@ mod tests {
     use super::*;
 
     fn name(case: Case, id: &str) -> String {
-        Names::new(case).of(&SessionId::new(id).expect("a legal id"))
+        Names::new(case).file_name(&SessionId::new(id).expect("a legal id"))
     }
 
     #[test]
     fn express_ids_keep_their_name() {
-        assert_eq!(name(Case::Kept, "aB3_-xyz"), "aB3_-xyz.json");
-        assert_eq!(name(Case::Folded, "ab3_-xyz"), "ab3_-xyz.json");
+        assert_eq!(name(Case::Sensitive, "aB3_-xyz"), "aB3_-xyz.json");
+        assert_eq!(name(Case::Insensitive, "ab3_-xyz"), "ab3_-xyz.json");
     }
 
     #[test]
@@ -70,9 +70,9 @@ mod tests {
         ];
         let ids: Vec<&str> =
             ids.into_iter().chain(["com1", "=a", "a b", &long, &long[1..], &long[..201]]).collect();
-        for case in [Case::Kept, Case::Folded] {
+        for case in [Case::Sensitive, Case::Insensitive] {
             let mut names: Vec<_> = ids.iter().map(|id| name(case, id)).collect();
-            if case == Case::Folded {
+            if case == Case::Insensitive {
                 names.iter_mut().for_each(|name| *name = name.to_lowercase());
             }
             assert!(names.iter().all(|name| !name.contains(['/', '\\', ' ']) && name.len() < 255));
@@ -85,8 +85,8 @@ mod tests {
     #[test]
     fn device_names_are_hashed() {
         for id in ["con", "nul", "COM1", "lpt9"] {
-            assert!(name(Case::Kept, id).starts_with('='), "{id}");
+            assert!(name(Case::Sensitive, id).starts_with('='), "{id}");
         }
-        assert_eq!(name(Case::Kept, "com10"), "com10.json");
+        assert_eq!(name(Case::Sensitive, "com10"), "com10.json");
     }
 }

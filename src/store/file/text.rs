@@ -38,10 +38,10 @@ impl FileText {
         self.expires.is_none_or(|expires| now < expires)
     }
 
-    pub(super) fn into_stored(self) -> Stored {
+    pub(super) fn into_stored(self, now: SystemTime) -> Stored {
         let version = Version::of(&self.record);
         let left = match self.expires {
-            Some(expires) => expires.duration_since(SystemTime::now()).unwrap_or_default(),
+            Some(expires) => expires.duration_since(now).unwrap_or_default(),
             None => Duration::MAX,
         };
         Stored::from(self.record).with_version(version).with_expires_in(left)
@@ -49,7 +49,7 @@ impl FileText {
 }
 
 /// The file's text for a record that is to live for `life` from now.
-pub(super) fn write(record: &Record, life: Duration, ttl: Duration, now: SystemTime) -> String {
+pub(super) fn compose(record: &Record, life: Duration, ttl: Duration, now: SystemTime) -> String {
     let believed = record.max_age().filter(|age| !age.is_zero()).unwrap_or(ttl);
     let millis = |duration: Duration| i128::try_from(duration.as_millis()).unwrap_or(i128::MAX);
     let now = millis(now.duration_since(UNIX_EPOCH).unwrap_or_default());
@@ -69,7 +69,7 @@ mod tests {
             for life in [Duration::ZERO, Duration::from_millis(1), hour, 100 * hour] {
                 let record =
                     Record::from_json(format!(r#"{{"cookie":{{"originalMaxAge":{cookie}}},"n":1}}"#));
-                let text = write(&record.expect("a record"), life, hour, now);
+                let text = compose(&record.expect("a record"), life, hour, now);
                 let file = FileText::parse(text.into_bytes(), hour).expect("a session file");
                 assert_eq!(file.expires, Some(now + life), "originalMaxAge {cookie}, life {life:?}");
             }
@@ -83,6 +83,6 @@ mod tests {
         assert_eq!(file.record.raw("user"), Some(&b"\"bob\""[..]));
         assert_eq!(file.record.raw(LAST_ACCESS), None);
         let now = UNIX_EPOCH + Duration::from_millis(1_795_514_922_619);
-        assert_eq!(write(&file.record, Duration::from_secs(60), Duration::from_secs(3600), now), stored);
+        assert_eq!(compose(&file.record, Duration::from_secs(60), Duration::from_secs(3600), now), stored);
     }
 }

@@ -1,25 +1,29 @@
 //! [`MemoryStore`]: records in this process.
 
+mod alarm;
+mod clock;
+mod entries;
 mod sweep;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, Once};
+use std::time::Duration;
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry as Slot;
 use foldhash::quality::RandomState;
 
-use super::{Replaced, SessionStore, Stored};
-use crate::error::{StoreError, cause};
+use crate::clock::{Clock, ErasedClock};
+use crate::error::StoreError;
 use crate::id::SessionId;
 use crate::record::Record;
-use crate::store::loaded::{CompareBy, Expiry, Loaded, ReplaceOutcome};
+use crate::store::loaded::{CompareBy, Loaded, ReplaceOutcome};
 use crate::store::version::Version;
-use sweep::Alarm;
-
-/// So many parts that sweeping one never holds up a request for long.
-const SHARDS: usize = 256;
+use crate::store::{Replaced, SessionStore, Stored};
+use crate::sync::lock;
+use alarm::SweepTimer;
+use clock::StoreClock;
+use entries::{Entries, Entry, SHARDS};
 
 /// Sessions in this process' memory: fast, gone with the process, not shared with another one.
 ///
@@ -37,121 +41,70 @@ const SHARDS: usize = 256;
 /// # Ok::<(), sessile::ConfigError>(())
 /// ```
 #[derive(Clone)]
-pub struct MemoryStore(Arc<Shared>);
+pub struct MemoryStore(Arc<Entries>);
 
-struct Shared {
-    /// Ids are minted here or by `genid`, so the hash need not stand up to chosen ones; its seed is random all the same.
-    sessions: DashMap<SessionId, Held, RandomState>,
-    limit: Option<usize>,
-    /// Held while a session is added to a bounded store.
-    adding: Mutex<()>,
-    start: Once,
-    alarm: Arc<Alarm>,
-    /// Tick zero.
-    made: Instant,
-}
-
-struct Held {
-    record: Record,
-    expires: Tick,
-}
-
-impl Held {
-    fn live(&self, now: Tick) -> bool {
-        now < self.expires
-    }
-
-    fn stored(&self, now: Tick) -> Stored {
-        Stored {
-            record: self.record.clone(),
-            version: Some(Version::of(&self.record)),
-            expires_in: Some(self.expires.since(now)),
-        }
-    }
-}
-
-/// A time in half of an `Instant`'s size: nanoseconds since the store was made, which last for 584 years.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Tick(u64);
-
-impl Tick {
-    fn since(self, earlier: Self) -> Duration {
-        Duration::from_nanos(self.0.saturating_sub(earlier.0))
-    }
-
-    fn after(self, ttl: Duration) -> Self {
-        Self(self.0.saturating_add(u64::try_from(ttl.as_nanos()).unwrap_or(u64::MAX)))
-    }
-}
-
-#[derive(Clone, Copy)]
-struct Now {
-    instant: Instant,
-    tick: Tick,
+/// What a write does to a live session under the same id.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum IfLive {
+    Overwrite,
+    Keep,
 }
 
 impl MemoryStore {
     /// An empty store without a bound.
     #[must_use]
     pub fn new() -> Self {
-        Self::bounded(None)
+        Self::builder().build()
+    }
+
+    /// Builds a store with a bound or a clock of its own.
+    pub fn builder() -> MemoryStoreBuilder {
+        MemoryStoreBuilder::default()
     }
 
     /// An empty store that keeps at most `limit` sessions (at least one). A new session past that takes the place of
     /// the one closest to its expiry; an expired one goes first.
     #[must_use]
     pub fn with_capacity_limit(limit: usize) -> Self {
-        Self::bounded(Some(limit.max(1)))
-    }
-
-    fn bounded(limit: Option<usize>) -> Self {
-        let made = Instant::now();
-        Self(Arc::new(Shared {
-            sessions: DashMap::with_hasher_and_shard_amount(RandomState::default(), SHARDS),
-            limit,
-            adding: Mutex::new(()),
-            start: Once::new(),
-            alarm: Arc::new(Alarm::new(made)),
-            made,
-        }))
+        Self::builder().capacity_limit(limit).build()
     }
 
     /// How many live sessions there are. Walks through all of them.
     #[must_use]
     pub fn len(&self) -> usize {
-        let now = self.0.now().tick;
-        self.0.sessions.iter().filter(|held| held.live(now)).count()
+        let now = self.0.clock.now().tick;
+        self.0.map.iter().filter(|entry| entry.is_live(now)).count()
     }
 
     /// Whether no live session is there.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        let now = self.0.now().tick;
-        !self.0.sessions.iter().any(|held| held.live(now))
+        let now = self.0.clock.now().tick;
+        !self.0.map.iter().any(|entry| entry.is_live(now))
     }
 
     /// Removes every session.
     pub fn clear(&self) {
-        self.0.sessions.clear();
-        self.0.sessions.shrink_to_fit();
+        self.0.map.clear();
+        self.0.map.shrink_to_fit();
     }
 
     /// The ids of the live sessions, in no order.
     #[must_use]
     pub fn all_ids(&self) -> Vec<SessionId> {
-        let now = self.0.now().tick;
-        self.0.sessions.iter().filter(|held| held.live(now)).map(|held| held.key().clone()).collect()
+        let now = self.0.clock.now().tick;
+        self.0.map.iter().filter(|entry| entry.is_live(now)).map(|entry| entry.key().clone()).collect()
     }
 
     /// The live record under this id, and when it was looked at.
     pub(super) fn fetch(&self, id: &SessionId) -> Option<Loaded> {
-        let now = self.0.now();
-        let held = self.0.sessions.get(id).filter(|held| held.live(now.tick))?;
+        let now = self.0.clock.now();
+        let entry = self.0.map.get(id).filter(|entry| entry.is_live(now.tick))?;
         Some(Loaded {
-            record: held.record.clone(),
+            record: entry.record.clone(),
             compare_by: CompareBy::Record,
-            expires_in: Some(held.expires.since(now.tick)),
-            seen: Expiry::Monotonic(now.instant),
+            expires_in: Some(entry.expires.since(now.tick)),
+            seen: now.seen,
         })
     }
 
@@ -163,127 +116,77 @@ impl MemoryStore {
         record: &Record,
         ttl: Duration,
     ) -> ReplaceOutcome {
-        let now = self.0.now().tick;
-        let Some(mut held) = self.0.sessions.get_mut(id).filter(|held| held.live(now)) else {
+        let now = self.0.clock.now().tick;
+        let Some(mut entry) = self.0.map.get_mut(id).filter(|entry| entry.is_live(now)) else {
             return ReplaceOutcome::Gone;
         };
-        if !expected(&held.record) {
-            return ReplaceOutcome::Conflict(held.stored(now));
+        if !expected(&entry.record) {
+            return ReplaceOutcome::Conflict(entry.to_stored(now));
         }
-        let new = Held { record: record.clone(), expires: now.after(ttl) };
+        let new = Entry { record: record.clone(), expires: now.after(ttl) };
         let expires = new.expires;
-        let old = std::mem::replace(&mut *held, new);
-        drop(held);
+        let old = std::mem::replace(&mut *entry, new);
+        drop(entry);
         // Freed with no lock held.
         drop(old);
-        self.0.expect(expires);
+        self.0.schedule_sweep(expires);
         ReplaceOutcome::Done(None)
     }
 
-    /// Writes a record where `allowed` says so of what stands there.
-    fn put(&self, id: &SessionId, record: &Record, ttl: Duration, over_live: bool) -> bool {
-        let now = self.0.now().tick;
-        let held = Held { record: record.clone(), expires: now.after(ttl) };
-        let expires = held.expires;
+    /// Writes a record under an id; `false`: a live one is there and stays.
+    fn put(&self, id: &SessionId, record: &Record, ttl: Duration, if_live: IfLive) -> bool {
+        let now = self.0.clock.now().tick;
+        let entry = Entry { record: record.clone(), expires: now.after(ttl) };
+        let expires = entry.expires;
         let adding = self.0.limit.map(|limit| (limit, lock(&self.0.adding)));
         if let Some((limit, _)) = adding
-            && self.0.sessions.len() >= limit
-            && !self.0.sessions.contains_key(id)
+            && self.0.map.len() >= limit
+            && !self.0.map.contains_key(id)
         {
             self.0.make_room(limit, now);
         }
-        match self.0.sessions.entry(id.clone()) {
-            Slot::Occupied(slot) if slot.get().live(now) && !over_live => return false,
-            Slot::Occupied(mut slot) => drop(slot.insert(held)),
-            Slot::Vacant(slot) => drop(slot.insert(held)),
+        match self.0.map.entry(id.clone()) {
+            Slot::Occupied(slot) if if_live == IfLive::Keep && slot.get().is_live(now) => return false,
+            Slot::Occupied(mut slot) => drop(slot.insert(entry)),
+            Slot::Vacant(slot) => drop(slot.insert(entry)),
         }
         drop(adding);
-        self.0.expect(expires);
+        self.0.schedule_sweep(expires);
         true
     }
 }
 
-impl Shared {
-    fn now(&self) -> Now {
-        let instant = Instant::now();
-        // Elapsed nanoseconds fit for as long as ticks do.
-        let tick = Tick(instant.saturating_duration_since(self.made).as_nanos() as u64);
-        Now { instant, tick }
-    }
-
-    /// Takes out the sessions closest to their expiry: a sixty-fourth of the limit at once, so that a full store does
-    /// not walk through all sessions for each new one.
-    fn make_room(&self, limit: usize, now: Tick) {
-        self.sessions.retain(|_, held| held.live(now));
-        let surplus = (self.sessions.len() + 1).saturating_sub(limit);
-        if surplus == 0 {
-            return;
-        }
-        let surplus = surplus.max(limit / 64).min(self.sessions.len());
-        let mut all: Vec<_> = self.sessions.iter().map(|held| (held.expires, held.key().clone())).collect();
-        all.select_nth_unstable_by_key(surplus - 1, |(expires, _)| *expires);
-        for (_, id) in &all[..surplus] {
-            self.sessions.remove(id);
-        }
-    }
-
-    /// Tells the sweep of a record that expires then.
-    fn expect(self: &Arc<Self>, expires: Tick) {
-        self.start.call_once(|| {
-            let (store, alarm) = (Arc::downgrade(self), Arc::clone(&self.alarm));
-            let thread = std::thread::Builder::new().name("sessile-memory-sweep".into());
-            if let Err(error) = thread.spawn(move || sweep::run(&store, &alarm)) {
-                tracing::warn!(
-                    error = cause(&error),
-                    "no thread for the sweep: expired sessions keep their memory"
-                );
-            }
-        });
-        self.alarm.no_later_than(expires);
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        self.alarm.stop();
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl SessionStore for MemoryStore {
     async fn get(&self, id: &SessionId) -> Result<Option<Stored>, StoreError> {
-        let now = self.0.now().tick;
-        let held = self.0.sessions.get(id);
-        Ok(held.filter(|held| held.live(now)).map(|held| held.stored(now)))
+        let now = self.0.clock.now().tick;
+        let entry = self.0.map.get(id);
+        Ok(entry.filter(|entry| entry.is_live(now)).map(|entry| entry.to_stored(now)))
     }
 
     async fn set(&self, id: &SessionId, record: &Record, ttl: Duration) -> Result<(), StoreError> {
-        self.put(id, record, ttl, true);
+        self.put(id, record, ttl, IfLive::Overwrite);
         Ok(())
     }
 
     async fn destroy(&self, id: &SessionId) -> Result<(), StoreError> {
-        self.0.sessions.remove(id);
+        self.0.map.remove(id);
         Ok(())
     }
 
     async fn touch(&self, id: &SessionId, ttl: Duration) -> Result<bool, StoreError> {
-        let now = self.0.now().tick;
-        let Some(mut held) = self.0.sessions.get_mut(id).filter(|held| held.live(now)) else {
+        let now = self.0.clock.now().tick;
+        let Some(mut entry) = self.0.map.get_mut(id).filter(|entry| entry.is_live(now)) else {
             return Ok(false);
         };
-        held.expires = now.after(ttl);
-        let expires = held.expires;
-        drop(held);
-        self.0.expect(expires);
+        entry.expires = now.after(ttl);
+        let expires = entry.expires;
+        drop(entry);
+        self.0.schedule_sweep(expires);
         Ok(true)
     }
 
     async fn create(&self, id: &SessionId, record: &Record, ttl: Duration) -> Result<bool, StoreError> {
-        Ok(self.put(id, record, ttl, false))
+        Ok(self.put(id, record, ttl, IfLive::Keep))
     }
 
     async fn replace(
@@ -301,13 +204,13 @@ impl SessionStore for MemoryStore {
     }
 
     async fn destroy_if(&self, id: &SessionId, expected: &Version) -> Result<Replaced, StoreError> {
-        let now = self.0.now().tick;
-        let Slot::Occupied(slot) = self.0.sessions.entry(id.clone()) else { return Ok(Replaced::Gone) };
-        if !slot.get().live(now) {
+        let now = self.0.clock.now().tick;
+        let Slot::Occupied(slot) = self.0.map.entry(id.clone()) else { return Ok(Replaced::Gone) };
+        if !slot.get().is_live(now) {
             return Ok(Replaced::Gone);
         }
         if !expected.is_of(&slot.get().record) {
-            return Ok(Replaced::Conflict(slot.get().stored(now)));
+            return Ok(Replaced::Conflict(slot.get().to_stored(now)));
         }
         slot.remove();
         Ok(Replaced::Done(expected.clone()))
@@ -323,5 +226,42 @@ impl Default for MemoryStore {
 impl fmt::Debug for MemoryStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryStore").field("limit", &self.0.limit).finish_non_exhaustive()
+    }
+}
+
+/// Builds a [`MemoryStore`].
+#[derive(Debug, Clone, Default)]
+#[must_use = "call `.build()`"]
+pub struct MemoryStoreBuilder {
+    limit: Option<usize>,
+    clock: Option<ErasedClock>,
+}
+
+impl MemoryStoreBuilder {
+    /// The bound of [`MemoryStore::with_capacity_limit`]. Default: none.
+    pub fn capacity_limit(mut self, limit: usize) -> Self {
+        self.limit = Some(limit.max(1));
+        self
+    }
+
+    /// Tells the store the time. Default: the time that has elapsed since the store was built, which nobody can set.
+    /// A test gives the configuration the same clock; see `testing::TestClock`.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Some(ErasedClock::new(clock));
+        self
+    }
+
+    /// The empty store.
+    #[must_use]
+    pub fn build(self) -> MemoryStore {
+        let clock = self.clock.map_or_else(StoreClock::start, StoreClock::follow);
+        MemoryStore(Arc::new(Entries {
+            map: DashMap::with_hasher_and_shard_amount(RandomState::default(), SHARDS),
+            limit: self.limit,
+            adding: Mutex::new(()),
+            sweep_started: Once::new(),
+            timer: Arc::new(SweepTimer::new(clock.clone())),
+            clock,
+        }))
     }
 }

@@ -3,38 +3,50 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, SystemTime};
 
 use tempfile::{NamedTempFile, TempPath};
 
-use super::Durability;
-use super::name::{Case, ENDING};
+use super::name::{Case, EXTENSION};
 use crate::error::StoreError;
+use crate::sync::lock;
 
 /// Where the lock files are, beside the sessions.
-const LOCKS: &str = ".locks";
+const LOCK_FOLDER: &str = ".locks";
 /// So many sessions can be written at the same time.
-const LANES: usize = 64;
+const LOCK_FILES: usize = 64;
 /// What temporary files begin with, so that a sweep knows them.
-const TEMPORARY: &str = ".sessile-";
+const TEMPORARY_PREFIX: &str = ".sessile-";
 /// A temporary file this old was left by a crash.
-const LEFT_OVER: Duration = Duration::from_secs(3600);
+const LEFTOVER_AGE: Duration = Duration::from_secs(3600);
 
-pub(super) struct Disk {
-    folder: PathBuf,
+/// How far a write has gone when a session call returns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// To the operating system: survives the process, not a power cut.
+    None,
+    /// The file to the disk (`fsync`): after a power cut a file is whole, the old one or the new one.
+    #[default]
+    File,
+    /// The file and its name to the disk: after a power cut it is the new one.
+    Full,
+}
+
+pub(super) struct Folder {
+    path: PathBuf,
     durability: Durability,
     /// A file lock is the process' own; within it, a mutex around the file.
-    lanes: Vec<Mutex<File>>,
+    locks: Vec<Mutex<File>>,
 }
 
 /// A lane of the folder, held against this process and the others.
-pub(super) struct Lock<'d> {
+pub(super) struct FileLock<'d> {
     file: MutexGuard<'d, File>,
 }
 
 /// What became of a file that was to be replaced.
-pub(super) enum Swap {
+pub(super) enum FileReplaced {
     Done,
     /// It was gone, and still is.
     Gone,
@@ -42,62 +54,62 @@ pub(super) enum Swap {
     Changed(Vec<u8>),
 }
 
-impl Drop for Lock<'_> {
+impl Drop for FileLock<'_> {
     fn drop(&mut self) {
         // Closing the file would let go as well; a failure here has no other cure.
         let _ = self.file.unlock();
     }
 }
 
-impl Disk {
+impl Folder {
     pub(super) fn open(path: &Path, durability: Durability) -> Result<Self, StoreError> {
         let open = || {
             make_folder(path)?;
             // Held on to as an absolute path: the process may change its working directory.
-            let folder = path.canonicalize()?;
-            let locks = folder.join(LOCKS);
+            let path = path.canonicalize()?;
+            let locks = path.join(LOCK_FOLDER);
             make_folder(&locks)?;
-            let lane = |n| {
-                private(OpenOptions::new().create(true).truncate(false).write(true))
+            let lock_file = |n| {
+                owner_only(OpenOptions::new().create(true).truncate(false).write(true))
                     .open(locks.join(format!("{n:02x}")))
             };
-            let lanes = (0..LANES).map(|n| lane(n).map(Mutex::new)).collect::<io::Result<_>>()?;
-            Ok(Self { folder, durability, lanes })
+            let locks = (0..LOCK_FILES).map(|n| lock_file(n).map(Mutex::new)).collect::<io::Result<_>>()?;
+            Ok(Self { path, durability, locks })
         };
         open().map_err(|error: io::Error| StoreError::unavailable(error))
     }
 
-    pub(super) fn folder(&self) -> &Path {
-        &self.folder
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Makes a file and looks for it under a name in other letters. Also the proof that the folder can be written to.
-    pub(super) fn folds_case(&self) -> Result<Case, StoreError> {
+    pub(super) fn detect_case(&self) -> Result<Case, StoreError> {
         let probe = self.temporary(".CASE").map_err(StoreError::unavailable)?;
         let name = probe.path().file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-        let folded = self.folder.join(name).try_exists().map_err(StoreError::unavailable)?;
-        Ok(if folded { Case::Folded } else { Case::Kept })
+        let found = self.path.join(name).try_exists().map_err(StoreError::unavailable)?;
+        Ok(if found { Case::Insensitive } else { Case::Sensitive })
     }
 
     fn temporary(&self, ending: &str) -> io::Result<NamedTempFile> {
-        tempfile::Builder::new().prefix(TEMPORARY).suffix(ending).tempfile_in(&self.folder)
+        tempfile::Builder::new().prefix(TEMPORARY_PREFIX).suffix(ending).tempfile_in(&self.path)
     }
 
     /// Keeps every other writer of this file out, those of other processes too.
-    pub(super) fn lock(&self, name: &str) -> Result<Lock<'_>, StoreError> {
-        let file = self.lanes[lane(name)].lock().unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn lock(&self, name: &str) -> Result<FileLock<'_>, StoreError> {
+        let file = lock(&self.locks[lock_index(name)]);
         file.lock().map_err(StoreError::unavailable)?;
-        Ok(Lock { file })
+        Ok(FileLock { file })
     }
 
     /// A file's bytes; `None` when there is none.
     pub(super) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
         let mut bytes = Vec::new();
-        let opened = not_through_links(OpenOptions::new().read(true)).open(self.folder.join(name));
+        let opened = refuse_links(OpenOptions::new().read(true)).open(self.path.join(name));
         match opened.and_then(|mut file| file.read_to_end(&mut bytes)) {
             Ok(_) => Ok(Some(bytes)),
-            Err(error) if error.kind() == ErrorKind::NotFound && self.folder.is_dir() => Ok(None),
-            Err(error) => Err(StoreError::unavailable(plain(error))),
+            Err(error) if error.kind() == ErrorKind::NotFound && self.path.is_dir() => Ok(None),
+            Err(error) => Err(StoreError::unavailable(without_path(error))),
         }
     }
 
@@ -105,48 +117,48 @@ impl Disk {
     pub(super) fn write(&self, name: &str, text: &str) -> Result<(), StoreError> {
         let write = || {
             let staged = self.stage(text)?;
-            staged.persist(self.folder.join(name)).map_err(|failed| failed.error)?;
+            staged.persist(self.path.join(name)).map_err(|failed| failed.error)?;
             self.sync_folder()
         };
-        write().map_err(|error| StoreError::unavailable(plain(error)))
+        write().map_err(|error| StoreError::unavailable(without_path(error)))
     }
 
     /// Puts a whole file in the place of one that holds these bytes.
     ///
     /// The lock keeps our own writers out. Express takes none: it may write or remove the file at any time, the while
     /// included that the new one takes to reach the disk.
-    pub(super) fn replace(&self, name: &str, old: &[u8], text: &str) -> Result<Swap, StoreError> {
-        let target = self.folder.join(name);
+    pub(super) fn replace(&self, name: &str, old: &[u8], text: &str) -> Result<FileReplaced, StoreError> {
+        let target = self.path.join(name);
         let replace = || {
             let staged = self.stage(text)?;
-            let there = match exchange(&staged, &target) {
-                Some(Err(error)) if error.kind() == ErrorKind::NotFound => return Ok(Swap::Gone),
+            let present = match exchange(&staged, &target) {
+                Some(Err(error)) if error.kind() == ErrorKind::NotFound => return Ok(FileReplaced::Gone),
                 Some(exchanged) => {
                     exchanged?;
-                    let there = fs::read(&staged)?;
-                    if there != old {
+                    let present = fs::read(&staged)?;
+                    if present != old {
                         // Not ours to replace: it goes back. Where nothing is there any more, it was ended meanwhile.
                         let _ = exchange(&staged, &target);
                     }
-                    there
+                    present
                 }
                 None => match fs::read(&target) {
-                    Ok(there) if there == old => {
+                    Ok(present) if present == old => {
                         staged.persist(&target).map_err(|failed| failed.error)?;
-                        there
+                        present
                     }
-                    Ok(there) => there,
-                    Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Swap::Gone),
+                    Ok(present) => present,
+                    Err(error) if error.kind() == ErrorKind::NotFound => return Ok(FileReplaced::Gone),
                     Err(error) => return Err(error),
                 },
             };
-            if there != old {
-                return Ok(Swap::Changed(there));
+            if present != old {
+                return Ok(FileReplaced::Changed(present));
             }
             self.sync_folder()?;
-            Ok(Swap::Done)
+            Ok(FileReplaced::Done)
         };
-        replace().map_err(|error| StoreError::unavailable(plain(error)))
+        replace().map_err(|error| StoreError::unavailable(without_path(error)))
     }
 
     /// A file beside the sessions with this text, as durable as asked for.
@@ -161,30 +173,30 @@ impl Disk {
 
     /// Removes a file; that there is none is no error.
     pub(super) fn remove(&self, name: &str) -> Result<(), StoreError> {
-        match fs::remove_file(self.folder.join(name)).and_then(|()| self.sync_folder()) {
-            Err(error) if error.kind() == ErrorKind::NotFound && self.folder.is_dir() => Ok(()),
-            done => done.map_err(|error| StoreError::unavailable(plain(error))),
+        match fs::remove_file(self.path.join(name)).and_then(|()| self.sync_folder()) {
+            Err(error) if error.kind() == ErrorKind::NotFound && self.path.is_dir() => Ok(()),
+            done => done.map_err(|error| StoreError::unavailable(without_path(error))),
         }
     }
 
     fn sync_folder(&self) -> io::Result<()> {
         // Windows has no such call for a folder.
         if self.durability == Durability::Full && cfg!(unix) {
-            File::open(&self.folder)?.sync_all()
+            File::open(&self.path)?.sync_all()
         } else {
             Ok(())
         }
     }
 
     /// Calls `work` with the name of each file that may be a session's.
-    pub(super) fn each(
+    pub(super) fn for_each_session_file(
         &self,
         mut work: impl FnMut(&str) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        for entry in fs::read_dir(&self.folder).map_err(StoreError::unavailable)? {
+        for entry in fs::read_dir(&self.path).map_err(StoreError::unavailable)? {
             let entry = entry.map_err(StoreError::unavailable)?;
             let name = entry.file_name();
-            if let Some(name) = name.to_str().filter(|name| name.ends_with(ENDING)) {
+            if let Some(name) = name.to_str().filter(|name| name.ends_with(EXTENSION)) {
                 work(name)?;
             }
         }
@@ -192,12 +204,18 @@ impl Disk {
     }
 
     /// Removes temporary files that a crash left.
-    pub(super) fn remove_leftovers(&self) -> Result<(), StoreError> {
-        for entry in fs::read_dir(&self.folder).map_err(StoreError::unavailable)?.flatten() {
-            let ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(TEMPORARY));
-            let age =
-                || entry.metadata().and_then(|data| data.modified()).ok().and_then(|at| at.elapsed().ok());
-            if ours && age().is_some_and(|age| age > LEFT_OVER) {
+    pub(super) fn remove_leftovers(&self, now: SystemTime) -> Result<(), StoreError> {
+        for entry in fs::read_dir(&self.path).map_err(StoreError::unavailable)?.flatten() {
+            let is_temporary =
+                entry.file_name().to_str().is_some_and(|name| name.starts_with(TEMPORARY_PREFIX));
+            let age = || {
+                entry
+                    .metadata()
+                    .and_then(|data| data.modified())
+                    .ok()
+                    .and_then(|at| now.duration_since(at).ok())
+            };
+            if is_temporary && age().is_some_and(|age| age > LEFTOVER_AGE) {
                 // It may be gone already.
                 let _ = fs::remove_file(entry.path());
             }
@@ -207,15 +225,15 @@ impl Disk {
 }
 
 /// The same in every process: FNV-1a over the name.
-fn lane(name: &str) -> usize {
+fn lock_index(name: &str) -> usize {
     let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     });
-    (hash % LANES as u64) as usize
+    (hash % LOCK_FILES as u64) as usize
 }
 
 /// An I/O error without the path that `tempfile` and others put into it: a file's name is a session id.
-fn plain(error: io::Error) -> io::Error {
+fn without_path(error: io::Error) -> io::Error {
     match error.raw_os_error() {
         Some(code) => io::Error::from_raw_os_error(code),
         None => error.kind().into(),
@@ -248,14 +266,14 @@ fn make_folder(path: &Path) -> io::Result<()> {
 }
 
 /// For the owner only.
-fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+fn owner_only(options: &mut OpenOptions) -> &mut OpenOptions {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
     options
 }
 
 /// A link in a session's place was put there by somebody else. And a pipe would wait for a writer.
-fn not_through_links(options: &mut OpenOptions) -> &mut OpenOptions {
+fn refuse_links(options: &mut OpenOptions) -> &mut OpenOptions {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::custom_flags(options, libc::O_NOFOLLOW | libc::O_NONBLOCK);
     options

@@ -1,0 +1,196 @@
+//! The sessions in a folder: what each file says, and what is done to it.
+
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use super::folder::{Durability, FileReplaced, Folder};
+use super::name::Names;
+use super::text::{self, FileText};
+use crate::clock::ErasedClock;
+use crate::error::StoreError;
+use crate::id::SessionId;
+use crate::record::Record;
+use crate::store::version::Version;
+use crate::store::{Replaced, Stored};
+
+pub(super) struct Sessions {
+    folder: Folder,
+    names: Names,
+    pub(super) express_ttl: Duration,
+    clock: ErasedClock,
+}
+
+impl Sessions {
+    pub(super) fn open(
+        path: &Path,
+        durability: Durability,
+        express_ttl: Duration,
+        clock: ErasedClock,
+    ) -> Result<Self, StoreError> {
+        let folder = Folder::open(path, durability)?;
+        let names = Names::new(folder.detect_case()?);
+        Ok(Self { folder, names, express_ttl, clock })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(super) fn file_name(&self, id: &SessionId) -> String {
+        self.names.file_name(id)
+    }
+
+    /// Every time that a file store stores or compares is read here.
+    fn now(&self) -> SystemTime {
+        self.clock.now()
+    }
+
+    pub(super) fn get(&self, name: &str) -> Result<Option<Stored>, StoreError> {
+        let now = self.now();
+        Ok(self.live(name, now)?.map(|file| file.into_stored(now)))
+    }
+
+    pub(super) fn set(&self, name: &str, record: &Record, ttl: Duration) -> Result<(), StoreError> {
+        let _lock = self.folder.lock(name)?;
+        self.write(name, record, ttl)
+    }
+
+    pub(super) fn destroy(&self, name: &str) -> Result<(), StoreError> {
+        let _lock = self.folder.lock(name)?;
+        self.folder.remove(name)
+    }
+
+    pub(super) fn touch(&self, name: &str, ttl: Duration) -> Result<bool, StoreError> {
+        let _lock = self.folder.lock(name)?;
+        let mut bytes = self.folder.read(name)?;
+        loop {
+            let Some(present) = bytes else { return Ok(false) };
+            let file = self.parse(present.clone())?;
+            if !file.is_live(self.now()) {
+                return Ok(false);
+            }
+            bytes = match self.write_over(name, &present, &file.record, ttl)? {
+                FileReplaced::Done => return Ok(true),
+                FileReplaced::Gone => None,
+                FileReplaced::Changed(fresh) => Some(fresh),
+            };
+        }
+    }
+
+    pub(super) fn create(&self, name: &str, record: &Record, ttl: Duration) -> Result<bool, StoreError> {
+        let _lock = self.folder.lock(name)?;
+        if self.live(name, self.now())?.is_some() {
+            return Ok(false);
+        }
+        self.write(name, record, ttl)?;
+        Ok(true)
+    }
+
+    pub(super) fn replace(
+        &self,
+        name: &str,
+        expected: &Version,
+        record: &Record,
+        ttl: Duration,
+    ) -> Result<Replaced, StoreError> {
+        let write = |present: &[u8]| self.write_over(name, present, record, ttl);
+        self.compare(name, expected, write, &Version::of(record))
+    }
+
+    pub(super) fn destroy_if(&self, name: &str, expected: &Version) -> Result<Replaced, StoreError> {
+        let remove = |_: &[u8]| self.folder.remove(name).map(|()| FileReplaced::Done);
+        self.compare(name, expected, remove, expected)
+    }
+
+    pub(super) fn len(&self) -> Result<usize, StoreError> {
+        let now = self.now();
+        let mut live = 0;
+        self.folder.for_each_session_file(|name| {
+            live += usize::from(self.live(name, now).is_ok_and(|file| file.is_some()));
+            Ok(())
+        })?;
+        Ok(live)
+    }
+
+    pub(super) fn clear(&self) -> Result<(), StoreError> {
+        self.remove_where(|_| true).map(drop)
+    }
+
+    pub(super) fn sweep(&self) -> Result<u64, StoreError> {
+        self.folder.remove_leftovers(self.now())?;
+        self.remove_where(|file| !file.is_live(self.now()))
+    }
+
+    fn parse(&self, bytes: Vec<u8>) -> Result<FileText, StoreError> {
+        FileText::parse(bytes, self.express_ttl)
+    }
+
+    fn read(&self, name: &str) -> Result<Option<FileText>, StoreError> {
+        self.folder.read(name)?.map(|bytes| self.parse(bytes)).transpose()
+    }
+
+    /// The live session in a file.
+    fn live(&self, name: &str, now: SystemTime) -> Result<Option<FileText>, StoreError> {
+        Ok(self.read(name)?.filter(|file| file.is_live(now)))
+    }
+
+    fn write(&self, name: &str, record: &Record, ttl: Duration) -> Result<(), StoreError> {
+        self.folder.write(name, &text::compose(record, ttl, self.express_ttl, self.now()))
+    }
+
+    /// Writes a record in the place of these bytes.
+    fn write_over(
+        &self,
+        name: &str,
+        present: &[u8],
+        record: &Record,
+        ttl: Duration,
+    ) -> Result<FileReplaced, StoreError> {
+        self.folder.replace(name, present, &text::compose(record, ttl, self.express_ttl, self.now()))
+    }
+
+    /// Does `work` on the bytes of a live session of the expected version, again if they changed meanwhile.
+    fn compare(
+        &self,
+        name: &str,
+        expected: &Version,
+        mut work: impl FnMut(&[u8]) -> Result<FileReplaced, StoreError>,
+        done: &Version,
+    ) -> Result<Replaced, StoreError> {
+        let _lock = self.folder.lock(name)?;
+        let mut bytes = self.folder.read(name)?;
+        loop {
+            let Some(present) = bytes else { return Ok(Replaced::Gone) };
+            let file = self.parse(present.clone())?;
+            let now = self.now();
+            if !file.is_live(now) {
+                return Ok(Replaced::Gone);
+            }
+            if Version::of(&file.record) != *expected {
+                return Ok(Replaced::Conflict(file.into_stored(now)));
+            }
+            bytes = match work(&present)? {
+                FileReplaced::Done => return Ok(Replaced::Done(done.clone())),
+                FileReplaced::Gone => None,
+                FileReplaced::Changed(fresh) => Some(fresh),
+            };
+        }
+    }
+
+    /// Looks at each session again under its lock, so that one that was renewed meanwhile stays.
+    fn remove_where(&self, unwanted: impl Fn(&FileText) -> bool) -> Result<u64, StoreError> {
+        let mut removed = 0;
+        self.folder.for_each_session_file(|name| {
+            let is_unwanted = || self.read(name).is_ok_and(|file| file.is_some_and(|file| unwanted(&file)));
+            if is_unwanted() {
+                let _lock = self.folder.lock(name)?;
+                if is_unwanted() {
+                    self.folder.remove(name)?;
+                    removed += 1;
+                }
+            }
+            Ok(())
+        })?;
+        Ok(removed)
+    }
+}

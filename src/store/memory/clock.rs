@@ -1,0 +1,82 @@
+//! Points in time, as a memory store counts them.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::clock::{ErasedClock, monotonic};
+use crate::store::loaded::Expiry;
+
+/// How long the sweep sleeps at most while a given clock tells the time: nothing wakes it when that clock is moved.
+const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+
+/// A store's clock.
+#[derive(Clone)]
+pub(super) enum StoreClock {
+    /// Counts elapsed time from tick zero, so that setting the machine's clock moves no expiry.
+    Elapsed { origin: Instant },
+    /// Follows a clock that the program has given, from tick zero.
+    Given { clock: ErasedClock, origin: SystemTime },
+}
+
+impl StoreClock {
+    /// A clock of elapsed time whose tick zero is now.
+    pub(super) fn start() -> Self {
+        Self::Elapsed { origin: monotonic() }
+    }
+
+    /// A clock that follows another one, whose tick zero is now.
+    pub(super) fn follow(clock: ErasedClock) -> Self {
+        let origin = clock.now();
+        Self::Given { clock, origin }
+    }
+
+    pub(super) fn now(&self) -> Now {
+        let (elapsed, seen) = match self {
+            Self::Elapsed { origin } => {
+                let now = monotonic();
+                (now.saturating_duration_since(*origin), Expiry::Monotonic(now))
+            }
+            Self::Given { clock, origin } => {
+                let now = clock.now();
+                // A clock that is set back to before tick zero stands at tick zero.
+                (now.duration_since(*origin).unwrap_or_default(), Expiry::Wall(now))
+            }
+        };
+        let nanos = elapsed.as_nanos();
+        // Invariant: the elapsed nanoseconds fit, because the store has not been there for 584 years.
+        debug_assert!(u64::try_from(nanos).is_ok());
+        Now { seen, tick: Tick(nanos as u64) }
+    }
+
+    /// How long the sweep may sleep before it looks at this clock again.
+    pub(super) fn sleep(&self, remaining: Duration) -> Duration {
+        match self {
+            Self::Elapsed { .. } => remaining,
+            Self::Given { .. } => remaining.min(LONGEST_SLEEP),
+        }
+    }
+}
+
+/// A time in half of an `Instant`'s size: nanoseconds since the store was created, which last for 584 years.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Tick(u64);
+
+impl Tick {
+    pub(super) fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    pub(super) fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+
+    pub(super) fn after(self, ttl: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(ttl.as_nanos()).unwrap_or(u64::MAX)))
+    }
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct Now {
+    /// The same moment as a session keeps it.
+    pub(super) seen: Expiry,
+    pub(super) tick: Tick,
+}
