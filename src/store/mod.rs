@@ -1,7 +1,9 @@
 //! [`SessionStore`]: the contract between a session and the store that keeps its record.
 
 pub(crate) mod erased;
+pub(crate) mod exclusive;
 pub(crate) mod file;
+mod forward;
 pub(crate) mod keyed_locks;
 pub(crate) mod loaded;
 pub(crate) mod memory;
@@ -9,6 +11,7 @@ pub(crate) mod memory;
 pub(crate) mod redis;
 #[cfg(any(feature = "redis", feature = "postgres", feature = "mysql", feature = "sqlite"))]
 mod retry;
+mod run_to_end;
 #[cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))]
 pub(crate) mod sql;
 pub(crate) mod sweeper;
