@@ -8,7 +8,9 @@ use std::time::Duration;
 use sqlx::AssertSqlSafe;
 use sqlx::mysql::{MySqlConnectOptions, MySqlPool, MySqlPoolOptions};
 
-use super::{InvalidIdentifier, Row, identifier, stored, text};
+use super::calls::shared_calls;
+use super::identifier::{InvalidIdentifier, identifier};
+use super::row::{Row, stored, text};
 use crate::error::StoreError;
 use crate::id::SessionId;
 use crate::record::Record;
@@ -188,7 +190,7 @@ impl MySqlStore {
     }
 }
 
-super::shared_calls!(MySqlStore);
+shared_calls!(MySqlStore);
 
 /// A value bound to a statement.
 #[derive(Clone, Copy)]

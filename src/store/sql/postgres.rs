@@ -7,7 +7,9 @@ use std::time::Duration;
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
-use super::{InvalidIdentifier, Row, identifier, stored, text};
+use super::calls::shared_calls;
+use super::identifier::{InvalidIdentifier, identifier};
+use super::row::{Row, stored, text};
 use crate::error::StoreError;
 use crate::id::SessionId;
 use crate::record::Record;
@@ -238,7 +240,7 @@ enum Value<'v> {
     Seconds(i64),
 }
 
-super::shared_calls!(PostgresStore);
+shared_calls!(PostgresStore);
 
 impl Settings {
     fn qualified(&self) -> String {

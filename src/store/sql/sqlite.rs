@@ -10,7 +10,9 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 
-use super::{InvalidIdentifier, Row, identifier, stored, text};
+use super::calls::shared_calls;
+use super::identifier::{InvalidIdentifier, identifier};
+use super::row::{Row, stored, text};
 use crate::error::StoreError;
 use crate::id::SessionId;
 use crate::record::Record;
@@ -188,7 +190,7 @@ impl SqliteStore {
     }
 }
 
-super::shared_calls!(SqliteStore);
+shared_calls!(SqliteStore);
 
 /// A value bound to a statement.
 #[derive(Clone, Copy)]
