@@ -13,45 +13,45 @@ use super::Replaced;
 use crate::error::{StoreError, cause};
 
 /// Long enough for a busy server, short enough for a waiting user.
-pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Whether an answer came at the first asking. At the second, the first may have been carried out unseen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Try {
+pub(super) enum Attempt {
     First,
-    Second,
+    Retry,
 }
 
 /// Asks, and once more when the connection dropped, all within the timeout.
-pub(super) async fn ask<T, E, F>(
+pub(super) async fn with_retry<T, E, F>(
     timeout: Duration,
-    dropped: impl Fn(&E) -> bool + Send,
-    question: impl Fn() -> F + Send,
-) -> Result<(T, Try), StoreError>
+    is_dropped: impl Fn(&E) -> bool + Send,
+    operation: impl Fn() -> F + Send,
+) -> Result<(T, Attempt), StoreError>
 where
     T: Send,
     E: StdError + Send + Sync + 'static,
     F: Future<Output = Result<T, E>> + Send,
 {
     // Pinned where it is made: every future around it that took it over would have room for it twice.
-    let asking = pin!(async {
-        match question().await {
-            Ok(answer) => Ok((answer, Try::First)),
-            Err(error) if dropped(&error) => {
+    let attempts = pin!(async {
+        match operation().await {
+            Ok(answer) => Ok((answer, Attempt::First)),
+            Err(error) if is_dropped(&error) => {
                 tracing::debug!(
                     error = cause(&error),
                     "the connection to the session store dropped; asking once more"
                 );
-                let answer = Box::pin(question()).await.map_err(StoreError::unavailable)?;
-                Ok((answer, Try::Second))
+                let answer = Box::pin(operation()).await.map_err(StoreError::unavailable)?;
+                Ok((answer, Attempt::Retry))
             }
             Err(error) => Err(StoreError::unavailable(error)),
         }
     });
-    in_time(timeout, asking).await
+    with_timeout(timeout, attempts).await
 }
 
-pub(super) async fn in_time<T>(
+pub(super) async fn with_timeout<T>(
     timeout: Duration,
     work: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
@@ -60,27 +60,27 @@ pub(super) async fn in_time<T>(
 
 /// The answer of a `replace`. A conflict at the second try may be with our own first write, and doing the work again on
 /// top of it could count a step twice.
-pub(super) fn replaced(answer: Replaced, tried: Try) -> Result<Replaced, StoreError> {
-    match (answer, tried) {
-        (Replaced::Conflict(_), Try::Second) => Err(unknown()),
+pub(super) fn confirm_replace(answer: Replaced, attempt: Attempt) -> Result<Replaced, StoreError> {
+    match (answer, attempt) {
+        (Replaced::Conflict(_), Attempt::Retry) => Err(unknown_outcome()),
         (answer, _) => Ok(answer),
     }
 }
 
 /// The answer of a `destroy_if`. What is gone at the second try may have been removed by our own first one.
-pub(super) fn destroyed(answer: Replaced, tried: Try) -> Result<Replaced, StoreError> {
-    match (answer, tried) {
-        (Replaced::Gone, Try::Second) => Err(unknown()),
+pub(super) fn confirm_destroy(answer: Replaced, attempt: Attempt) -> Result<Replaced, StoreError> {
+    match (answer, attempt) {
+        (Replaced::Gone, Attempt::Retry) => Err(unknown_outcome()),
         (answer, _) => Ok(answer),
     }
 }
 
-fn unknown() -> StoreError {
+fn unknown_outcome() -> StoreError {
     StoreError::unavailable("the connection dropped, and whether the write was carried out is not known")
 }
 
 /// Whole seconds, rounded up, as the Express stores count.
-pub(super) fn seconds(ttl: Duration) -> i64 {
+pub(super) fn whole_seconds(ttl: Duration) -> i64 {
     let seconds = ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0);
     i64::try_from(seconds).unwrap_or(i64::MAX)
 }

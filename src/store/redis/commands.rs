@@ -31,19 +31,19 @@ pub(super) const DONE: Value = Value::Int(1);
 
 /// A request to the server, to be sent again as it is.
 #[derive(Clone, Copy)]
-pub(super) enum Question<'q> {
-    Command(&'q Cmd),
-    Pipeline(&'q Pipeline),
-    Script { script: &'q Script, call: &'q Cmd },
+pub(super) enum Command<'c> {
+    Plain(&'c Cmd),
+    Pipeline(&'c Pipeline),
+    Script { script: &'c Script, call: &'c Cmd },
 }
 
-impl Question<'_> {
-    pub(super) async fn ask<T: FromRedisValue>(
+impl Command<'_> {
+    pub(super) async fn send<T: FromRedisValue>(
         self,
         connection: &mut impl ConnectionLike,
     ) -> Result<T, RedisError> {
         match self {
-            Self::Command(command) => command.query_async(connection).await,
+            Self::Plain(command) => command.query_async(connection).await,
             Self::Pipeline(pipeline) => pipeline.query_async(connection).await,
             Self::Script { script, call } => match call.query_async(connection).await {
                 Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
@@ -67,7 +67,7 @@ pub(super) fn command(arguments: &[&[u8]]) -> Cmd {
 }
 
 /// connect-redis reads an empty value and `null` as no session.
-pub(super) fn stored(json: String, left_millis: i64) -> Result<Option<Stored>, StoreError> {
+pub(super) fn to_stored(json: String, left_millis: i64) -> Result<Option<Stored>, StoreError> {
     if json.is_empty() || json.trim() == "null" {
         return Ok(None);
     }

@@ -10,7 +10,7 @@ use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
 
 use super::RedisStore;
 use crate::error::StoreError;
-use crate::store::remote::{TIMEOUT, in_time};
+use crate::store::remote::{DEFAULT_TIMEOUT, with_timeout};
 
 /// How many [`RedisStore::connect`] makes. What waits on one connection goes to the server in one batch, and its answers
 /// come in one: with a single one, server and client would take turns.
@@ -35,7 +35,7 @@ impl RedisStore<ConnectionManager> {
             }
             Ok(connections)
         };
-        Ok(Self::over(in_time(TIMEOUT, connecting).await?))
+        Ok(Self::over(with_timeout(DEFAULT_TIMEOUT, connecting).await?))
     }
 }
 
@@ -52,12 +52,13 @@ impl RedisStore<ClusterConnection> {
         let client = client.build().map_err(StoreError::unavailable)?;
         let connecting = client.get_async_connection();
         let connection =
-            in_time(TIMEOUT, async { connecting.await.map_err(StoreError::unavailable) }).await?;
+            with_timeout(DEFAULT_TIMEOUT, async { connecting.await.map_err(StoreError::unavailable) })
+                .await?;
         Ok(Self::new(connection))
     }
 }
 
-/// Switches Nagle's algorithm off where it would make one question wait until the answer to another one has come over the
+/// Switches Nagle's algorithm off where it would make one command wait until the answer to another one has come over the
 /// network. On this machine there is next to nothing to wait for, and both ends have less to do when packets are few.
 fn undelayed(address: ConnectionInfo) -> ConnectionInfo {
     let host = match address.addr() {

@@ -16,11 +16,11 @@ use std::time::Duration;
 use redis::aio::{ConnectionLike, ConnectionManager};
 use redis::{Cmd, FromRedisValue, Pipeline, RedisError, Script, from_redis_value};
 
-use self::commands::{DESTROY_IF, DONE, GONE, Question, REPLACE, command, stored};
+use self::commands::{Command, DESTROY_IF, DONE, GONE, REPLACE, command, to_stored};
 use crate::error::StoreError;
 use crate::id::SessionId;
 use crate::record::Record;
-use crate::store::remote::{self, TIMEOUT, Try, seconds};
+use crate::store::remote::{self, Attempt, DEFAULT_TIMEOUT, whole_seconds};
 use crate::store::{Replaced, SessionStore, Stored, Version};
 
 /// Sessions in Redis 6.2 or newer, or Valkey, shared by many processes and, with the same prefix, by Express.
@@ -67,7 +67,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
     fn over(connections: Vec<C>) -> Self {
         let settings = Settings {
             prefix: "sess:".into(),
-            timeout: TIMEOUT,
+            timeout: DEFAULT_TIMEOUT,
             replace: Script::new(REPLACE),
             destroy_if: Script::new(DESTROY_IF),
         };
@@ -98,15 +98,15 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         [&self.settings.prefix, id.as_str()].concat()
     }
 
-    async fn ask<T: FromRedisValue + Send>(
+    async fn send_with_retry<T: FromRedisValue + Send>(
         &self,
         id: &SessionId,
-        question: Question<'_>,
-    ) -> Result<(T, Try), StoreError> {
+        command: Command<'_>,
+    ) -> Result<(T, Attempt), StoreError> {
         let connection = self.connection(id);
-        remote::ask(self.settings.timeout, RedisError::is_connection_dropped, || {
+        remote::with_retry(self.settings.timeout, RedisError::is_connection_dropped, || {
             let mut connection = connection.clone();
-            async move { question.ask(&mut connection).await }
+            async move { command.send(&mut connection).await }
         })
         .await
     }
@@ -124,17 +124,17 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         script: &Script,
         call: Cmd,
         done: Version,
-    ) -> Result<(Replaced, Try), StoreError> {
-        let (answer, tried) = self.ask(id, Question::Script { script, call: &call }).await?;
+    ) -> Result<(Replaced, Attempt), StoreError> {
+        let (answer, attempt) = self.send_with_retry(id, Command::Script { script, call: &call }).await?;
         let answer = match answer {
             DONE => Replaced::Done(done),
             GONE => Replaced::Gone,
             conflict => {
                 let (now, left) = from_redis_value(conflict).map_err(StoreError::unavailable)?;
-                stored(now, left)?.map_or(Replaced::Gone, Replaced::Conflict)
+                to_stored(now, left)?.map_or(Replaced::Gone, Replaced::Conflict)
             }
         };
-        Ok((answer, tried))
+        Ok((answer, attempt))
     }
 }
 
@@ -144,37 +144,39 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> SessionStore for RedisSt
         let mut pipeline = Pipeline::with_capacity(2);
         pipeline.add_command(command(&[b"GET", key.as_bytes()]));
         pipeline.add_command(command(&[b"PTTL", key.as_bytes()]));
-        let ((json, left), _) = self.ask::<(Option<String>, i64)>(id, Question::Pipeline(&pipeline)).await?;
-        json.map_or(Ok(None), |json| stored(json, left))
+        let ((json, left), _) =
+            self.send_with_retry::<(Option<String>, i64)>(id, Command::Pipeline(&pipeline)).await?;
+        json.map_or(Ok(None), |json| to_stored(json, left))
     }
 
     async fn set(&self, id: &SessionId, record: &Record, ttl: Duration) -> Result<(), StoreError> {
         if ttl.is_zero() {
             return self.destroy(id).await;
         }
-        let (key, seconds) = (self.key(id), seconds(ttl).to_string());
+        let (key, seconds) = (self.key(id), whole_seconds(ttl).to_string());
         let set = command(&[b"SET", key.as_bytes(), record.as_bytes(), b"EX", seconds.as_bytes()]);
-        self.ask(id, Question::Command(&set)).await.map(|((), _)| ())
+        self.send_with_retry(id, Command::Plain(&set)).await.map(|((), _)| ())
     }
 
     async fn destroy(&self, id: &SessionId) -> Result<(), StoreError> {
         let delete = command(&[b"DEL", self.key(id).as_bytes()]);
-        self.ask(id, Question::Command(&delete)).await.map(|((), _)| ())
+        self.send_with_retry(id, Command::Plain(&delete)).await.map(|((), _)| ())
     }
 
     async fn touch(&self, id: &SessionId, ttl: Duration) -> Result<bool, StoreError> {
-        let expire = command(&[b"EXPIRE", self.key(id).as_bytes(), seconds(ttl).to_string().as_bytes()]);
-        self.ask(id, Question::Command(&expire)).await.map(|(found, _)| found)
+        let expire =
+            command(&[b"EXPIRE", self.key(id).as_bytes(), whole_seconds(ttl).to_string().as_bytes()]);
+        self.send_with_retry(id, Command::Plain(&expire)).await.map(|(found, _)| found)
     }
 
     async fn create(&self, id: &SessionId, record: &Record, ttl: Duration) -> Result<bool, StoreError> {
         if ttl.is_zero() {
             return Ok(true);
         }
-        let (key, seconds) = (self.key(id), seconds(ttl).to_string());
+        let (key, seconds) = (self.key(id), whole_seconds(ttl).to_string());
         let set = command(&[b"SET", key.as_bytes(), record.as_bytes(), b"NX", b"EX", seconds.as_bytes()]);
         // Taken by our own first try: the session takes another id, and that record expires unread.
-        let (done, _) = self.ask::<Option<String>>(id, Question::Command(&set)).await?;
+        let (done, _) = self.send_with_retry::<Option<String>>(id, Command::Plain(&set)).await?;
         Ok(done.is_some())
     }
 
@@ -189,17 +191,17 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> SessionStore for RedisSt
             return self.destroy_if(id, expected).await;
         }
         let script = &self.settings.replace;
-        let seconds = seconds(ttl).to_string();
+        let seconds = whole_seconds(ttl).to_string();
         let call = self.call(script, id, expected, &[record.as_bytes(), seconds.as_bytes()]);
-        let (answer, tried) = self.compare(id, script, call, Version::of(record)).await?;
-        remote::replaced(answer, tried)
+        let (answer, attempt) = self.compare(id, script, call, Version::of(record)).await?;
+        remote::confirm_replace(answer, attempt)
     }
 
     async fn destroy_if(&self, id: &SessionId, expected: &Version) -> Result<Replaced, StoreError> {
         let script = &self.settings.destroy_if;
         let call = self.call(script, id, expected, &[]);
-        let (answer, tried) = self.compare(id, script, call, expected.clone()).await?;
-        remote::destroyed(answer, tried)
+        let (answer, attempt) = self.compare(id, script, call, expected.clone()).await?;
+        remote::confirm_destroy(answer, attempt)
     }
 }
 

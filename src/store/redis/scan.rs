@@ -9,21 +9,21 @@ use redis::{Cmd, FromRedisValue as _, RedisResult, Value};
 
 use super::RedisStore;
 use crate::error::StoreError;
-use crate::store::remote::in_time;
+use crate::store::remote::with_timeout;
 
 /// So many keys the server looks at in one step.
 const STEP: u32 = 1000;
 
 /// A server whose keys can be walked through.
 trait Node: Send {
-    fn ask(&mut self, command: Cmd) -> impl Future<Output = RedisResult<Value>> + Send;
+    fn send(&mut self, command: Cmd) -> impl Future<Output = RedisResult<Value>> + Send;
 }
 
 /// The only one.
 struct Single<C>(C);
 
 impl<C: ConnectionLike + Send> Node for Single<C> {
-    async fn ask(&mut self, command: Cmd) -> RedisResult<Value> {
+    async fn send(&mut self, command: Cmd) -> RedisResult<Value> {
         self.0.req_packed_command(&command).await
     }
 }
@@ -36,7 +36,7 @@ struct Primary {
 }
 
 impl Node for Primary {
-    async fn ask(&mut self, command: Cmd) -> RedisResult<Value> {
+    async fn send(&mut self, command: Cmd) -> RedisResult<Value> {
         let at = SingleNodeRoutingInfo::ByAddress { host: self.host.clone(), port: self.port };
         self.cluster.route_command(command, RoutingInfo::SingleNode(at)).await
     }
@@ -52,10 +52,10 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
                 let mut scan = redis::cmd("SCAN");
                 scan.arg(cursor).arg("MATCH").arg(pattern(&self.settings.prefix)).arg("COUNT").arg(STEP);
                 let step = async {
-                    let answer = node.ask(scan).await.map_err(StoreError::unavailable)?;
+                    let answer = node.send(scan).await.map_err(StoreError::unavailable)?;
                     <(u64, Vec<String>)>::from_redis_value(answer).map_err(StoreError::unavailable)
                 };
-                let (next, found) = in_time(self.settings.timeout, step).await?;
+                let (next, found) = with_timeout(self.settings.timeout, step).await?;
                 keys.extend(found);
                 cursor = next;
                 if cursor == 0 {
@@ -73,13 +73,13 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
             unlink.arg(key);
             let step =
                 async { unlink.query_async::<()>(&mut connection).await.map_err(StoreError::unavailable) };
-            in_time(self.settings.timeout, step).await?;
+            with_timeout(self.settings.timeout, step).await?;
         }
         Ok(())
     }
 }
 
-macro_rules! walks {
+macro_rules! len_and_clear {
     ($connection:ty, $nodes:ident) => {
         impl RedisStore<$connection> {
             /// How many sessions there are, by a walk through the server's keys.
@@ -110,9 +110,9 @@ macro_rules! walks {
     };
 }
 
-walks!(ConnectionManager, single);
-walks!(MultiplexedConnection, single);
-walks!(ClusterConnection, primaries);
+len_and_clear!(ConnectionManager, single);
+len_and_clear!(MultiplexedConnection, single);
+len_and_clear!(ClusterConnection, primaries);
 
 async fn single<C: ConnectionLike + Clone + Send>(connection: &C) -> Result<Vec<Single<C>>, StoreError> {
     Ok(vec![Single(connection.clone())])

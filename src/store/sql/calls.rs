@@ -37,7 +37,7 @@ macro_rules! shared_calls {
             }
 
             /// What a conditional write that met no row has to answer.
-            async fn not_met(
+            async fn conflict_or_gone(
                 &self,
                 id: &crate::id::SessionId,
             ) -> Result<crate::store::Replaced, crate::error::StoreError> {
@@ -46,15 +46,19 @@ macro_rules! shared_calls {
             }
 
             /// One statement, and the same once more when the connection dropped under it.
-            async fn ask<T: Send, F>(
+            async fn with_retry<T: Send, F>(
                 &self,
-                question: impl Fn() -> F + Send,
-            ) -> Result<(T, crate::store::remote::Try), crate::error::StoreError>
+                operation: impl Fn() -> F + Send,
+            ) -> Result<(T, crate::store::remote::Attempt), crate::error::StoreError>
             where
                 F: Future<Output = Result<T, sqlx::Error>> + Send,
             {
-                crate::store::remote::ask(self.settings.timeout, crate::store::sql::calls::dropped, question)
-                    .await
+                crate::store::remote::with_retry(
+                    self.settings.timeout,
+                    crate::store::sql::calls::is_connection_dropped,
+                    operation,
+                )
+                .await
             }
         }
     };
@@ -62,7 +66,7 @@ macro_rules! shared_calls {
 pub(super) use shared_calls;
 
 /// Whether the connection is gone, so that another one may do.
-pub(super) fn dropped(error: &Error) -> bool {
+pub(super) fn is_connection_dropped(error: &Error) -> bool {
     match error {
         // The server could not be reached at all: a second try would find the same.
         Error::Io(error) => error.kind() != ErrorKind::ConnectionRefused,

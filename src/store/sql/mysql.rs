@@ -10,11 +10,11 @@ use sqlx::mysql::{MySqlConnectOptions, MySqlPool, MySqlPoolOptions};
 
 use super::calls::shared_calls;
 use super::identifier::{InvalidIdentifier, identifier};
-use super::row::{Row, stored, text};
+use super::row::{Row, expected_text, to_stored};
 use crate::error::StoreError;
 use crate::id::SessionId;
 use crate::record::Record;
-use crate::store::remote::{self, TIMEOUT, Try, in_time, seconds};
+use crate::store::remote::{self, Attempt, DEFAULT_TIMEOUT, whole_seconds, with_timeout};
 use crate::store::{Replaced, SessionStore, Stored, Version};
 
 /// Sessions in MySQL 8 or MariaDB, in the table of express-mysql-session: `session_id`, `expires` in whole seconds,
@@ -100,8 +100,11 @@ impl MySqlStore {
     /// Over a pool of your own.
     #[must_use]
     pub fn new(pool: MySqlPool) -> Self {
-        let settings =
-            Settings { table: "sessions".into(), timeout: TIMEOUT, statements: Statements::new("sessions") };
+        let settings = Settings {
+            table: "sessions".into(),
+            timeout: DEFAULT_TIMEOUT,
+            statements: Statements::new("sessions"),
+        };
         Self { pool, settings: Arc::new(settings) }
     }
 
@@ -114,7 +117,9 @@ impl MySqlStore {
         // A ping before each statement would be a second round trip; a dropped connection is noticed by the first.
         let pool =
             MySqlPoolOptions::new().max_connections(10).test_before_acquire(false).connect_with(options);
-        in_time(TIMEOUT, async { pool.await.map_err(StoreError::unavailable) }).await.map(Self::new)
+        with_timeout(DEFAULT_TIMEOUT, async { pool.await.map_err(StoreError::unavailable) })
+            .await
+            .map(Self::new)
     }
 
     /// The table's name (express-mysql-session: `schema.tableName`). Default: `sessions`.
@@ -143,7 +148,7 @@ impl MySqlStore {
                PRIMARY KEY (`session_id`), KEY `{table}_expires` (`expires`)
              ) ENGINE=InnoDB"
         ));
-        self.ask(|| sqlx::query(AssertSqlSafe(Arc::clone(&sql))).execute(&self.pool)).await.map(drop)
+        self.with_retry(|| sqlx::query(AssertSqlSafe(Arc::clone(&sql))).execute(&self.pool)).await.map(drop)
     }
 
     /// How many live sessions there are.
@@ -152,8 +157,8 @@ impl MySqlStore {
     /// [`StoreError::unavailable`].
     pub async fn len(&self) -> Result<u64, StoreError> {
         let len = &self.settings.statements.len;
-        let question = || sqlx::query_scalar::<_, i64>(AssertSqlSafe(Arc::clone(len))).fetch_one(&self.pool);
-        let (count, _) = self.ask(question).await?;
+        let operation = || sqlx::query_scalar::<_, i64>(AssertSqlSafe(Arc::clone(len))).fetch_one(&self.pool);
+        let (count, _) = self.with_retry(operation).await?;
         Ok(u64::try_from(count).unwrap_or(0))
     }
 
@@ -174,8 +179,8 @@ impl MySqlStore {
     }
 
     /// Executes a write; tells how many rows it met.
-    async fn write(&self, statement: &Arc<str>, values: &[Value<'_>]) -> Result<(u64, Try), StoreError> {
-        let question = || {
+    async fn write(&self, statement: &Arc<str>, values: &[Value<'_>]) -> Result<(u64, Attempt), StoreError> {
+        let operation = || {
             let mut query = sqlx::query(AssertSqlSafe(Arc::clone(statement)));
             for value in values {
                 query = match *value {
@@ -185,8 +190,8 @@ impl MySqlStore {
             }
             query.execute(&self.pool)
         };
-        let (done, tried) = self.ask(question).await?;
-        Ok((done.rows_affected(), tried))
+        let (done, attempt) = self.with_retry(operation).await?;
+        Ok((done.rows_affected(), attempt))
     }
 }
 
@@ -200,36 +205,37 @@ enum Value<'v> {
 }
 
 /// The id as the column can hold it and the server compares it: at most 128 characters, none of them a space at the end.
-fn column(id: &SessionId) -> Cow<'_, str> {
+fn key(id: &SessionId) -> Cow<'_, str> {
     id.or_hash(|id| id.chars().count() <= 128 && !id.ends_with(' '))
 }
 
 impl SessionStore for MySqlStore {
     async fn get(&self, id: &SessionId) -> Result<Option<Stored>, StoreError> {
-        let (get, id) = (&self.settings.statements.get, column(id));
-        let question =
+        let (get, id) = (&self.settings.statements.get, key(id));
+        let operation =
             || sqlx::query_as::<_, Row>(AssertSqlSafe(Arc::clone(get))).bind(&*id).fetch_optional(&self.pool);
-        let (row, _) = self.ask(question).await?;
-        row.map(stored).transpose()
+        let (row, _) = self.with_retry(operation).await?;
+        row.map(to_stored).transpose()
     }
 
     async fn set(&self, id: &SessionId, record: &Record, ttl: Duration) -> Result<(), StoreError> {
-        let values = [Value::Text(&column(id)), Value::Text(record.as_json()), Value::Seconds(seconds(ttl))];
+        let values =
+            [Value::Text(&key(id)), Value::Text(record.as_json()), Value::Seconds(whole_seconds(ttl))];
         self.write(&self.settings.statements.set, &values).await.map(drop)
     }
 
     async fn destroy(&self, id: &SessionId) -> Result<(), StoreError> {
-        self.write(&self.settings.statements.destroy, &[Value::Text(&column(id))]).await.map(drop)
+        self.write(&self.settings.statements.destroy, &[Value::Text(&key(id))]).await.map(drop)
     }
 
     async fn touch(&self, id: &SessionId, ttl: Duration) -> Result<bool, StoreError> {
-        let values = [Value::Seconds(seconds(ttl)), Value::Text(&column(id))];
+        let values = [Value::Seconds(whole_seconds(ttl)), Value::Text(&key(id))];
         self.write(&self.settings.statements.touch, &values).await.map(|(rows, _)| rows > 0)
     }
 
     async fn create(&self, id: &SessionId, record: &Record, ttl: Duration) -> Result<bool, StoreError> {
-        let (id, json, ttl) = (column(id), record.as_json(), seconds(ttl));
-        let question = || {
+        let (id, json, ttl) = (key(id), record.as_json(), whole_seconds(ttl));
+        let operation = || {
             let query = sqlx::query(AssertSqlSafe(Arc::clone(&self.settings.statements.create)));
             let query = query.bind(&*id).bind(json).bind(ttl);
             async {
@@ -239,7 +245,7 @@ impl SessionStore for MySqlStore {
                 }
             }
         };
-        if self.ask(question).await?.0 {
+        if self.with_retry(operation).await?.0 {
             return Ok(true);
         }
         let values = [Value::Text(json), Value::Seconds(ttl), Value::Text(&id)];
@@ -253,18 +259,19 @@ impl SessionStore for MySqlStore {
         record: &Record,
         ttl: Duration,
     ) -> Result<Replaced, StoreError> {
-        let (key, new, old) = (column(id), record.as_json(), text(expected));
-        let values = [Value::Text(new), Value::Seconds(seconds(ttl)), Value::Text(&key), Value::Text(old)];
+        let (key, new, old) = (key(id), record.as_json(), expected_text(expected));
+        let values =
+            [Value::Text(new), Value::Seconds(whole_seconds(ttl)), Value::Text(&key), Value::Text(old)];
         match self.write(&self.settings.statements.replace, &values).await? {
-            (0, tried) => remote::replaced(self.not_met(id).await?, tried),
+            (0, attempt) => remote::confirm_replace(self.conflict_or_gone(id).await?, attempt),
             _ => Ok(Replaced::Done(Version::of(record))),
         }
     }
 
     async fn destroy_if(&self, id: &SessionId, expected: &Version) -> Result<Replaced, StoreError> {
-        let values = [Value::Text(&column(id)), Value::Text(text(expected))];
+        let values = [Value::Text(&key(id)), Value::Text(expected_text(expected))];
         match self.write(&self.settings.statements.destroy_if, &values).await? {
-            (0, tried) => remote::destroyed(self.not_met(id).await?, tried),
+            (0, attempt) => remote::confirm_destroy(self.conflict_or_gone(id).await?, attempt),
             _ => Ok(Replaced::Done(expected.clone())),
         }
     }

@@ -9,11 +9,11 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
 use super::calls::shared_calls;
 use super::identifier::{InvalidIdentifier, identifier};
-use super::row::{Row, stored, text};
+use super::row::{Row, expected_text, to_stored};
 use crate::error::StoreError;
 use crate::id::SessionId;
 use crate::record::Record;
-use crate::store::remote::{self, TIMEOUT, Try, in_time, seconds};
+use crate::store::remote::{self, Attempt, DEFAULT_TIMEOUT, whole_seconds, with_timeout};
 use crate::store::{Replaced, SessionStore, Stored, Version};
 
 /// Sessions in PostgreSQL, in the table of connect-pg-simple: `sid`, `sess json`, `expire timestamp(6)`.
@@ -110,7 +110,7 @@ impl PostgresStore {
     pub fn new(pool: PgPool) -> Self {
         let statements = Statements::new("\"session\"");
         let (table, time_zone) = ("session".into(), "UTC".into());
-        let settings = Settings { schema: None, table, time_zone, timeout: TIMEOUT, statements };
+        let settings = Settings { schema: None, table, time_zone, timeout: DEFAULT_TIMEOUT, statements };
         Self { pool, settings: Arc::new(settings) }
     }
 
@@ -122,7 +122,9 @@ impl PostgresStore {
         let options: PgConnectOptions = url.parse().map_err(StoreError::unavailable)?;
         // A ping before each statement would be a second round trip; a dropped connection is noticed by the first.
         let pool = PgPoolOptions::new().max_connections(10).test_before_acquire(false).connect_with(options);
-        in_time(TIMEOUT, async { pool.await.map_err(StoreError::unavailable) }).await.map(Self::new)
+        with_timeout(DEFAULT_TIMEOUT, async { pool.await.map_err(StoreError::unavailable) })
+            .await
+            .map(Self::new)
     }
 
     /// The table's name (connect-pg-simple: `tableName`). Default: `session`.
@@ -175,7 +177,7 @@ impl PostgresStore {
             sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *transaction).await?;
             transaction.commit().await
         };
-        in_time(self.settings.timeout, async { work.await.map_err(StoreError::unavailable) }).await
+        with_timeout(self.settings.timeout, async { work.await.map_err(StoreError::unavailable) }).await
     }
 
     /// How many live sessions there are.
@@ -183,12 +185,12 @@ impl PostgresStore {
     /// # Errors
     /// [`StoreError::unavailable`].
     pub async fn len(&self) -> Result<u64, StoreError> {
-        let question = || {
+        let operation = || {
             let query =
                 sqlx::query_scalar::<_, i64>(AssertSqlSafe(Arc::clone(&self.settings.statements.len)));
             query.bind(&self.settings.time_zone).fetch_one(&self.pool)
         };
-        let (count, _) = self.ask(question).await?;
+        let (count, _) = self.with_retry(operation).await?;
         Ok(u64::try_from(count).unwrap_or(0))
     }
 
@@ -198,7 +200,7 @@ impl PostgresStore {
     /// [`StoreError::unavailable`].
     pub async fn clear(&self) -> Result<(), StoreError> {
         let clear = &self.settings.statements.clear;
-        self.ask(|| sqlx::query(AssertSqlSafe(Arc::clone(clear))).execute(&self.pool)).await.map(drop)
+        self.with_retry(|| sqlx::query(AssertSqlSafe(Arc::clone(clear))).execute(&self.pool)).await.map(drop)
     }
 
     /// Removes expired sessions; returns how many.
@@ -206,11 +208,11 @@ impl PostgresStore {
     /// # Errors
     /// [`StoreError::unavailable`].
     pub async fn sweep(&self) -> Result<u64, StoreError> {
-        let question = || {
+        let operation = || {
             let query = sqlx::query(AssertSqlSafe(Arc::clone(&self.settings.statements.sweep)));
             query.bind(&self.settings.time_zone).execute(&self.pool)
         };
-        self.ask(question).await.map(|(done, _)| done.rows_affected())
+        self.with_retry(operation).await.map(|(done, _)| done.rows_affected())
     }
 
     /// Executes a write whose first parameters are id and zone; tells how many rows it met.
@@ -219,8 +221,8 @@ impl PostgresStore {
         statement: &Arc<str>,
         id: &SessionId,
         values: &[Value<'_>],
-    ) -> Result<(u64, Try), StoreError> {
-        let question = || {
+    ) -> Result<(u64, Attempt), StoreError> {
+        let operation = || {
             let query = sqlx::query(AssertSqlSafe(Arc::clone(statement)));
             let query = query.bind(id.as_str()).bind(&self.settings.time_zone);
             let query = values.iter().fold(query, |query, value| match value {
@@ -229,7 +231,7 @@ impl PostgresStore {
             });
             query.execute(&self.pool)
         };
-        self.ask(question).await.map(|(done, tried)| (done.rows_affected(), tried))
+        self.with_retry(operation).await.map(|(done, attempt)| (done.rows_affected(), attempt))
     }
 }
 
@@ -253,33 +255,35 @@ impl Settings {
 
 impl SessionStore for PostgresStore {
     async fn get(&self, id: &SessionId) -> Result<Option<Stored>, StoreError> {
-        let question = || {
+        let operation = || {
             let query = sqlx::query_as::<_, Row>(AssertSqlSafe(Arc::clone(&self.settings.statements.get)));
             query.bind(id.as_str()).bind(&self.settings.time_zone).fetch_optional(&self.pool)
         };
-        let (row, _) = self.ask(question).await?;
-        row.map(stored).transpose()
+        let (row, _) = self.with_retry(operation).await?;
+        row.map(to_stored).transpose()
     }
 
     async fn set(&self, id: &SessionId, record: &Record, ttl: Duration) -> Result<(), StoreError> {
-        let values = [Value::Seconds(seconds(ttl)), Value::Text(record.as_json())];
+        let values = [Value::Seconds(whole_seconds(ttl)), Value::Text(record.as_json())];
         self.write(&self.settings.statements.set, id, &values).await.map(drop)
     }
 
     async fn destroy(&self, id: &SessionId) -> Result<(), StoreError> {
         let destroy = &self.settings.statements.destroy;
-        self.ask(|| sqlx::query(AssertSqlSafe(Arc::clone(destroy))).bind(id.as_str()).execute(&self.pool))
-            .await
-            .map(drop)
+        self.with_retry(|| {
+            sqlx::query(AssertSqlSafe(Arc::clone(destroy))).bind(id.as_str()).execute(&self.pool)
+        })
+        .await
+        .map(drop)
     }
 
     async fn touch(&self, id: &SessionId, ttl: Duration) -> Result<bool, StoreError> {
-        let values = [Value::Seconds(seconds(ttl))];
+        let values = [Value::Seconds(whole_seconds(ttl))];
         self.write(&self.settings.statements.touch, id, &values).await.map(|(rows, _)| rows > 0)
     }
 
     async fn create(&self, id: &SessionId, record: &Record, ttl: Duration) -> Result<bool, StoreError> {
-        let values = [Value::Seconds(seconds(ttl)), Value::Text(record.as_json())];
+        let values = [Value::Seconds(whole_seconds(ttl)), Value::Text(record.as_json())];
         self.write(&self.settings.statements.create, id, &values).await.map(|(rows, _)| rows > 0)
     }
 
@@ -290,18 +294,18 @@ impl SessionStore for PostgresStore {
         record: &Record,
         ttl: Duration,
     ) -> Result<Replaced, StoreError> {
-        let (new, old) = (record.as_json(), text(expected));
-        let values = [Value::Seconds(seconds(ttl)), Value::Text(new), Value::Text(old)];
+        let (new, old) = (record.as_json(), expected_text(expected));
+        let values = [Value::Seconds(whole_seconds(ttl)), Value::Text(new), Value::Text(old)];
         match self.write(&self.settings.statements.replace, id, &values).await? {
-            (0, tried) => remote::replaced(self.not_met(id).await?, tried),
+            (0, attempt) => remote::confirm_replace(self.conflict_or_gone(id).await?, attempt),
             _ => Ok(Replaced::Done(Version::of(record))),
         }
     }
 
     async fn destroy_if(&self, id: &SessionId, expected: &Version) -> Result<Replaced, StoreError> {
-        let values = [Value::Text(text(expected))];
+        let values = [Value::Text(expected_text(expected))];
         match self.write(&self.settings.statements.destroy_if, id, &values).await? {
-            (0, tried) => remote::destroyed(self.not_met(id).await?, tried),
+            (0, attempt) => remote::confirm_destroy(self.conflict_or_gone(id).await?, attempt),
             _ => Ok(Replaced::Done(expected.clone())),
         }
     }

@@ -12,11 +12,11 @@ use sqlx::sqlite::{
 
 use super::calls::shared_calls;
 use super::identifier::{InvalidIdentifier, identifier};
-use super::row::{Row, stored, text};
+use super::row::{Row, expected_text, to_stored};
 use crate::error::StoreError;
 use crate::id::SessionId;
 use crate::record::Record;
-use crate::store::remote::{TIMEOUT, in_time};
+use crate::store::remote::{DEFAULT_TIMEOUT, with_timeout};
 use crate::store::{Replaced, SessionStore, Stored, Version};
 
 /// Sessions in an SQLite file, in the table of connect-sqlite3: `sid`, `expired` in milliseconds, `sess`.
@@ -98,8 +98,11 @@ impl SqliteStore {
     /// Over a pool of your own.
     #[must_use]
     pub fn new(pool: SqlitePool) -> Self {
-        let settings =
-            Settings { table: "sessions".into(), timeout: TIMEOUT, statements: Statements::new("sessions") };
+        let settings = Settings {
+            table: "sessions".into(),
+            timeout: DEFAULT_TIMEOUT,
+            statements: Statements::new("sessions"),
+        };
         Self { pool, settings: Arc::new(settings) }
     }
 
@@ -114,9 +117,11 @@ impl SqliteStore {
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Normal)
-            .busy_timeout(TIMEOUT);
+            .busy_timeout(DEFAULT_TIMEOUT);
         let pool = SqlitePoolOptions::new().max_connections(4).connect_with(options);
-        in_time(TIMEOUT, async { pool.await.map_err(StoreError::unavailable) }).await.map(Self::new)
+        with_timeout(DEFAULT_TIMEOUT, async { pool.await.map_err(StoreError::unavailable) })
+            .await
+            .map(Self::new)
     }
 
     /// The table's name (connect-sqlite3: `table`). Default: `sessions`.
@@ -141,7 +146,7 @@ impl SqliteStore {
             "CREATE TABLE IF NOT EXISTS \"{table}\" (sid PRIMARY KEY, expired, sess);
              CREATE INDEX IF NOT EXISTS \"{table}_expired\" ON \"{table}\" (expired)"
         ));
-        self.ask(|| sqlx::raw_sql(AssertSqlSafe(Arc::clone(&sql))).execute(&self.pool)).await.map(drop)
+        self.with_retry(|| sqlx::raw_sql(AssertSqlSafe(Arc::clone(&sql))).execute(&self.pool)).await.map(drop)
     }
 
     /// How many live sessions there are.
@@ -150,9 +155,9 @@ impl SqliteStore {
     /// [`StoreError::unavailable`].
     pub async fn len(&self) -> Result<u64, StoreError> {
         let len = &self.settings.statements.len;
-        let question =
+        let operation =
             || sqlx::query_scalar::<_, i64>(AssertSqlSafe(Arc::clone(len))).bind(now()).fetch_one(&self.pool);
-        let (count, _) = self.ask(question).await?;
+        let (count, _) = self.with_retry(operation).await?;
         Ok(u64::try_from(count).unwrap_or(0))
     }
 
@@ -162,7 +167,7 @@ impl SqliteStore {
     /// [`StoreError::unavailable`].
     pub async fn clear(&self) -> Result<(), StoreError> {
         let clear = &self.settings.statements.clear;
-        self.ask(|| sqlx::query(AssertSqlSafe(Arc::clone(clear))).execute(&self.pool)).await.map(drop)
+        self.with_retry(|| sqlx::query(AssertSqlSafe(Arc::clone(clear))).execute(&self.pool)).await.map(drop)
     }
 
     /// Removes expired sessions; returns how many.
@@ -175,7 +180,7 @@ impl SqliteStore {
 
     /// Executes a write, `?1` being now; tells how many rows it met.
     async fn write(&self, statement: &Arc<str>, values: &[Value<'_>]) -> Result<u64, StoreError> {
-        let question = || {
+        let operation = || {
             let mut query = sqlx::query(AssertSqlSafe(Arc::clone(statement))).bind(now());
             for value in values {
                 query = match *value {
@@ -186,7 +191,7 @@ impl SqliteStore {
             query.execute(&self.pool)
         };
         // A file has no connection that drops, so there is no second try.
-        self.ask(question).await.map(|(done, _)| done.rows_affected())
+        self.with_retry(operation).await.map(|(done, _)| done.rows_affected())
     }
 }
 
@@ -208,12 +213,12 @@ fn now() -> i64 {
 impl SessionStore for SqliteStore {
     async fn get(&self, id: &SessionId) -> Result<Option<Stored>, StoreError> {
         let get = &self.settings.statements.get;
-        let question = || {
+        let operation = || {
             let query = sqlx::query_as::<_, Row>(AssertSqlSafe(Arc::clone(get)));
             query.bind(now()).bind(id.as_str()).fetch_optional(&self.pool)
         };
-        let (row, _) = self.ask(question).await?;
-        row.map(stored).transpose()
+        let (row, _) = self.with_retry(operation).await?;
+        row.map(to_stored).transpose()
     }
 
     async fn set(&self, id: &SessionId, record: &Record, ttl: Duration) -> Result<(), StoreError> {
@@ -242,18 +247,18 @@ impl SessionStore for SqliteStore {
         record: &Record,
         ttl: Duration,
     ) -> Result<Replaced, StoreError> {
-        let (new, old) = (record.as_json(), text(expected));
+        let (new, old) = (record.as_json(), expected_text(expected));
         let values = [Value::Text(id.as_str()), Value::Millis(ttl), Value::Text(new), Value::Text(old)];
         match self.write(&self.settings.statements.replace, &values).await? {
-            0 => self.not_met(id).await,
+            0 => self.conflict_or_gone(id).await,
             _ => Ok(Replaced::Done(Version::of(record))),
         }
     }
 
     async fn destroy_if(&self, id: &SessionId, expected: &Version) -> Result<Replaced, StoreError> {
-        let values = [Value::Text(id.as_str()), Value::Text(text(expected))];
+        let values = [Value::Text(id.as_str()), Value::Text(expected_text(expected))];
         match self.write(&self.settings.statements.destroy_if, &values).await? {
-            0 => self.not_met(id).await,
+            0 => self.conflict_or_gone(id).await,
             _ => Ok(Replaced::Done(expected.clone())),
         }
     }
