@@ -1,17 +1,20 @@
-//! Names of tables and schemas.
+//! Which names of tables and schemas can stand in a statement.
 
-/// A table or schema name that was refused: 1 to 63 ASCII letters, digits and `_`, not beginning with a digit.
+/// A table or schema name that was refused: 1 to 63 ASCII letters, digits and `_`, not beginning with a
+/// digit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` is no table or schema name: 1 to 63 ASCII letters, digits and `_`, not beginning with a digit"
 )]
 pub struct InvalidIdentifier(String);
 
-/// A name that can stand in a statement between quotes.
+/// The name itself, if it can stand in a statement between quotes.
+///
+/// Invariant: such a name contains no quote and needs no escape. The statements rely on that.
 pub(super) fn identifier(name: &str) -> Result<&str, InvalidIdentifier> {
     let letters = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    let legal = letters && (1..=63).contains(&name.len()) && !name.as_bytes()[0].is_ascii_digit();
-    legal.then_some(name).ok_or_else(|| InvalidIdentifier(name.to_owned()))
+    let is_legal = letters && (1..=63).contains(&name.len()) && !name.as_bytes()[0].is_ascii_digit();
+    is_legal.then_some(name).ok_or_else(|| InvalidIdentifier(name.to_owned()))
 }
 
 #[cfg(test)]

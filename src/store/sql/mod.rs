@@ -1,5 +1,7 @@
-//! Records in SQL databases, in the tables of the Express stores. What a statement compares is the record's text, so that
-//! writers that count no versions are noticed.
+//! Stores in SQL databases, in the tables of the Express stores.
+//!
+//! Conditional statements compare the text of the record, so that they detect writers that keep no version
+//! numbers, as Express does not.
 
 mod calls;
 mod identifier;
@@ -10,6 +12,7 @@ mod postgres;
 mod row;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod statements;
 
 pub use identifier::InvalidIdentifier;
 #[cfg(feature = "mysql")]
