@@ -1,8 +1,7 @@
-//! [`RedisStore`]: records in Redis or Valkey, in connect-redis' layout.
+//! [`RedisStore`]: sessions in Redis or Valkey, in connect-redis' layout.
 //!
-//! A load is one round trip (`GET` and `PTTL` in one pipeline), and so is every write: `SET … NX` to create, `EXPIRE` to
-//! touch, and for `replace` and `destroy_if` a script over the one key, which answers done, gone, or what is there now.
-//! JSON is compared as text and never decoded in Lua, which would not give it back as it was.
+//! A load is one round trip: `GET` and `PTTL` in one pipeline. Every write is one round trip too: `SET … NX`
+//! creates, `EXPIRE` touches, and a script over the session's key does a `replace` or a `destroy_if`.
 
 mod commands;
 mod connect;
@@ -14,23 +13,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::{ConnectionLike, ConnectionManager};
-use redis::{Cmd, FromRedisValue, Pipeline, RedisError, Script, from_redis_value};
+use redis::{Cmd, FromRedisValue, Pipeline, RedisError, Script};
 
-use self::commands::{Command, DESTROY_IF, DONE, GONE, REPLACE, command, to_stored};
+use self::commands::{Command, DESTROY_IF, REPLACE, command, script_call, to_replaced, to_stored};
 use crate::error::StoreError;
 use crate::id::SessionId;
 use crate::record::Record;
 use crate::store::remote::{self, Attempt, DEFAULT_TIMEOUT, whole_seconds};
 use crate::store::{Replaced, SessionStore, Stored, Version};
 
-/// Sessions in Redis 6.2 or newer, or Valkey, shared by many processes and, with the same prefix, by Express.
+/// Sessions in Redis 6.2 or newer, or in Valkey. All processes that use the same prefix share them, Express'
+/// included.
 ///
-/// Keys, values and times to live are those of connect-redis: `sess:` and the id, the record as JSON, whole seconds
-/// rounded up. A clone is another handle on the same connections. Behind the feature `redis`.
+/// Behind the feature `redis`. The layout is that of connect-redis: the key is `sess:` and the id, the value
+/// is the record as JSON, and the time to live is in whole seconds, rounded up. A clone is another handle on
+/// the same connections.
 ///
-/// A connection that drops is made anew, and what it was asked is asked once more where that is safe. Every operation
-/// ends within a [`timeout`](Self::timeout); then, and when the server cannot be reached, it is
-/// [`StoreError::unavailable`].
+/// If a connection drops, the store reconnects and retries the operation once. Every operation ends within a
+/// [`timeout`](Self::timeout). The error is [`StoreError::unavailable`] if the timeout passes, if the server
+/// cannot be reached, and if a retry cannot tell whether the first attempt has already written.
 ///
 /// ```no_run
 /// use sessile::{RedisStore, SessionConfig};
@@ -45,7 +46,7 @@ use crate::store::{Replaced, SessionStore, Stored, Version};
 /// ```
 #[derive(Clone)]
 pub struct RedisStore<C = ConnectionManager> {
-    /// At least one.
+    /// Invariant: there is at least one. [`connection`](Self::connection) relies on that.
     connections: Arc<[C]>,
     settings: Arc<Settings>,
 }
@@ -59,12 +60,13 @@ struct Settings {
 }
 
 impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
-    /// Over one connection of your own: a multiplexed one, a pool's, a cluster's.
+    /// A store over one connection of your own: a multiplexed one, a pool's, a cluster's.
     pub fn new(connection: C) -> Self {
         Self::over(vec![connection])
     }
 
     fn over(connections: Vec<C>) -> Self {
+        debug_assert!(!connections.is_empty());
         let settings = Settings {
             prefix: "sess:".into(),
             timeout: DEFAULT_TIMEOUT,
@@ -74,23 +76,25 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         Self { connections: connections.into(), settings: Arc::new(settings) }
     }
 
-    /// What keys begin with (connect-redis: `prefix`). Default: `sess:`.
+    /// Sets the prefix of every key (connect-redis: `prefix`). Default: `sess:`.
     #[must_use]
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         Arc::make_mut(&mut self.settings).prefix = prefix.into();
         self
     }
 
-    /// How long one operation may take, a second try included. Default: 5 seconds.
+    /// Sets the longest that one operation may take, a retry included. Default: 5 seconds.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         Arc::make_mut(&mut self.settings).timeout = timeout;
         self
     }
 
-    /// The same one for all requests of a session, which thus reach the server in the order they were made in.
+    /// The connection of a session. All requests of a session have the same one, so that the server receives
+    /// them in the order in which they were made.
     fn connection(&self, id: &SessionId) -> &C {
         let hash = foldhash::fast::FixedState::default().hash_one(id.as_str());
+        // Invariant: there is at least one connection, so the divisor is not zero.
         &self.connections[hash as usize % self.connections.len()]
     }
 
@@ -111,14 +115,8 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         .await
     }
 
-    /// What [`compare`](Self::compare) asks.
-    fn call(&self, script: &Script, id: &SessionId, expected: &Version, arguments: &[&[u8]]) -> Cmd {
-        let (key, expected) = (self.key(id), expected.as_bytes().unwrap_or_default());
-        let call: [&[u8]; 5] = [b"EVALSHA", script.get_hash().as_bytes(), b"1", key.as_bytes(), expected];
-        command(&[&call, arguments].concat())
-    }
-
-    async fn compare(
+    /// Runs a conditional script. `done` is the version that it returns if it has written.
+    async fn run_script(
         &self,
         id: &SessionId,
         script: &Script,
@@ -126,15 +124,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         done: Version,
     ) -> Result<(Replaced, Attempt), StoreError> {
         let (answer, attempt) = self.send_with_retry(id, Command::Script { script, call: &call }).await?;
-        let answer = match answer {
-            DONE => Replaced::Done(done),
-            GONE => Replaced::Gone,
-            conflict => {
-                let (now, left) = from_redis_value(conflict).map_err(StoreError::unavailable)?;
-                to_stored(now, left)?.map_or(Replaced::Gone, Replaced::Conflict)
-            }
-        };
-        Ok((answer, attempt))
+        Ok((to_replaced(answer, done)?, attempt))
     }
 }
 
@@ -144,12 +134,13 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> SessionStore for RedisSt
         let mut pipeline = Pipeline::with_capacity(2);
         pipeline.add_command(command(&[b"GET", key.as_bytes()]));
         pipeline.add_command(command(&[b"PTTL", key.as_bytes()]));
-        let ((json, left), _) =
+        let ((json, remaining), _) =
             self.send_with_retry::<(Option<String>, i64)>(id, Command::Pipeline(&pipeline)).await?;
-        json.map_or(Ok(None), |json| to_stored(json, left))
+        json.map_or(Ok(None), |json| to_stored(json, remaining))
     }
 
     async fn set(&self, id: &SessionId, record: &Record, ttl: Duration) -> Result<(), StoreError> {
+        // connect-redis removes a record that has no time left, and Redis refuses to write one.
         if ttl.is_zero() {
             return self.destroy(id).await;
         }
@@ -170,14 +161,14 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> SessionStore for RedisSt
     }
 
     async fn create(&self, id: &SessionId, record: &Record, ttl: Duration) -> Result<bool, StoreError> {
+        // A record that expires at once need not be written.
         if ttl.is_zero() {
             return Ok(true);
         }
         let (key, seconds) = (self.key(id), whole_seconds(ttl).to_string());
         let set = command(&[b"SET", key.as_bytes(), record.as_bytes(), b"NX", b"EX", seconds.as_bytes()]);
-        // Taken by our own first try: the session takes another id, and that record expires unread.
-        let (done, _) = self.send_with_retry::<Option<String>>(id, Command::Plain(&set)).await?;
-        Ok(done.is_some())
+        let (created, _) = self.send_with_retry::<Option<String>>(id, Command::Plain(&set)).await?;
+        Ok(created.is_some())
     }
 
     async fn replace(
@@ -192,15 +183,15 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> SessionStore for RedisSt
         }
         let script = &self.settings.replace;
         let seconds = whole_seconds(ttl).to_string();
-        let call = self.call(script, id, expected, &[record.as_bytes(), seconds.as_bytes()]);
-        let (answer, attempt) = self.compare(id, script, call, Version::of(record)).await?;
+        let call = script_call(script, &self.key(id), expected, &[record.as_bytes(), seconds.as_bytes()]);
+        let (answer, attempt) = self.run_script(id, script, call, Version::of(record)).await?;
         remote::confirm_replace(answer, attempt)
     }
 
     async fn destroy_if(&self, id: &SessionId, expected: &Version) -> Result<Replaced, StoreError> {
         let script = &self.settings.destroy_if;
-        let call = self.call(script, id, expected, &[]);
-        let (answer, attempt) = self.compare(id, script, call, expected.clone()).await?;
+        let call = script_call(script, &self.key(id), expected, &[]);
+        let (answer, attempt) = self.run_script(id, script, call, expected.clone()).await?;
         remote::confirm_destroy(answer, attempt)
     }
 }

@@ -1,4 +1,4 @@
-//! `len` and `clear`: a walk through the keys with the prefix, node by node where there are several.
+//! `len` and `clear` of [`RedisStore`]: they scan all keys with the prefix, on each node of a cluster.
 
 use std::collections::HashSet;
 
@@ -11,15 +11,16 @@ use super::RedisStore;
 use crate::error::StoreError;
 use crate::store::remote::with_timeout;
 
-/// So many keys the server looks at in one step.
-const STEP: u32 = 1000;
+/// How many keys the server looks at in one step of a scan: many, to need few round trips, but not so many
+/// that a step delays other clients noticeably.
+const KEYS_PER_STEP: u32 = 1000;
 
-/// A server whose keys can be walked through.
+/// A server that holds keys.
 trait Node: Send {
     fn send(&mut self, command: Cmd) -> impl Future<Output = RedisResult<Value>> + Send;
 }
 
-/// The only one.
+/// The only server.
 struct Single<C>(C);
 
 impl<C: ConnectionLike + Send> Node for Single<C> {
@@ -28,7 +29,7 @@ impl<C: ConnectionLike + Send> Node for Single<C> {
     }
 }
 
-/// A cluster's primary.
+/// The primary of one part of a cluster.
 struct Primary {
     cluster: ClusterConnection,
     host: String,
@@ -43,14 +44,18 @@ impl Node for Primary {
 }
 
 impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
-    /// The keys with the prefix on these nodes; a walk may meet one twice.
+    /// The keys with the prefix on these nodes. It is a set because a scan may return a key twice.
     async fn keys(&self, nodes: Vec<impl Node>) -> Result<HashSet<String>, StoreError> {
         let mut keys = HashSet::new();
         for mut node in nodes {
             let mut cursor = 0_u64;
             loop {
                 let mut scan = redis::cmd("SCAN");
-                scan.arg(cursor).arg("MATCH").arg(pattern(&self.settings.prefix)).arg("COUNT").arg(STEP);
+                scan.arg(cursor)
+                    .arg("MATCH")
+                    .arg(pattern(&self.settings.prefix))
+                    .arg("COUNT")
+                    .arg(KEYS_PER_STEP);
                 let step = async {
                     let answer = node.send(scan).await.map_err(StoreError::unavailable)?;
                     <(u64, Vec<String>)>::from_redis_value(answer).map_err(StoreError::unavailable)
@@ -82,7 +87,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
 macro_rules! len_and_clear {
     ($connection:ty, $nodes:ident) => {
         impl RedisStore<$connection> {
-            /// How many sessions there are, by a walk through the server's keys.
+            /// How many sessions there are. This scans all keys of the server.
             ///
             /// # Errors
             /// [`StoreError::unavailable`].
@@ -119,7 +124,8 @@ async fn single<C: ConnectionLike + Clone + Send>(connection: &C) -> Result<Vec<
 }
 
 async fn primaries(cluster: &ClusterConnection) -> Result<Vec<Primary>, StoreError> {
-    // Each line: first and last slot, then the nodes that serve them, the primary first, as host, port and more.
+    // An entry is the first and the last slot of a range, and its nodes, each as host, port and more. The
+    // primary is the first node, and the only one that is read here.
     type Slots = Vec<(u16, u16, (String, u16, Value, Value))>;
     let mut connection = cluster.clone();
     let answer: Value = redis::cmd("CLUSTER")
@@ -132,7 +138,7 @@ async fn primaries(cluster: &ClusterConnection) -> Result<Vec<Primary>, StoreErr
     Ok(addresses.into_iter().map(|(host, port)| Primary { cluster: cluster.clone(), host, port }).collect())
 }
 
-/// The prefix taken literally, and anything behind it.
+/// A glob pattern that matches the prefix literally, and anything after it.
 fn pattern(prefix: &str) -> String {
     let mut pattern = String::with_capacity(prefix.len() + 1);
     for letter in prefix.chars() {
