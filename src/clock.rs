@@ -1,19 +1,19 @@
-//! [`Clock`]: the one place where the crate reads the time.
+//! [`Clock`]: the only place where this crate reads the time.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-/// Tells a configuration, a [`MemoryStore`](crate::MemoryStore) or a [`FileStore`](crate::FileStore) what time it is.
+/// A clock for a configuration, a [`MemoryStore`](crate::MemoryStore) or a [`FileStore`](crate::FileStore).
 ///
-/// The default is [`SystemClock`]. Tests give the configuration and the store one `TestClock` (feature `testing`), and
-/// move it instead of sleeping. Stores on servers go by the server's own clock.
+/// The default is [`SystemClock`]. A test gives the same `TestClock` (feature `testing`) to the configuration
+/// and to the store, and moves that clock instead of sleeping. Stores on servers use the server's own clock.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
 /// use sessile::Clock;
 ///
-/// /// A clock of a machine that is an hour behind.
+/// /// The clock of a machine that is an hour behind.
 /// struct Behind;
 ///
 /// impl Clock for Behind {
@@ -27,8 +27,8 @@ pub trait Clock: Send + Sync + 'static {
     fn now(&self) -> SystemTime;
 }
 
-/// The machine's own clock. A session's expiry moves along when somebody sets that clock, except in a
-/// [`MemoryStore`](crate::MemoryStore), which by default counts elapsed time.
+/// The machine's own clock. When that clock is set to another time, sessions expire earlier or later, except
+/// in a [`MemoryStore`](crate::MemoryStore), which by default measures elapsed time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SystemClock;
 
@@ -44,8 +44,8 @@ impl<C: Clock + ?Sized> Clock for Arc<C> {
     }
 }
 
-/// A clock whose type is not known. The system's clock is a variant of its own, so that reading it costs no call
-/// through a table.
+/// A clock of any type. The system's clock is a variant of its own, which saves a call through a function
+/// pointer.
 #[derive(Clone, Default)]
 pub(crate) enum ErasedClock {
     #[default]
@@ -76,7 +76,7 @@ impl fmt::Debug for ErasedClock {
     }
 }
 
-/// A reading of the monotonic clock, which nobody can set.
+/// The time by the monotonic clock, which cannot be set.
 pub(crate) fn monotonic() -> Instant {
     Instant::now()
 }

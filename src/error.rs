@@ -1,7 +1,8 @@
-//! Every error of the crate, and the one place where errors become responses.
+//! All errors of this crate, and how they become responses.
 //!
-//! Bodies are opaque; the detail goes to `tracing`. No error prints an id, a cookie, a secret or session data:
-//! JSON errors, which quote the value they trip over, are reduced to their kind and position ([`JsonError`]).
+//! A response's body is the text of its status and nothing else; the details go to `tracing`. No error prints
+//! an id, a cookie, a secret or session data. Errors of `serde_json` quote the value that they are about, so
+//! [`JsonError`] keeps only their kind and position.
 
 use std::error::Error as StdError;
 
@@ -10,57 +11,61 @@ use axum::response::{IntoResponse, Response};
 
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
-/// Why [`SessionConfigBuilder::build`](crate::SessionConfigBuilder::build) refused; each variant names the option to change.
+/// Why [`SessionConfigBuilder::build`](crate::SessionConfigBuilder::build) refuses a configuration. Each
+/// variant names the option to change.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// `secret` is an empty list.
+    /// The list of secrets is empty.
     #[error("`secret`: at least one secret is needed")]
     NoSecret,
     /// One of the secrets is empty.
     #[error("`secret`: an empty secret signs nothing")]
     EmptySecret,
-    /// Under 32 bytes, and the configuration is [`SessionConfig::hardened`](crate::SessionConfig::hardened).
+    /// One of the secrets is under 32 bytes, and the builder is that of
+    /// [`SessionConfig::hardened`](crate::SessionConfig::hardened).
     #[error("`secret`: the hardened preset needs secrets of 32 bytes or more")]
     ShortSecret,
-    /// `name` is no cookie name: 1 to 256 letters, digits or any of ``!#$%&'*+-.^_`|~``.
+    /// `name` is not a cookie name: 1 to 256 letters, digits or characters of ``!#$%&'*+-.^_`|~``.
     #[error("`name`: not a legal cookie name")]
     Name,
-    /// `path` does not start with `/`, is over 1,024 bytes, or has a `;`, a control or a non-ASCII character.
+    /// `path` does not start with `/`, has more than 1,024 bytes, or has a `;`, a control or a non-ASCII
+    /// character.
     #[error(
         "`path`: not a legal cookie path; it starts with `/` and has no `;`, control or non-ASCII character"
     )]
     Path,
-    /// `domain` is no host name.
+    /// `domain` is not a host name in ASCII.
     #[error("`domain`: not a legal cookie domain; it is a host name in ASCII")]
     Domain,
-    /// The name's prefix (`__Host-`, `__Secure-`, `__Http-`) demands what another option denies.
+    /// The prefix of `name` (`__Host-`, `__Secure-`, `__Http-`, `__Host-Http-`) requires another value of
+    /// another option.
     #[error("`name`: the prefix {prefix} needs {needs}")]
     Prefix {
         /// The prefix of the cookie's name.
         prefix: &'static str,
-        /// What the options lack.
+        /// The option that the prefix requires.
         needs: &'static str,
     },
-    /// `same_site(None)` or `same_site_auto()` without `secure`.
+    /// `same_site(SameSite::None)` or `same_site_auto()` is set without `secure`.
     #[error("`same_site`: browsers drop a `SameSite=None` cookie without `secure`")]
     SameSite,
-    /// `partitioned(true)` without `secure`.
+    /// `partitioned(true)` is set without `secure`.
     #[error("`partitioned`: browsers drop a `Partitioned` cookie without `secure`")]
     Partitioned,
-    /// `max_age` is zero or over 400 days.
+    /// `max_age` is under a millisecond or over 400 days.
     #[error(
         "`max_age`: more than zero, at most 400 days; for a cookie that ends with the browser use `browser_session()`"
     )]
     MaxAge,
-    /// `store_ttl` is zero or over 400 days.
+    /// `store_ttl` is under a millisecond or over 400 days.
     #[error("`store_ttl`: more than zero, at most 400 days")]
     StoreTtl,
 }
 
-/// What a [`SessionStore`](crate::SessionStore) answers when it cannot do its work.
+/// What a [`SessionStore`](crate::SessionStore) returns when it cannot read or write.
 ///
-/// A missing session is not an error: `get` answers `Ok(None)`, `replace` answers
+/// A missing session is not an error: `get` returns `Ok(None)`, and `replace` returns
 /// [`Replaced::Gone`](crate::Replaced::Gone).
 #[derive(Debug, thiserror::Error)]
 #[error("{kind}")]
@@ -78,65 +83,69 @@ enum StoreErrorKind {
 }
 
 impl StoreError {
-    /// The store could not be reached, refused, or timed out. Requests are answered with 503.
+    /// The store could not be reached, refused the call, or did not answer in time. Requests are answered
+    /// with 503.
     pub fn unavailable(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self { kind: StoreErrorKind::Unavailable, source: source.into() }
     }
 
-    /// The store holds something under this id that is no session record. The request gets a new session under a
-    /// new id; the bytes in the store stay as they are.
+    /// The store holds something under this id that is not a session record. The request gets a new session
+    /// under a new id, and the bytes in the store stay as they are.
     pub fn corrupt(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self { kind: StoreErrorKind::Corrupt, source: source.into() }
     }
 
-    /// Whether this is [`StoreError::unavailable`].
+    /// Whether this error was made by [`StoreError::unavailable`].
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
         self.kind == StoreErrorKind::Unavailable
     }
 
-    /// Whether this is [`StoreError::corrupt`].
+    /// Whether this error was made by [`StoreError::corrupt`].
     #[must_use]
     pub fn is_corrupt(&self) -> bool {
         self.kind == StoreErrorKind::Corrupt
     }
 }
 
-/// What a [`Session`](crate::Session) call can fail with.
+/// Why a call of a [`Session`](crate::Session) method failed.
 ///
-/// As a response: `Store` is 503, `Gone` and `Conflict` are 409, the rest is 500; the body names none of it.
+/// As a response, `Store` is 503, `Gone` and `Conflict` are 409, and all others are 500. The body is the text
+/// of the status and does not name the error.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SessionError {
-    /// The store failed; nothing of this call was written.
+    /// The store failed, and nothing of this call was written.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A value cannot be written as JSON under this key, or the key is reserved (`cookie`, `flash`).
+    /// The value cannot be written as JSON, or its key is reserved (`cookie`, `flash`).
     #[error("the session value under `{key}` cannot be encoded")]
     Encode {
-        /// The key the value was meant for.
+        /// The key of the value.
         key: String,
-        /// What the encoder said, without the value.
+        /// Why the value cannot be encoded. The error does not contain the value.
         source: Box<dyn StdError + Send + Sync>,
     },
-    /// The stored value is there but is not of the type asked for. It stays as it is.
+    /// The stored value is not of the requested type. It stays in the store as it is.
     #[error("the session value under `{key}` cannot be decoded")]
     Decode {
-        /// The key whose value was asked for; for flash messages, `flash.` and the kind.
+        /// The key of the value; for flash messages, `flash.` and the kind.
         key: String,
-        /// What the decoder said, without the value.
+        /// Why the value cannot be decoded. The error does not contain the value.
         source: Box<dyn StdError + Send + Sync>,
     },
-    /// [`destroy`](crate::Session::destroy) was called before in this request.
+    /// [`destroy`](crate::Session::destroy) was called earlier in this request.
     #[error("the session was destroyed in this request")]
     Destroyed,
-    /// The session ended elsewhere (a logout, an expiry) while this request was under way. Nothing was written.
+    /// The session ended during this request, by a logout in another request or because it expired. Nothing
+    /// was written.
     #[error("the session ended while this request was under way")]
     Gone,
-    /// Other requests kept winning the race for this record until the retries were used up. Nothing was written.
+    /// Other requests wrote the record before every retry of this one, or every id that
+    /// [`genid`](crate::SessionConfigBuilder::genid) made was taken. Nothing was written.
     #[error("the session was changed by too many other requests at once")]
     Conflict,
-    /// The session's cookie is no legal header value.
+    /// The session's cookie is not a legal header value.
     #[error("the session cookie cannot be written as a header")]
     Cookie,
 }
@@ -168,7 +177,8 @@ impl IntoResponse for SessionError {
     }
 }
 
-/// Why a [`Session`](crate::Session) could not be extracted. Answers 503 with an opaque body.
+/// Why a [`Session`](crate::Session) could not be extracted. As a response it is 503, and the body does not
+/// name the error.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SessionRejection {
@@ -191,11 +201,12 @@ impl From<SessionRejection> for SessionError {
     }
 }
 
-/// An error as `tracing` records it, with its chain of sources.
+/// An error in the form in which `tracing` records it with its sources.
 pub(crate) fn cause(error: &(impl StdError + 'static)) -> &(dyn StdError + 'static) {
     error
 }
 
+/// The response to an error, whose body is the text of the status. The error goes to `tracing`.
 fn opaque(status: StatusCode, error: &(dyn StdError + 'static)) -> Response {
     if status.is_server_error() {
         tracing::error!(error, "session request failed");
@@ -206,7 +217,8 @@ fn opaque(status: StatusCode, error: &(dyn StdError + 'static)) -> Response {
     (status, body).into_response()
 }
 
-/// A JSON error without the value it quotes: what kind it is, where, and which Rust type was asked for.
+/// A JSON error without the value that `serde_json` quotes in it: the kind, the position, and the expected
+/// Rust type.
 #[derive(Debug, thiserror::Error)]
 #[error("{what} at line {line} column {column}, expected {expected}")]
 pub(crate) struct JsonError {
@@ -229,6 +241,7 @@ impl JsonError {
     }
 }
 
+/// Why a session refuses a key or a stored value, apart from JSON errors.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refused {
     #[error("the keys `cookie` and `flash` are reserved")]

@@ -1,4 +1,4 @@
-//! Session ids: minting, validation, and a `Debug` that gives nothing away.
+//! [`SessionId`]: creating and checking session ids.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,32 +9,33 @@ use arrayvec::ArrayString;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-/// The longest id a cookie or a store may carry, in bytes.
+/// The longest id, in bytes.
 pub(crate) const MAX_LEN: usize = 256;
 
-/// Names one session in its store. Whoever holds it, signed, is the user: treat it as a password.
+/// The id of one session in its store. New sessions get a random UUID (version 4), unless
+/// [`genid`](crate::SessionConfigBuilder::genid) makes other ids.
 ///
-/// Its `Debug` is redacted and it has no `Display`, so that it cannot slip into a log.
-/// New sessions get a random UUID (version 4) unless
-/// [`genid`](crate::SessionConfigBuilder::genid) says otherwise.
+/// Treat an id like a password: whoever sends it with a signature is treated as the user. So that it does not
+/// reach a log by accident, its `Debug` is redacted and it has no `Display`.
 #[derive(Clone)]
 pub struct SessionId(Text);
 
-/// A UUID, and any other short id, needs no memory of its own.
+/// An id's text. UUIDs and shorter ids are kept inline, which saves an allocation for each id.
 #[derive(Clone)]
 enum Text {
     Short(ArrayString<SHORT>),
     Long(Arc<str>),
 }
 
-/// The length of a UUID as text.
+/// The longest id that is kept inline, in bytes: the length of a UUID as text.
 const SHORT: usize = 36;
+const _: () = assert!(SHORT == uuid::fmt::Hyphenated::LENGTH && SHORT <= MAX_LEN);
 
 impl SessionId {
-    /// An id from text: 1 to 256 bytes, no control characters.
+    /// An id from text of 1 to 256 bytes without control characters.
     ///
     /// # Errors
-    /// [`InvalidSessionId`] when the text is empty, too long, or has a control character.
+    /// [`InvalidSessionId`] when the text is empty, is longer than 256 bytes, or has a control character.
     pub fn new(id: impl Into<String>) -> Result<Self, InvalidSessionId> {
         Self::parse(&id.into())
     }
@@ -49,19 +50,21 @@ impl SessionId {
         }
     }
 
+    /// An id from text that keeps the rules of [`SessionId::new`].
     fn from_legal(id: &str) -> Self {
         Self(ArrayString::from(id).map_or_else(|_| Text::Long(id.into()), Text::Short))
     }
 
-    /// A fresh random id: a UUID, version 4, from the operating system's generator.
+    /// A new random id: a UUID (version 4), which has 122 random bits from a cryptographic generator.
     #[must_use]
     pub fn random() -> Self {
         let mut text = Uuid::encode_buffer();
         Self::from_legal(Uuid::new_v4().hyphenated().encode_lower(&mut text))
     }
 
-    /// The id where a store can hold it, else its hash behind a `=`; no two ids share one, because an id that begins with
-    /// `=` is hashed as well.
+    /// The text under which a store keeps the id: the id itself where the store can hold it, else `=` and the
+    /// id's SHA-256 in hexadecimal. No two ids have the same text, because an id that begins with `=` is
+    /// hashed as well.
     pub(crate) fn or_hashed_unless(&self, holds: impl Fn(&str) -> bool) -> Cow<'_, str> {
         let id = self.as_str();
         if !id.starts_with('=') && holds(id) {
@@ -71,7 +74,7 @@ impl SessionId {
         Cow::Owned(["=", &hash].concat())
     }
 
-    /// The id as text, for a store's key. It is a credential: keep it out of logs and pages.
+    /// The id as text, for a store's key. The text is a credential: keep it out of logs and pages.
     #[must_use]
     pub fn as_str(&self) -> &str {
         match &self.0 {
@@ -95,8 +98,10 @@ impl Hash for SessionId {
     }
 }
 
+/// Whether an id has a control character.
 fn has_control(id: &str) -> bool {
-    // Nearly every id is printable ASCII, which the processor tells of many bytes at once.
+    // Nearly every id is printable ASCII. The processor checks that for many bytes at once, which saves
+    // decoding them.
     let printable = id.bytes().fold(true, |all, byte| all & (b' '..=b'~').contains(&byte));
     !printable && id.chars().any(char::is_control)
 }
@@ -107,10 +112,13 @@ impl fmt::Debug for SessionId {
     }
 }
 
-/// Why a text is no [`SessionId`].
+/// Why a text is not a [`SessionId`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a session id is {0}")]
 pub struct InvalidSessionId(Reason);
+
+// The text for `TooLong` names the limit.
+const _: () = assert!(MAX_LEN == 256);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 enum Reason {

@@ -1,14 +1,14 @@
-//! A request as far as sessions care: its method and path, and how it reached this process.
+//! What sessions need to know of a request: its method, its path and its transport.
 
 use axum::extract::OriginalUri;
 use axum::http::uri::{PathAndQuery, Scheme};
 use axum::http::{Extensions, HeaderMap, Method, Uri};
 
-/// What was asked for, as far as it is known.
+/// A request's method and path. Neither is known for a session that was loaded from headers alone.
 #[derive(Default)]
 pub(crate) struct RequestLine {
     pub(crate) method: Option<Method>,
-    /// As the browser sent it, also inside a nested router.
+    /// The path as the browser sent it, also inside a nested router.
     pub(crate) path: Option<PathAndQuery>,
 }
 
@@ -17,35 +17,41 @@ impl RequestLine {
         Self { method: Some(method.clone()), path: original(uri, extensions).path_and_query().cloned() }
     }
 
-    /// [`is_within`]; where the path is not known, it is taken to be.
+    /// Whether a browser sends a cookie with this path along with the request. `true` where the request's
+    /// path is not known.
     pub(crate) fn is_within(&self, cookie_path: &str) -> bool {
         self.path.as_ref().is_none_or(|path| is_within(path.path(), cookie_path))
     }
 }
 
-/// The URI as the browser sent it: a nested router has cut off what it is mounted at.
+/// The URI as the browser sent it. In a nested router the request's own URI lacks the path under which the
+/// router is nested.
 pub(crate) fn original<'r>(uri: &'r Uri, extensions: &'r Extensions) -> &'r Uri {
     extensions.get::<OriginalUri>().map_or(uri, |original| &original.0)
 }
 
-/// Whether a browser sends a cookie of this path with a request for that one (RFC 6265, 5.1.4).
+/// Whether a browser sends a cookie with `cookie_path` along with a request for `path` (RFC 6265, section
+/// 5.1.4).
 pub(crate) fn is_within(path: &str, cookie_path: &str) -> bool {
     let rest = path.strip_prefix(cookie_path);
     rest.is_some_and(|rest| rest.is_empty() || cookie_path.ends_with('/') || rest.starts_with('/'))
 }
 
-/// How a request reached this process.
+/// How a request was sent, as far as this process may know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Transport {
+    /// The browser used https.
     Https,
-    /// A trusted proxy said that the browser spoke plain http.
+    /// A trusted proxy says that the browser used http.
     ProxiedHttp,
+    /// Nothing says what the browser used. This counts as http, but a proxy may have ended TLS.
     #[default]
     Unknown,
 }
 
 impl Transport {
-    /// How a request came, as far as this process may know.
+    /// The transport of a request. With `trust_proxy`, the first value of `X-Forwarded-Proto` decides, if
+    /// there is one; else the scheme of the request's URI.
     pub(crate) fn of(headers: &HeaderMap, scheme: Option<&Scheme>, trust_proxy: bool) -> Self {
         if trust_proxy && let Some(proto) = headers.get("x-forwarded-proto") {
             let first = proto.as_bytes().split(|&byte| byte == b',').next().unwrap_or_default();
@@ -61,7 +67,7 @@ impl Transport {
     }
 }
 
-/// A value for each way a response can be sent: one where the request came over https, one where it did not.
+/// Two values: one for responses over https, one for all others.
 #[derive(Debug)]
 pub(crate) struct PerTransport<T> {
     https: T,
@@ -74,6 +80,7 @@ impl<T> PerTransport<T> {
         Self { https: make(Transport::Https), other: make(Transport::Unknown) }
     }
 
+    /// The value for responses over this transport.
     pub(crate) fn get(&self, transport: Transport) -> &T {
         match transport {
             Transport::Https => &self.https,

@@ -1,4 +1,4 @@
-//! [`SessionConfigBuilder`]: each option, and what `build` refuses.
+//! [`SessionConfigBuilder`]: the options, and the combinations that `build` refuses.
 
 use std::fmt;
 use std::sync::{Arc, Once};
@@ -23,31 +23,27 @@ use crate::store::erased::ErasedStore;
 use crate::store::keyed_locks::KeyedLocks;
 use crate::store::memory::MemoryStore;
 
-impl SessionConfig {
-    /// The defaults over a new [`MemoryStore`](crate::MemoryStore). See [`SessionConfigBuilder`] for what they are.
-    ///
-    /// # Errors
-    /// [`ConfigError::NoSecret`] and [`ConfigError::EmptySecret`].
-    pub fn new(secret: impl Into<Secrets>) -> Result<Self, ConfigError> {
-        Self::builder(secret).build()
-    }
-
-    /// Starts from the defaults.
-    pub fn builder(secret: impl Into<Secrets>) -> SessionConfigBuilder {
-        SessionConfigBuilder::new(secret.into())
-    }
-
-    /// Starts from the strict preset: the cookie is `__Host-sid`, Secure, HttpOnly, `SameSite=Lax`, path `/`, and
-    /// ends with the browser; sessions nothing was put into are not stored; a secret under 32 bytes is refused.
-    pub fn hardened(secret: impl Into<Secrets>) -> SessionConfigBuilder {
-        SessionConfigBuilder::new(secret.into()).strict()
-    }
-}
-
-/// Secrets shorter than this are warned about, or refused by [`SessionConfig::hardened`].
+/// The shortest secret, in bytes, that is accepted without a warning. 32 bytes are as long as the output of
+/// SHA-256; RFC 2104, section 3, advises against shorter keys for HMAC.
 const GOOD_SECRET: usize = 32;
+// The text of `ConfigError::ShortSecret` names the number.
+const _: () = assert!(GOOD_SECRET == 32);
 
-/// Builds a [`SessionConfig`]. Each method names the Express option it stands for.
+/// Builds a [`SessionConfig`]. Each method names the option that it stands for in express-session, or in a
+/// store for express-session.
+///
+/// ```
+/// use std::time::Duration;
+/// use sessile::SessionConfig;
+///
+/// let config = SessionConfig::builder("a secret of at least 32 bytes, from the environment")
+///     .name("shop.sid")
+///     .secure(true)
+///     .save_uninitialized(false)
+///     .max_age(Duration::from_secs(8 * 60 * 60))
+///     .build()?;
+/// # Ok::<(), sessile::ConfigError>(())
+/// ```
 #[must_use = "call `.build()`"]
 pub struct SessionConfigBuilder {
     secrets: Secrets,
@@ -60,8 +56,34 @@ pub struct SessionConfigBuilder {
     genid: Option<Box<dyn Fn() -> SessionId + Send + Sync>>,
 }
 
+impl SessionConfig {
+    /// A configuration with the default of every option (see [`SessionConfigBuilder`]) over a new
+    /// [`MemoryStore`](crate::MemoryStore).
+    ///
+    /// # Errors
+    /// [`ConfigError::NoSecret`] when the list of secrets is empty, [`ConfigError::EmptySecret`] when a
+    /// secret is.
+    pub fn new(secret: impl Into<Secrets>) -> Result<Self, ConfigError> {
+        Self::builder(secret).build()
+    }
+
+    /// A builder that starts from the default of every option.
+    pub fn builder(secret: impl Into<Secrets>) -> SessionConfigBuilder {
+        SessionConfigBuilder::new(secret.into())
+    }
+
+    /// A builder that starts from strict options, for applications that are reached over https only.
+    ///
+    /// The cookie is called `__Host-sid`; it is Secure, HttpOnly and `SameSite=Lax`, has the path `/`, and
+    /// ends when the browser closes. New sessions without data are not stored. A secret under 32 bytes is
+    /// refused. All other options have their defaults, and each option can be changed.
+    pub fn hardened(secret: impl Into<Secrets>) -> SessionConfigBuilder {
+        SessionConfigBuilder::new(secret.into()).strict()
+    }
+}
+
 impl SessionConfigBuilder {
-    /// The defaults.
+    /// A builder with the default of every option.
     pub(crate) fn new(secrets: Secrets) -> Self {
         Self {
             secrets,
@@ -83,161 +105,247 @@ impl SessionConfigBuilder {
         }
     }
 
-    /// The preset of [`SessionConfig::hardened`].
+    /// Sets the options of [`SessionConfig::hardened`].
     pub(crate) fn strict(mut self) -> Self {
         self.strict_secret = true;
         self.name("__Host-sid").secure(true).save_uninitialized(false).browser_session()
     }
 
-    /// The cookie's name (Express: `name`). Default: `connect.sid`.
+    /// The cookie's name (Express: `name`). Default: `connect.sid`, as in Express.
+    ///
+    /// Change it where two applications share a host: browsers send a cookie to every port of a host. A name
+    /// with the prefix `__Host-` makes browsers accept the cookie from this host and over https only.
+    ///
+    /// [`build`](Self::build) refuses names that are not 1 to 256 letters, digits or characters of
+    /// ``!#$%&'*+-.^_`|~``.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.cookie.name = name.into();
         self
     }
 
-    /// How long a session lives without being touched, up to 400 days (Express: `cookie.maxAge`, in ms there).
-    /// Default: 24 hours. One session can differ: [`Session::set_max_age`](crate::Session::set_max_age).
+    /// How long a session lives after it was last used (Express: `cookie.maxAge`, in milliseconds there).
+    /// Default: 24 hours.
+    ///
+    /// Choose less for sessions that give access to something valuable, more for users who should stay logged
+    /// in. A single session can have a max-age of its own:
+    /// [`Session::set_max_age`](crate::Session::set_max_age).
+    ///
+    /// [`build`](Self::build) refuses less than a millisecond and more than 400 days, to which browsers cut a
+    /// cookie's lifetime.
     pub fn max_age(mut self, max_age: Duration) -> Self {
         self.policy.max_age = Some(max_age);
         self
     }
 
-    /// The cookie ends with the browser (Express: `cookie.maxAge: null`); the store keeps the record for
-    /// [`store_ttl`](Self::store_ttl).
+    /// Lets the cookie end when the browser closes, in place of a max-age (Express: `cookie.maxAge: null`).
+    /// Default: off, because [`max_age`](Self::max_age) is set.
+    ///
+    /// Use it where several people share a computer. The store keeps the record for
+    /// [`store_ttl`](Self::store_ttl) after the session was last used.
     pub fn browser_session(mut self) -> Self {
         self.policy.max_age = None;
         self
     }
 
-    /// When the cookie is sent over https only (Express: `cookie.secure`): `true`, `false` or [`Secure::Auto`].
-    /// Default: `false`, so that a first run on localhost works; use `true` in production.
+    /// Whether browsers send the cookie over https only (Express: `cookie.secure`): `true`, `false` or
+    /// [`Secure::Auto`]. Default: `false`, so that a first run on localhost works.
+    ///
+    /// Use `true` in production. Use [`Secure::Auto`] for a service that is reached over both http and https.
     pub fn secure(mut self, secure: impl Into<Secure>) -> Self {
         self.secure = secure.into();
         self
     }
 
-    /// Hides the cookie from scripts (Express: `cookie.httpOnly`). Default: `true`.
+    /// Hides the cookie from scripts in the page (Express: `cookie.httpOnly`). Default: `true`.
+    ///
+    /// There is rarely a reason to change it: a script that can read the cookie can also send it elsewhere.
     pub fn http_only(mut self, http_only: bool) -> Self {
         self.cookie.http_only = http_only;
         self
     }
 
-    /// The paths the browser sends the cookie to (Express: `cookie.path`). Default: `/`.
+    /// The path under which browsers send the cookie (Express: `cookie.path`). Default: `/`, all paths of the
+    /// host.
     ///
-    /// A request for another path carries no cookie, whoever sends it. So `save_uninitialized` stores nothing there: it
-    /// would put a new session in the place of one the browser has.
+    /// Change it where applications share a host under different paths. The option restricts browsers only: a
+    /// handler under any path can have a session. [`save_uninitialized`](Self::save_uninitialized) stores
+    /// nothing for requests outside the path: they carry no cookie, so a new session would replace the one
+    /// that the browser may have.
+    ///
+    /// [`build`](Self::build) refuses a path that does not start with `/`, has more than 1,024 bytes, or has
+    /// a `;`, a control or a non-ASCII character.
     pub fn path(mut self, path: impl Into<String>) -> Self {
         self.cookie.path = path.into();
         self
     }
 
-    /// The domain whose hosts get the cookie (Express: `cookie.domain`). Default: none, this host alone.
+    /// The domain whose hosts all get the cookie (Express: `cookie.domain`). Default: none, so the host that
+    /// sets the cookie is the only one that gets it.
+    ///
+    /// Set it to share sessions among subdomains, if you trust all of them.
+    ///
+    /// [`build`](Self::build) refuses what is not a host name in ASCII.
     pub fn domain(mut self, domain: impl Into<String>) -> Self {
         self.cookie.domain = Some(domain.into());
         self
     }
 
-    /// Which cross-site requests carry the cookie (Express: `cookie.sameSite`). Default: `Lax`.
+    /// Which requests from other sites carry the cookie (Express: `cookie.sameSite`). Default: `Lax`, which
+    /// sends the cookie when a user follows a link to this site, but not with other sites' forms, images or
+    /// scripts.
+    ///
+    /// `Strict` leaves the cookie out even when a user follows a link. `None` sends it with all requests, for
+    /// pages that other sites embed; [`build`](Self::build) refuses it without [`secure`](Self::secure),
+    /// because browsers would drop the cookie.
     pub fn same_site(mut self, same_site: SameSite) -> Self {
         self.cookie.same_site = SameSitePolicy::Fixed(same_site);
         self
     }
 
-    /// Leaves the `SameSite` attribute out (Express: `cookie.sameSite: false`).
+    /// Leaves out the `SameSite` attribute (Express: `cookie.sameSite: false`, the default there). Default:
+    /// the attribute is `Lax`.
+    ///
+    /// Use it to set the same cookie as an Express application that leaves out the attribute. It is up to the
+    /// browser then which requests carry the cookie.
     pub fn no_same_site(mut self) -> Self {
         self.cookie.same_site = SameSitePolicy::Omitted;
         self
     }
 
-    /// `SameSite=None` where the request came over https, else `Lax` (Express: `cookie.sameSite: 'auto'`), for pages
-    /// that other sites embed. Needs [`secure`](Self::secure): `true` or [`Secure::Auto`], which says what counts as
-    /// https.
+    /// Sets `SameSite=None` where the request came over https, else `SameSite=Lax` (Express:
+    /// `cookie.sameSite: 'auto'`). Default: `Lax` for all requests.
+    ///
+    /// Use it for pages that other sites embed and that are also reached over http, as in development.
+    /// [`Secure::Auto`] says what counts as https. [`build`](Self::build) refuses it unless
+    /// [`secure`](Self::secure) is `true` or `Secure::Auto`.
     pub fn same_site_auto(mut self) -> Self {
         self.cookie.same_site = SameSitePolicy::Auto;
         self
     }
 
-    /// One cookie jar for each embedding site, CHIPS (Express: `cookie.partitioned`). Default: off.
+    /// Makes browsers keep a separate cookie for each site that embeds this one, as CHIPS has it (Express:
+    /// `cookie.partitioned`). Default: `false`.
+    ///
+    /// Use it for pages that other sites embed, if a user may have another session under each of them.
+    /// [`build`](Self::build) refuses it without [`secure`](Self::secure), because browsers would drop the
+    /// cookie.
     pub fn partitioned(mut self, partitioned: bool) -> Self {
         self.cookie.partitioned = partitioned;
         self
     }
 
-    /// Which cookies go first when a domain has too many (Express: `cookie.priority`). Default: none.
+    /// Which cookies Chromium drops first when a domain has too many (Express: `cookie.priority`). Default:
+    /// no attribute, which Chromium reads as [`Priority::Medium`].
+    ///
+    /// Use [`Priority::High`] on a domain with so many cookies that users lose their sessions.
     pub fn priority(mut self, priority: Priority) -> Self {
         self.cookie.priority = Some(priority);
         self
     }
 
-    /// Where records are kept (Express: `store`). Default: a new [`MemoryStore`].
+    /// Where records are kept (Express: `store`). Default: a new [`MemoryStore`], whose sessions end with the
+    /// process.
+    ///
+    /// Change it where sessions have to survive a restart, or several processes share them.
     pub fn store(mut self, store: impl SessionStore) -> Self {
         self.store = Some(ErasedStore::new(store));
         self
     }
 
-    /// Writes an existing session on every commit, changed or not (Express: `resave`). Default: `false`.
+    /// Writes an existing session's record on every commit, changed or not (Express: `resave`, `true` by
+    /// default there). Default: `false`.
+    ///
+    /// There is rarely a reason to set it: in Express it keeps sessions alive in stores without a `touch`,
+    /// and here every store has a `touch`.
     pub fn resave(mut self, resave: bool) -> Self {
         self.policy.resave = resave;
         self
     }
 
-    /// Stores new sessions that nothing was put into (Express: `saveUninitialized`). Default: `true`, as there;
-    /// `false` spares visitors who never log in a cookie and you their records.
+    /// Stores new sessions even without data in them (Express: `saveUninitialized`). Default: `true`, as in
+    /// Express.
+    ///
+    /// Use `false` unless every visitor needs a session: visitors who never log in then get no cookie, and
+    /// their sessions take no room in the store.
     pub fn save_uninitialized(mut self, save_uninitialized: bool) -> Self {
         self.policy.save_uninitialized = save_uninitialized;
         self
     }
 
-    /// Sends the cookie anew on every commit, so that it lives as long as the user is active (Express: `rolling`).
-    /// Default: `false`.
+    /// Sends the cookie and extends the session's expiry on every commit (Express: `rolling`). Default:
+    /// `false`, which sends the cookie of a session with a max-age when something was written to it.
+    ///
+    /// Use `true` where users who only read for longer than the max-age should stay logged in. Every handler
+    /// has to commit then, or [`SessionLayer`](crate::SessionLayer) has to do it for them. The price is a
+    /// touch and a `Set-Cookie` for each commit.
     pub fn rolling(mut self, rolling: bool) -> Self {
         self.policy.rolling = rolling;
         self
     }
 
-    /// Makes the ids of new sessions (Express: `genid`). Default: UUID version 4. Ids must be unguessable: at least
-    /// 128 bits from a cryptographic generator.
+    /// Makes the ids of new sessions (Express: `genid`). Default: a random UUID (version 4).
+    ///
+    /// Change it where other programs expect ids of another form. Ids must be unguessable: at least 128 bits
+    /// from a cryptographic generator.
     pub fn genid(mut self, genid: impl Fn() -> SessionId + Send + Sync + 'static) -> Self {
         self.genid = Some(Box::new(genid));
         self
     }
 
-    /// Believes `X-Forwarded-Proto` (Express: `proxy`). Default: `false`; use it only behind a proxy that sets the
-    /// header itself.
+    /// Believes the request header `X-Forwarded-Proto` (Express: `proxy`), which tells whether the browser
+    /// used https. Default: `false`.
+    ///
+    /// Use `true` behind a proxy that ends TLS and sets the header itself, whatever the client sent. Without
+    /// such a proxy every client can claim to use https. The header matters where [`secure`](Self::secure) is
+    /// [`Secure::Auto`], and where the cookie is Secure but the browser used http: the browser would drop the
+    /// cookie, so no new session is stored.
     pub fn trust_proxy(mut self, trust_proxy: bool) -> Self {
         self.policy.trust_proxy = trust_proxy;
         self
     }
 
-    /// How long a session that is only read goes without its life in the store being extended (connect-mongo:
-    /// `touchAfter`). Default: a hundredth of the max-age, at most 60 seconds. Zero: on every request.
+    /// How long a session that is only read waits for its expiry in the store to be extended (connect-mongo:
+    /// `touchAfter`). Default: a hundredth of the max-age, at most 60 seconds.
+    ///
+    /// A longer time spares the store touches. A shorter one makes the expiry more exact, which otherwise
+    /// counts from a use that may be this much earlier than the last one. Zero extends the expiry on every
+    /// request, as Express does. At the latest the expiry is extended after half of the session's lifetime.
     pub fn touch_after(mut self, touch_after: Duration) -> Self {
         self.policy.touch_after = Some(touch_after);
         self
     }
 
-    /// How long the store keeps a session without a max-age (connect-redis: `ttl`). Default: 24 hours.
+    /// How long the store keeps a session without a max-age after it was last used (connect-redis: `ttl`).
+    /// Default: 24 hours.
+    ///
+    /// It holds with [`browser_session`](Self::browser_session), and for single sessions whose max-age was
+    /// set to `None`. Change it where users keep their browser open for longer, or should be logged out
+    /// sooner.
+    ///
+    /// [`build`](Self::build) refuses less than a millisecond and more than 400 days.
     pub fn store_ttl(mut self, store_ttl: Duration) -> Self {
         self.policy.store_ttl = store_ttl;
         self
     }
 
-    /// Tells the time (no such option in Express). Default: [`SystemClock`](crate::SystemClock).
+    /// The clock that tells the time (not an option of Express). Default:
+    /// [`SystemClock`](crate::SystemClock).
     ///
-    /// The clock reaches the configuration only. A test that moves time gives the same clock to the store:
+    /// Change it in tests that move time. The store has a clock of its own and needs the same one:
     /// [`MemoryStore::builder`], [`FileStoreBuilder::clock`](crate::FileStoreBuilder::clock).
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = ErasedClock::new(clock);
         self
     }
 
-    /// Checks the options.
+    /// Checks the options and builds the configuration.
     ///
-    /// A secret under 32 bytes is accepted, and warned about once through `tracing`, unless the builder came from
-    /// [`SessionConfig::hardened`].
+    /// A secret under 32 bytes is accepted with a warning through `tracing`; [`SessionConfig::hardened`]
+    /// refuses it.
     ///
     /// # Errors
-    /// A [`ConfigError`] that names the option that does not hold.
+    /// A [`ConfigError`], which names the option to change. Combinations of options that browsers would
+    /// ignore are refused.
     pub fn build(self) -> Result<SessionConfig, ConfigError> {
         rules::validate(&self.cookie, self.secure)?;
         match self.secrets.shortest() {

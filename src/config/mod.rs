@@ -1,4 +1,4 @@
-//! [`SessionConfig`]: everything sessions need, in the app state.
+//! [`SessionConfig`]: the secrets, the options and the store, in the application's state.
 
 pub(crate) mod builder;
 pub(crate) mod options;
@@ -23,9 +23,10 @@ use crate::store::erased::ErasedStore;
 use crate::store::keyed_locks::KeyedLocks;
 use crate::store::loaded::CompareBy;
 
-/// Everything sessions need: the secrets, the cookie's attributes, the store. It lives in the app state.
+/// The configuration of sessions: the secrets, the options, and the store. Keep it in the application's
+/// state, where the extractor of [`Session`](crate::Session) finds it through [`FromRef`].
 ///
-/// A clone is one reference count; all clones are one configuration over one store.
+/// Cloning a configuration copies nothing: all clones share one configuration and one store.
 ///
 /// ```
 /// use axum::extract::FromRef;
@@ -47,55 +48,70 @@ use crate::store::loaded::CompareBy;
 /// ```
 ///
 /// # State behind an `Arc`
-/// `FromRef<Arc<App>> for SessionConfig` cannot be written outside this crate: neither type is yours. With
-/// `Arc<App>` as state, wrap it in a type of your own:
+/// `Arc<App>` works as state without further code: where `SessionConfig` implements `FromRef<App>`, it
+/// implements `FromRef<Arc<App>>` as well.
 ///
 /// ```
-/// # use std::sync::{Arc, Once};
-/// # use axum::extract::FromRef;
-/// # use sessile::SessionConfig;
+/// use std::sync::Arc;
+///
+/// use axum::Router;
+/// use axum::extract::FromRef;
+/// use axum::routing::get;
+/// use sessile::{Session, SessionConfig};
+///
 /// struct App {
 ///     sessions: SessionConfig,
 /// }
 ///
-/// #[derive(Clone)]
-/// struct Shared(Arc<App>);
-///
-/// impl FromRef<Shared> for SessionConfig {
-///     fn from_ref(shared: &Shared) -> Self {
-///         shared.0.sessions.clone()
+/// impl FromRef<App> for SessionConfig {
+///     fn from_ref(app: &App) -> Self {
+///         app.sessions.clone()
 ///     }
 /// }
+///
+/// async fn is_new(session: Session) -> String {
+///     session.is_new().to_string()
+/// }
+///
+/// let sessions = SessionConfig::new("a secret of at least 32 bytes, from the environment")?;
+/// let app: Router = Router::new().route("/", get(is_new)).with_state(Arc::new(App { sessions }));
+/// # Ok::<(), sessile::ConfigError>(())
 /// ```
 #[derive(Clone)]
 pub struct SessionConfig(pub(crate) Arc<ConfigInner>);
 
+/// What all clones of a configuration share.
 pub(crate) struct ConfigInner {
     pub(crate) cookie: Attributes,
     pub(crate) set_cookie: SetCookie,
     pub(crate) signer: Signer,
     pub(crate) secure: Secure,
-    /// What a new record says of its cookie.
+    /// The `cookie` object of new records.
     pub(crate) templates: PerTransport<CookieTemplate<'static>>,
     pub(crate) policy: Policy,
     pub(crate) clock: ErasedClock,
     pub(crate) store: ErasedStore,
+    /// The locks for stores that cannot compare and write in one step.
     pub(crate) locks: KeyedLocks,
+    /// What makes new ids; `None` for random UUIDs.
     pub(crate) genid: Option<Box<dyn Fn() -> SessionId + Send + Sync>>,
+    /// Whether [`ConfigInner::warn_undeliverable`] has warned.
     pub(crate) warned: Once,
 }
 
 impl SessionConfig {
-    /// The cookie's value, as sent, for a session id.
+    /// The value of the cookie for a session id, as sent: signed and encoded.
     #[must_use]
     pub fn sign(&self, id: &SessionId) -> String {
         let mut value = CookieValue::new();
         push_value(id, &self.0.signer.sign(id), &mut value);
-        // ASCII, since everything else is escaped.
+        // Invariant: the value is ASCII, because `encodeURIComponent` escapes everything else.
+        debug_assert!(value.is_ascii(), "a cookie's value is not ASCII");
         String::from_utf8_lossy(&value).into_owned()
     }
 
-    /// The inverse of [`sign`](Self::sign): the id in a cookie's value, if one of the secrets signed it.
+    /// The inverse of [`sign`](Self::sign): the session id in a cookie's value, if one of the secrets has
+    /// signed it.
     #[must_use]
     pub fn verify(&self, value: &str) -> Option<SessionId> {
         self.0.signer.verify(value.as_bytes()).map(|verified| verified.id)
@@ -107,11 +123,13 @@ impl SessionConfig {
 }
 
 impl ConfigInner {
+    /// An id for a new session.
     pub(crate) fn new_id(&self) -> SessionId {
         self.genid.as_ref().map_or_else(SessionId::random, |genid| genid())
     }
 
-    /// Where the store does not compare by itself, the requests for a record take turns.
+    /// Locks a record where the store cannot compare and write in one atomic step, so that the requests of
+    /// this configuration change the record one after the other. `None` where the store can.
     pub(crate) async fn lock_unless_atomic(
         &self,
         id: &SessionId,
@@ -123,7 +141,8 @@ impl ConfigInner {
         }
     }
 
-    /// Says once why no session is stored.
+    /// Logs a warning, once for each configuration, that new sessions are not stored because browsers would
+    /// drop their cookie.
     pub(crate) fn warn_undeliverable(&self) {
         self.warned.call_once(|| {
             tracing::warn!(
@@ -133,7 +152,8 @@ impl ConfigInner {
     }
 }
 
-/// State behind an [`Arc`]: whatever gives its configuration as itself gives it as `Arc` as well.
+/// State behind an [`Arc`]. This crate implements it because an application cannot: neither type is its own.
+/// The attribute keeps it out of the compiler's messages about states that lack a `FromRef`.
 #[diagnostic::do_not_recommend]
 impl<T> FromRef<Arc<T>> for SessionConfig
 where

@@ -1,4 +1,4 @@
-//! [`SessionOptions`]: the configuration as data, under the names Express gives it.
+//! [`SessionOptions`]: the options as data, under the names that express-session gives them.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,20 +11,11 @@ use crate::config::builder::SessionConfigBuilder;
 use crate::cookie::attributes::{Priority, SameSitePolicy, Secure};
 use crate::error::ConfigError;
 
-impl SessionConfig {
-    /// From options read out of a file. For a store other than memory: [`SessionOptions::into_builder`].
-    ///
-    /// # Errors
-    /// What [`SessionConfigBuilder::build`] refuses.
-    pub fn from_options(options: SessionOptions) -> Result<Self, ConfigError> {
-        options.into_builder().build()
-    }
-}
-
-/// The options of a session as a plain struct, to be read from a JSON or TOML file.
+/// The options as a plain struct, to be read from a JSON or TOML file.
 ///
-/// The names are Express' (`saveUninitialized`, `cookie.maxAge` in milliseconds); an absent option keeps the default
-/// of [`SessionConfigBuilder`]; an unknown one is an error.
+/// The names and units are those of express-session (`saveUninitialized`, `cookie.maxAge` in milliseconds).
+/// An absent option has the default of [`SessionConfigBuilder`], whose methods say when to change each
+/// option. An unknown option is an error.
 ///
 /// ```
 /// use sessile::{SessionConfig, SessionOptions};
@@ -41,53 +32,70 @@ impl SessionConfig {
 #[derive(Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct SessionOptions {
-    /// One secret, or a list of them, newest first.
+    /// One secret, or a list of secrets, newest first. Required. See [`Secrets`](crate::Secrets).
     #[serde(deserialize_with = "one_or_many")]
     pub secret: Vec<String>,
-    /// The cookie's name. Default: `connect.sid`.
+    /// The cookie's name, also under `key`. Default: `connect.sid`. See [`name`](SessionConfigBuilder::name).
     #[serde(alias = "key")]
     pub name: Option<String>,
     /// The cookie's attributes.
     pub cookie: CookieOptions,
-    /// Write an existing session on every commit. Default: `false`.
+    /// Whether an existing session is written on every commit. Default: `false`. See
+    /// [`resave`](SessionConfigBuilder::resave).
     pub resave: Option<bool>,
-    /// Store new sessions that nothing was put into. Default: `true`.
+    /// Whether new sessions are stored even without data in them. Default: `true`. See
+    /// [`save_uninitialized`](SessionConfigBuilder::save_uninitialized).
     pub save_uninitialized: Option<bool>,
-    /// Send the cookie anew on every commit. Default: `false`.
+    /// Whether the cookie is sent on every commit. Default: `false`. See
+    /// [`rolling`](SessionConfigBuilder::rolling).
     pub rolling: Option<bool>,
-    /// Trust `X-Forwarded-Proto`. Default: `false`.
+    /// Whether `X-Forwarded-Proto` is believed. Default: `false`. See
+    /// [`trust_proxy`](SessionConfigBuilder::trust_proxy).
     pub proxy: Option<bool>,
-    /// Seconds between two extensions of a session that is only read (connect-mongo's `touchAfter`).
+    /// How long a session that is only read waits for its expiry to be extended, in seconds (connect-mongo:
+    /// `touchAfter`). Default: a hundredth of the max-age, at most 60. See
+    /// [`touch_after`](SessionConfigBuilder::touch_after).
     pub touch_after: Option<u64>,
-    /// Seconds a session without a max-age stays in the store (connect-redis' `ttl`). Default: 86,400.
+    /// How long the store keeps a session without a max-age, in seconds (connect-redis: `ttl`). Default:
+    /// 86,400, a day. See [`store_ttl`](SessionConfigBuilder::store_ttl).
     pub ttl: Option<u64>,
 }
 
-/// The `cookie` part of [`SessionOptions`].
+/// The options under `cookie` in [`SessionOptions`]: the cookie's attributes.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(from = "GivenCookie")]
 pub struct CookieOptions {
-    /// Milliseconds the session lives; `null` until the browser closes. Default: 86,400,000 (a day).
+    /// How long a session lives after it was last used, in milliseconds; `Some(None)`, `null` in a file,
+    /// until the browser closes. Default: 86,400,000, a day. See [`max_age`](SessionConfigBuilder::max_age)
+    /// and [`browser_session`](SessionConfigBuilder::browser_session).
     pub max_age: Option<Option<u64>>,
-    /// `true`, `false` or `"auto"`. Default: `false`.
+    /// Whether browsers send the cookie over https only: `true`, `false` or `"auto"`. Default: `false`. See
+    /// [`secure`](SessionConfigBuilder::secure).
     pub secure: Option<Secure>,
-    /// Hide the cookie from scripts. Default: `true`.
+    /// Whether the cookie is hidden from scripts. Default: `true`. See
+    /// [`http_only`](SessionConfigBuilder::http_only).
     pub http_only: Option<bool>,
-    /// Default: `/`.
+    /// The path under which browsers send the cookie. Default: `/`. See [`path`](SessionConfigBuilder::path).
     pub path: Option<String>,
-    /// Default: none, the host that set the cookie.
+    /// The domain whose hosts all get the cookie. Default: none, the host that sets the cookie alone. See
+    /// [`domain`](SessionConfigBuilder::domain).
     pub domain: Option<String>,
-    /// `"lax"`, `"strict"`, `"none"`, `true` (strict) or `false` (no attribute). Default: `"lax"`.
+    /// Which requests from other sites carry the cookie: `"lax"`, `"strict"`, `"none"`, `true` (strict) or
+    /// `false` (no attribute, here `Some(None)`). Default: `"lax"`. See
+    /// [`same_site`](SessionConfigBuilder::same_site).
     pub same_site: Option<Option<SameSite>>,
-    /// `sameSite: "auto"`: then `same_site` is not looked at.
+    /// Whether `sameSite` is `"auto"`, in which case [`same_site`](Self::same_site) is ignored. Default:
+    /// `false`. See [`same_site_auto`](SessionConfigBuilder::same_site_auto).
     pub same_site_auto: bool,
-    /// Default: `false`.
+    /// Whether browsers keep a separate cookie for each site that embeds this one. Default: `false`. See
+    /// [`partitioned`](SessionConfigBuilder::partitioned).
     pub partitioned: Option<bool>,
-    /// `"low"`, `"medium"` or `"high"`. Default: no attribute.
+    /// Which cookies Chromium drops first: `"low"`, `"medium"` or `"high"`. Default: no attribute. See
+    /// [`priority`](SessionConfigBuilder::priority).
     pub priority: Option<Priority>,
 }
 
-/// The same as it stands in a file.
+/// [`CookieOptions`] as they stand in a file, where one option covers `same_site` and `same_site_auto`.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 struct GivenCookie {
@@ -125,8 +133,19 @@ impl From<GivenCookie> for CookieOptions {
     }
 }
 
+impl SessionConfig {
+    /// A configuration from options that were read from a file, over a new
+    /// [`MemoryStore`](crate::MemoryStore). For another store, use [`SessionOptions::into_builder`].
+    ///
+    /// # Errors
+    /// A [`ConfigError`] from [`SessionConfigBuilder::build`].
+    pub fn from_options(options: SessionOptions) -> Result<Self, ConfigError> {
+        options.into_builder().build()
+    }
+}
+
 impl SessionOptions {
-    /// A builder with these options set, for what a file cannot say: the store, `genid`.
+    /// A builder with these options set. Use it for what a file cannot hold: the store, `genid`, the clock.
     pub fn into_builder(self) -> SessionConfigBuilder {
         let mut builder = SessionConfig::builder(self.secret);
         let cookie = self.cookie;
@@ -200,7 +219,8 @@ fn one_or_many<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<String>, D::Er
     })
 }
 
-/// Tells an option that is `null` from one that is absent.
+/// Reads an option that may be `null`, so that `Some(None)` is an option that is `null` and `None` one that
+/// is absent.
 fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(input: D) -> Result<Option<T>, D::Error> {
     T::deserialize(input).map(Some)
 }

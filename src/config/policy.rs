@@ -1,20 +1,28 @@
-//! [`Policy`]: the options that loading and committing obey, each with its default, in one place.
+//! [`Policy`]: the options that loading and committing depend on, with their defaults.
 
 use std::time::Duration;
 
-/// How long a new session lives by default, and a session without a max-age in the store.
+/// The default of `max_age` and `store_ttl`.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The options that loading and committing obey. Each stands for the builder's method of the same name.
+/// The options that loading and committing depend on. The builder's methods of the same names say when to
+/// change them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Policy {
+    /// How long a session lives after it was last used; `None`: until the browser closes. Default: 24 hours.
     pub(crate) max_age: Option<Duration>,
+    /// How long the store keeps a session without a max-age. Default: 24 hours.
     pub(crate) store_ttl: Duration,
-    /// `None`: the default, which depends on the session's life.
+    /// How long a session that is only read waits for its expiry to be extended. Default: `None`, which
+    /// stands for [`default_touch_after`].
     pub(crate) touch_after: Option<Duration>,
+    /// Whether an existing session is written on every commit. Default: `false`.
     pub(crate) resave: bool,
+    /// Whether new sessions without data are stored. Default: `true`.
     pub(crate) save_uninitialized: bool,
+    /// Whether every commit sends the cookie and extends the expiry. Default: `false`.
     pub(crate) rolling: bool,
+    /// Whether `X-Forwarded-Proto` is believed. Default: `false`.
     pub(crate) trust_proxy: bool,
 }
 
@@ -33,18 +41,19 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// How long the store keeps a session of this max-age.
+    /// How long the store keeps a session with this max-age.
     pub(crate) fn ttl(&self, max_age: Option<Duration>) -> Duration {
         max_age.unwrap_or(self.store_ttl)
     }
 
-    /// How long a session that is only read goes without a touch.
+    /// How long a session that is only read waits for its expiry to be extended.
     pub(crate) fn touch_after(&self) -> Duration {
         self.touch_after.unwrap_or_else(|| default_touch_after(self.ttl(self.max_age)))
     }
 }
 
-/// A hundredth of a session's life, at most a minute.
-pub(crate) fn default_touch_after(life: Duration) -> Duration {
-    (life / 100).min(Duration::from_secs(60))
+/// The default of `touch_after` for a session that the store keeps for `ttl`: a hundredth of it, at most a
+/// minute.
+pub(crate) fn default_touch_after(ttl: Duration) -> Duration {
+    (ttl / 100).min(Duration::from_secs(60))
 }

@@ -1,10 +1,10 @@
-//! The cookie's attributes, and which of them depend on how a request came.
+//! The cookie's attributes, and which of them depend on the request's transport.
 
 use cookie::{Cookie, SameSite};
 
 use crate::request::Transport;
 
-/// What is the same on every cookie of one configuration.
+/// The cookie's name and attributes, as one configuration sets them for all sessions.
 #[derive(Debug, Clone)]
 pub(crate) struct Attributes {
     pub(crate) name: String,
@@ -16,7 +16,7 @@ pub(crate) struct Attributes {
     pub(crate) priority: Option<Priority>,
 }
 
-/// The attributes that depend on how the request came.
+/// The attributes that depend on the request's transport, as sent in its response.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SentAttributes {
     pub(crate) secure: bool,
@@ -24,10 +24,12 @@ pub(crate) struct SentAttributes {
 }
 
 impl Attributes {
+    /// The attributes that depend on the transport, for a response over this one.
     pub(crate) fn sent(&self, secure: Secure, transport: Transport) -> SentAttributes {
         SentAttributes { secure: secure.on(transport), same_site: self.same_site.on(transport) }
     }
 
+    /// The cookie with an empty value, with every attribute that the `cookie` crate knows.
     pub(super) fn cookie(&self, sent: SentAttributes) -> Cookie<'_> {
         let mut cookie = Cookie::new(&self.name, "");
         cookie.set_http_only(self.http_only);
@@ -42,16 +44,22 @@ impl Attributes {
     }
 }
 
-/// When the cookie carries `Secure`.
+/// When the cookie has the `Secure` attribute, which makes browsers send it over https only.
+///
+/// Made from `true` ([`Always`](Self::Always)) or `false` ([`Never`](Self::Never)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Secure {
-    /// Never (`false`).
+    /// The cookie never has the attribute: the default, for a first run on localhost.
     Never,
-    /// Always (`true`), also where this process cannot see TLS because a proxy ends it.
+    /// The cookie always has the attribute, also where a proxy ends TLS and this process sees plain http. Use
+    /// it in production.
     Always,
-    /// When the request came over https: `X-Forwarded-Proto` with
-    /// [`trust_proxy`](crate::SessionConfigBuilder::trust_proxy), else the request's own scheme. HTTP/1.1 requests name none: a
-    /// process that ends TLS by itself wants `true`.
+    /// The cookie has the attribute when the request came over https. Use it for a service that is reached
+    /// over both http and https.
+    ///
+    /// With [`trust_proxy`](crate::SessionConfigBuilder::trust_proxy), the header `X-Forwarded-Proto`
+    /// decides, if the request has one; otherwise the scheme in the request's URI does. HTTP/1.1 requests
+    /// carry no scheme, so they count as http: a process that ends TLS itself needs [`Always`](Self::Always).
     Auto,
 }
 
@@ -62,6 +70,7 @@ impl From<bool> for Secure {
 }
 
 impl Secure {
+    /// Whether the cookie has `Secure` in a response over this transport.
     pub(crate) fn on(self, transport: Transport) -> bool {
         match self {
             Self::Never => false,
@@ -71,16 +80,19 @@ impl Secure {
     }
 }
 
-/// Which `SameSite` attribute the cookie carries.
+/// Which `SameSite` attribute the cookie has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SameSitePolicy {
+    /// The cookie has no such attribute.
     Omitted,
+    /// The attribute is the same on every transport.
     Fixed(SameSite),
     /// `None` over https, else `Lax`.
     Auto,
 }
 
 impl SameSitePolicy {
+    /// The attribute in a response over this transport.
     pub(crate) fn on(self, transport: Transport) -> Option<SameSite> {
         match (self, transport) {
             (Self::Omitted, _) => None,
@@ -91,12 +103,13 @@ impl SameSitePolicy {
     }
 }
 
-/// Chromium's `Priority` attribute: which cookies of a domain are dropped first when there are too many.
+/// The `Priority` attribute, which Chromium alone knows: which cookies of a domain are dropped first when
+/// there are too many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Priority {
     /// Dropped first.
     Low,
-    /// What browsers assume.
+    /// What Chromium assumes without the attribute.
     Medium,
     /// Dropped last.
     High,

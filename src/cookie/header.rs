@@ -1,20 +1,22 @@
-//! The `Cookie` header: the values of the cookies of one name.
+//! The `Cookie` header: the values of all cookies with one name.
 
 use axum::http::header::COOKIE;
 use axum::http::{HeaderMap, HeaderValue};
 use memchr::{memchr_iter, memchr2};
 
-/// How many cookies of the session's name are looked at in one request.
+/// How many cookies of the session's name are tried in one request. A browser sends several where a parent
+/// domain or a longer path has a cookie of the same name (RFC 6265, section 5.4); four leave room for those,
+/// and bound the work that a request can cause.
 const MAX_CANDIDATES: usize = 4;
 
-/// The values of the cookies called `name`, in the order the browser sent them, at most [`MAX_CANDIDATES`].
-/// Names are compared byte for byte.
+/// The values of the cookies called `name`, in the order in which the browser sent them, at most
+/// [`MAX_CANDIDATES`]. Names are compared byte for byte.
 pub(crate) fn cookie_values<'h>(headers: &'h HeaderMap, name: &'h str) -> impl Iterator<Item = &'h [u8]> {
     let lines = headers.get_all(COOKIE).into_iter().map(HeaderValue::as_bytes);
     lines.flat_map(pairs).filter_map(|pair| value_of(pair, name.as_bytes())).take(MAX_CANDIDATES)
 }
 
-/// The parts of a `Cookie` line.
+/// The pairs of name and value in one `Cookie` line.
 fn pairs(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut start = 0;
     memchr_iter(b';', line)
@@ -22,13 +24,18 @@ fn pairs(line: &[u8]) -> impl Iterator<Item = &[u8]> {
         .map(move |end| &line[std::mem::replace(&mut start, end + 1)..end])
 }
 
-/// The value of a pair, if its name is this one. A name has no `=` and no white space in it.
+/// The value of a pair, if it has this name.
 fn value_of<'h>(pair: &'h [u8], name: &[u8]) -> Option<&'h [u8]> {
+    // Invariant: `name` has no `=` and no white space, because `rules::validate` has accepted it.
+    debug_assert!(
+        !name.iter().any(|byte| b"= \t".contains(byte)),
+        "a cookie's name has an `=` or white space"
+    );
     let value = trim_start(trim_start(pair).strip_prefix(name)?).strip_prefix(b"=")?;
     Some(trim(value))
 }
 
-/// Spaces and tabs, the only white space a cookie pair may be padded with.
+/// Removes spaces and tabs at both ends, as browsers do around names and values (RFC 6265bis, section 5.6).
 fn trim(bytes: &[u8]) -> &[u8] {
     let mut bytes = trim_start(bytes);
     while let [rest @ .., b' ' | b'\t'] = bytes {
@@ -44,7 +51,7 @@ fn trim_start(mut bytes: &[u8]) -> &[u8] {
     bytes
 }
 
-/// The name of the cookie that a `Set-Cookie` line sets.
+/// The name of the cookie in a `Set-Cookie` line.
 pub(crate) fn set_cookie_name(line: &HeaderValue) -> &[u8] {
     let line = line.as_bytes();
     let end = memchr2(b'=', b';', line).unwrap_or(line.len());

@@ -1,4 +1,4 @@
-//! The session's cookie on the wire: found in a request, signed, and written into a response.
+//! The session's cookie: how it is found in a request, signed, verified, and set in a response.
 
 pub(crate) mod attributes;
 pub(crate) mod header;

@@ -1,10 +1,20 @@
-//! [`Secrets`]: what a cookie is signed with.
+//! [`Secrets`]: the keys for a cookie's signature.
 
 use std::fmt;
 
-/// The secrets a cookie is signed with: the first signs, all of them verify.
+/// The secrets for the cookie's signature: the first one signs, and all of them verify.
 ///
-/// Made from `&str`, `String`, `&[u8]`, `Vec<u8>`, `[u8; N]`, or a list of any of these, newest first.
+/// Made from one secret (`&str`, `String`, `&[u8]`, `Vec<u8>` or `[u8; N]`), or from a list of secrets,
+/// newest first. To change a secret, put the new one before the old one; drop the old one after the longest
+/// max-age, when every cookie has expired or was signed again.
+///
+/// ```
+/// use sessile::{Secrets, SessionConfig};
+///
+/// let secrets = Secrets::from(["the new secret of 32 bytes or more", "the old secret of 32 bytes or more"]);
+/// let config = SessionConfig::new(secrets)?;
+/// # Ok::<(), sessile::ConfigError>(())
+/// ```
 #[derive(Clone)]
 pub struct Secrets(pub(super) Vec<Vec<u8>>);
 
@@ -13,6 +23,7 @@ impl Secrets {
         self.0.is_empty()
     }
 
+    /// The length of the shortest secret, in bytes.
     pub(crate) fn shortest(&self) -> usize {
         self.0.iter().map(Vec::len).min().unwrap_or(0)
     }
@@ -28,7 +39,7 @@ mod sealed {
     pub trait Sealed {}
 }
 
-/// One secret: text or bytes. Sealed; see [`Secrets`] for the types it stands for.
+/// One secret: text or bytes. The trait is sealed; [`Secrets`] lists the types that implement it.
 pub trait Secret: sealed::Sealed {
     #[doc(hidden)]
     fn bytes(&self) -> &[u8];

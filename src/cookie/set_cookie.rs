@@ -1,7 +1,7 @@
-//! The session's cookie as a response sets it.
+//! The `Set-Cookie` line of a response.
 //!
-//! The `cookie` crate writes the attributes, in its order, once for each configuration; a response adds the value and the
-//! times to them.
+//! The `cookie` crate writes the attributes, in its own order, once for each configuration. A response only
+//! adds the value and the times, which saves building and formatting a cookie for each response.
 
 use std::fmt::Write as _;
 use std::sync::Mutex;
@@ -18,16 +18,16 @@ use crate::error::SessionError;
 use crate::id::SessionId;
 use crate::request::{PerTransport, Transport};
 
-/// What browsers cap a cookie's life at: 400 days (RFC 6265bis).
+/// The longest lifetime of a cookie: 400 days. Browsers cut longer ones to it (RFC 6265bis, section 5.5).
 pub(crate) const MAX_LIFE: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
-/// `Set-Cookie` lines, prepared but for the value and the times.
+/// The parts of a `Set-Cookie` line that are the same in all responses.
 pub(crate) struct SetCookie {
-    /// The name and its `=`.
+    /// The name and its `=`, before the value.
     start: String,
-    /// What stands between the value and the times.
+    /// The attributes between the value and the times.
     attributes: PerTransport<String>,
-    /// What stands behind the times.
+    /// The attribute after the times, if any.
     end: String,
     times: LastTimes,
 }
@@ -37,11 +37,14 @@ impl SetCookie {
         let start = format!("{}=", attributes.name);
         let written = |transport| {
             let line = attributes.cookie(attributes.sent(secure, transport)).to_string();
-            line.strip_prefix(&start).unwrap_or_default().to_owned()
+            // Invariant: the line of a cookie with an empty value begins with the name and its `=`.
+            let attributes = line.strip_prefix(&start);
+            debug_assert!(attributes.is_some(), "a cookie's line does not begin with its name");
+            attributes.unwrap_or_default().to_owned()
         };
         Self {
             attributes: PerTransport::new(written),
-            // The `cookie` crate does not know this attribute of Chromium.
+            // The `cookie` crate does not write `Priority`, which Chromium alone knows.
             end: attributes
                 .priority
                 .map_or_else(String::new, |priority| format!("; Priority={}", priority.as_str())),
@@ -50,7 +53,11 @@ impl SetCookie {
         }
     }
 
-    /// A line that sets the cookie to a signed id; without a max-age the browser drops the cookie when it closes.
+    /// The line that sets the cookie to a signed id. Without a max-age the browser drops the cookie when it
+    /// closes.
+    ///
+    /// # Errors
+    /// [`SessionError::Cookie`] when the line is not a legal header value.
     pub(crate) fn set(
         &self,
         (id, signature): (&SessionId, &Signature),
@@ -58,11 +65,12 @@ impl SetCookie {
         max_age: Option<Duration>,
         now: SystemTime,
     ) -> Result<HeaderValue, SessionError> {
-        let times = max_age.map(|life| life.min(MAX_LIFE)).map(|life| {
-            // No date is before 1970, whatever this machine's clock says.
-            let expires = now.duration_since(UNIX_EPOCH).unwrap_or_default() + life;
-            // Whole seconds, rounded up: a `Max-Age` of 0 would delete the cookie.
-            let max_age = life.as_secs() + u64::from(life.subsec_nanos() > 0);
+        let times = max_age.map(|max_age| max_age.min(MAX_LIFE)).map(|max_age| {
+            // A clock that is set before 1970 counts as 1970, because an HTTP date cannot be earlier.
+            let expires = now.duration_since(UNIX_EPOCH).unwrap_or_default() + max_age;
+            // Seconds are rounded up, because a `Max-Age` of 0 would delete the cookie (RFC 6265bis, section
+            // 5.6.2).
+            let max_age = max_age.as_secs() + u64::from(max_age.subsec_nanos() > 0);
             self.times.text(Times { max_age, expires: expires.as_secs() })
         });
         let mut value = CookieValue::new();
@@ -70,7 +78,11 @@ impl SetCookie {
         self.line(&value, transport, times)
     }
 
-    /// A line that deletes the cookie: everything that identifies it, and a past expiry.
+    /// The line that deletes the cookie: its name and attributes, by which browsers find it, and an expiry in
+    /// the past.
+    ///
+    /// # Errors
+    /// [`SessionError::Cookie`] when the line is not a legal header value.
     pub(crate) fn expire(&self, transport: Transport) -> Result<HeaderValue, SessionError> {
         self.line(&[], transport, Some(Times { max_age: 0, expires: 0 }.text()))
     }
@@ -85,7 +97,7 @@ impl SetCookie {
         let times = times.unwrap_or_default();
         let parts =
             [self.start.as_bytes(), value, attributes.as_bytes(), times.as_bytes(), self.end.as_bytes()];
-        // Just as long as that, it becomes a header without a copy.
+        // The capacity is exactly the length, which saves a copy when the line becomes a header value.
         let mut line = Vec::with_capacity(parts.iter().map(|part| part.len()).sum());
         for part in parts {
             line.extend_from_slice(part);
@@ -94,33 +106,45 @@ impl SetCookie {
     }
 }
 
-/// A cookie's `Max-Age`, and its `Expires` in seconds since 1970.
+/// The cookie's times.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 struct Times {
+    /// The `Max-Age` in seconds.
     max_age: u64,
+    /// The `Expires` in seconds since 1970.
     expires: u64,
 }
 
-/// `; Max-Age=34560000; Expires=Thu, 01 Jan 1970 00:00:00 GMT`
-type TimesText = ArrayString<80>;
+/// Room for the times as text, in bytes.
+const TIMES_LEN: usize = 80;
+const _: () = {
+    let digits = u64::MAX.ilog10() as usize + 1;
+    assert!("; Max-Age=".len() + digits + "; Expires=Thu, 01 Jan 1970 00:00:00 GMT".len() <= TIMES_LEN);
+};
+
+/// The times as text, such as `; Max-Age=34560000; Expires=Thu, 01 Jan 1970 00:00:00 GMT`.
+type TimesText = ArrayString<TIMES_LEN>;
 
 impl Times {
     fn text(self) -> TimesText {
         let mut text = TimesText::new();
         let expires = HttpDate::from(UNIX_EPOCH + Duration::from_secs(self.expires));
-        // There is room for the longest number and every date.
-        let _ = write!(text, "; Max-Age={}; Expires={expires}", self.max_age);
+        // Invariant: there is room for the longest number and every date, as the assertion at `TIMES_LEN`
+        // shows.
+        let written = write!(text, "; Max-Age={}; Expires={expires}", self.max_age);
+        debug_assert!(written.is_ok(), "the times are longer than {TIMES_LEN} bytes");
         text
     }
 }
 
-/// The text of the last times that were asked for: most cookies of one second have the same.
+/// The last times and their text. Cookies that are set within one second mostly have the same times, so
+/// keeping the text saves formatting it for most of them.
 #[derive(Default)]
 struct LastTimes(Mutex<(Times, TimesText)>);
 
 impl LastTimes {
     fn text(&self, times: Times) -> TimesText {
-        // Writing them anew takes less time than waiting for another thread.
+        // Writing the text again takes less time than waiting for another thread.
         let Ok(mut last) = self.0.try_lock() else { return times.text() };
         if last.0 != times || last.1.is_empty() {
             *last = (times, times.text());
@@ -138,7 +162,7 @@ mod tests {
     use crate::cookie::secrets::Secrets;
     use crate::cookie::signature::Signer;
 
-    /// The whole line, from the `cookie` crate.
+    /// The whole line as the `cookie` crate writes it.
     fn whole(
         attributes: &Attributes,
         value: &str,
@@ -191,7 +215,8 @@ mod tests {
                         assert_eq!(line, whole(&attributes, &value, transport, Some((seconds, now + life))));
                     }
                 }
-                // The text of the times is kept: another second, and another life in the same second, have their own.
+                // The text of the last times is kept, and must not be used for another second or another
+                // max-age.
                 let (day, week) = (Duration::from_secs(86_400), Duration::from_secs(604_800));
                 for (second, life) in [(5, day), (6, day), (6, day), (6, week), (5, week)] {
                     let now = UNIX_EPOCH + Duration::from_secs(second);

@@ -1,8 +1,10 @@
-//! The signature on a cookie's value.
+//! The signature in a cookie's value.
 //!
-//! The value is Express': `encodeURIComponent("s:" + id + "." + base64(HMAC-SHA256(secret, id)))` without padding.
-//! A signature is compared as text, in constant time. Comparing text needs no decoding and no buffer for its result, and
-//! gives the same verdicts as decoding base64 strictly and comparing the bytes.
+//! The value is Express' (the npm package `cookie-signature`):
+//! `encodeURIComponent("s:" + id + "." + base64(HMAC-SHA256(secret, id)))`, where the base64 has no padding.
+//!
+//! A signature is compared as text, in constant time. Comparing the text needs no decoding and no buffer for
+//! its result. It accepts and rejects the same cookies as decoding base64 strictly and comparing the bytes.
 
 use std::fmt;
 
@@ -11,53 +13,65 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use constant_time_eq::constant_time_eq_n;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
+use sha2::digest::OutputSizeUser;
+use sha2::digest::typenum::Unsigned;
 
 use crate::cookie::secrets::Secrets;
 use crate::cookie::uri_component::{decode_uri_component, unquote};
 use crate::id::{MAX_LEN, SessionId};
 
-/// Length of a base64 HMAC-SHA256 without padding.
+/// The length of a signature in bytes: an HMAC-SHA256 in base64 without padding.
 pub(crate) const SIGNATURE_LEN: usize = 43;
+const _: () = {
+    let mac_len = <<Hmac<Sha256> as OutputSizeUser>::OutputSize as Unsigned>::USIZE;
+    assert!(matches!(base64::encoded_len(mac_len, false), Some(SIGNATURE_LEN)));
+};
 
-/// `s:`, the id, a dot, the signature.
-pub(crate) const MAX_DECODED: usize = 2 + MAX_LEN + 1 + SIGNATURE_LEN;
+/// The length of the longest decoded value in bytes: `s:`, the id, a dot, the signature.
+pub(crate) const MAX_DECODED: usize = "s:".len() + MAX_LEN + ".".len() + SIGNATURE_LEN;
 
-/// Signs and verifies; each key's HMAC state is prepared once.
+/// Signs ids, and verifies cookies. Each key's HMAC state is prepared once, which saves hashing the key for
+/// every cookie.
 pub(crate) struct Signer {
+    /// Newest first; never empty.
     keys: Vec<Hmac<Sha256>>,
 }
 
-/// An id's signature, as the cookie has it once decoded.
+/// An id's signature in base64, as it stands in a decoded cookie.
 #[derive(Clone, Copy)]
 pub(crate) struct Signature(pub(super) [u8; SIGNATURE_LEN]);
 
-/// A verified cookie.
+/// What a cookie says that one of the secrets has signed.
 pub(crate) struct Verified {
     pub(crate) id: SessionId,
-    /// The id's signature by the current secret. `None`: it was signed with an older one, so it wants to be sent anew.
+    /// The id's signature with the newest secret. `None` when an older secret has signed the cookie, which is
+    /// then to be sent again.
     pub(crate) current: Option<Signature>,
 }
 
 impl Signer {
     pub(crate) fn new(secrets: &Secrets) -> Self {
-        // HMAC takes keys of every length; the error type is the trait's, not the algorithm's.
-        let keys = secrets.0.iter().filter_map(|key| Hmac::new_from_slice(key).ok()).collect();
+        let keys: Vec<_> = secrets.0.iter().filter_map(|key| Hmac::new_from_slice(key).ok()).collect();
+        // Invariant: HMAC accepts keys of every length (RFC 2104, section 3), so there is a key for each
+        // secret; and there is a secret, because a configuration without one is not built.
+        debug_assert_eq!(keys.len(), secrets.0.len(), "HMAC does not accept a secret");
+        debug_assert!(!keys.is_empty(), "there is no secret to sign with");
         Self { keys }
     }
 
-    /// The signature of an id by the current secret.
+    /// The signature of an id with the newest secret.
     pub(crate) fn sign(&self, id: &SessionId) -> Signature {
-        // A configuration without a secret is not built.
+        // Invariant: there is a key (see `new`).
         self.keys.first().map_or(Signature([0; SIGNATURE_LEN]), |key| signature(key, id.as_str()))
     }
 
-    /// The inverse of [`Signer::sign`], from the value as it stands in the `Cookie` header.
+    /// The id in a value, as it stands in the `Cookie` header, if one of the secrets has signed it.
     pub(crate) fn verify(&self, value: &[u8]) -> Option<Verified> {
         let mut buffer = [0; MAX_DECODED];
         let decoded = decode_uri_component(unquote(value), &mut buffer)?;
         let (signed, given) = decoded.strip_prefix(b"s:")?.split_last_chunk()?;
         let (id, given) = (std::str::from_utf8(signed.strip_suffix(b".")?).ok()?, Signature(*given));
-        // bunWay writes the URL-safe alphabet.
+        // bunWay writes the URL-safe alphabet of base64, Express the standard one.
         let url_safe = memchr::memchr2(b'-', b'_', &given.0).is_some();
         let (known, signature) = self.keys.iter().enumerate().find_map(|(at, key)| {
             let expected = signature(key, id);
@@ -65,7 +79,7 @@ impl Signer {
             let same = constant_time_eq_n(&expected_text.0, &given.0);
             same.then_some((at, expected))
         })?;
-        // A signed id that breaks the id rules was never minted here.
+        // An id that breaks the rules was not created here, even if the secret has signed it.
         let id = SessionId::parse(id).ok()?;
         Some(Verified { id, current: (known == 0).then_some(signature) })
     }
@@ -77,6 +91,7 @@ impl fmt::Debug for Signer {
     }
 }
 
+/// The same signature in the URL-safe alphabet of base64.
 fn to_url_safe(signature: Signature) -> Signature {
     Signature(signature.0.map(|letter| match letter {
         b'+' => b'-',
@@ -89,8 +104,8 @@ fn signature(key: &Hmac<Sha256>, id: &str) -> Signature {
     let mut mac = key.clone();
     mac.update(id.as_bytes());
     let mut text = [0; SIGNATURE_LEN];
-    // 32 bytes are 43 characters without padding, so this cannot fail.
+    // Invariant: the base64 fills `text` exactly, as the assertion at `SIGNATURE_LEN` shows.
     let written = STANDARD_NO_PAD.encode_slice(mac.finalize().into_bytes(), &mut text);
-    debug_assert_eq!(written.ok(), Some(SIGNATURE_LEN));
+    debug_assert_eq!(written.ok(), Some(SIGNATURE_LEN), "a signature has another length");
     Signature(text)
 }

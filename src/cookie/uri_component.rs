@@ -1,9 +1,9 @@
-//! JavaScript's `encodeURIComponent` and its inverse, as Express applies them to a cookie's value.
+//! JavaScript's `encodeURIComponent` and its inverse, which Express applies to a cookie's value.
 
 use memchr::memchr;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// What `encodeURIComponent` escapes.
+/// The ASCII characters that `encodeURIComponent` escapes: all but letters, digits and these.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')
@@ -15,9 +15,9 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'(')
     .remove(b')');
 
-/// JavaScript's `encodeURIComponent` of a text, in parts.
+/// Encodes a text as JavaScript's `encodeURIComponent` does, and passes on the result in parts.
 pub(crate) fn push_uri_component(text: &str, mut push: impl FnMut(&[u8])) {
-    // Such as a UUID.
+    // Most ids are UUIDs, which need no encoding; the check saves running the encoder on them.
     let plain = text.bytes().fold(true, |all, byte| all & (byte.is_ascii_alphanumeric() || byte == b'-'));
     if plain {
         push(text.as_bytes());
@@ -26,13 +26,15 @@ pub(crate) fn push_uri_component(text: &str, mut push: impl FnMut(&[u8])) {
     }
 }
 
-/// JavaScript's `decodeURIComponent` as the npm package `cookie` uses it: a value that is not well formed stays as it
-/// is. `None` when it is longer than any cookie of ours, or no ASCII. What it gives is UTF-8.
+/// Decodes a value as JavaScript's `decodeURIComponent` does in the npm package `cookie`, which leaves a
+/// value that is not well formed as it is. The result is UTF-8. `None` when it is longer than `N` bytes, so
+/// longer than any cookie that was signed here, or when the value is not ASCII.
 pub(crate) fn decode_uri_component<'b, const N: usize>(
     value: &'b [u8],
     buffer: &'b mut [u8; N],
 ) -> Option<&'b [u8]> {
-    // Node reads headers as Latin-1, so raw bytes over 0x7F never verify there; here neither.
+    // Node.js reads headers as Latin-1, so a value with bytes over 0x7F never verifies there, and must not
+    // verify here.
     if value.len() > 3 * N || !value.is_ascii() {
         return None;
     }
@@ -56,10 +58,12 @@ pub(crate) fn decode_uri_component<'b, const N: usize>(
     if ascii || std::str::from_utf8(decoded).is_ok() { Some(decoded) } else { plain() }
 }
 
+/// The value of a hexadecimal digit.
 fn hex(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
+/// Removes the double quotes around a value, as the npm package `cookie` does.
 pub(crate) fn unquote(value: &[u8]) -> &[u8] {
     match value {
         [b'"', inner @ .., b'"'] => inner,

@@ -1,7 +1,7 @@
-//! Times as JavaScript writes them.
+//! Times as JavaScript writes them into JSON.
 //!
-//! `humantime` writes them in 670 instructions, where `time` takes 1,590; it reads no offset other than UTC, so `time`
-//! reads them.
+//! `humantime` writes a time in 670 instructions, where `time` takes 1,590. `time` reads them, because
+//! `humantime` reads no offset other than UTC.
 
 use std::fmt::Write as _;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -10,11 +10,18 @@ use arrayvec::ArrayString;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// A time as JSON: quoted, or `null`. The longest is `"9999-12-31T23:59:59.999Z"`.
-pub(crate) type TimeText = ArrayString<26>;
+/// The length of the longest time as JSON, in bytes.
+const TIME_LEN: usize = 26;
+const _: () = assert!(TIME_LEN == "\"9999-12-31T23:59:59.999Z\"".len() && TIME_LEN >= NULL.len());
 
-/// A time as `Date.prototype.toJSON` writes it: quoted, UTC, milliseconds. `null` for one past the year 9999, as
-/// JavaScript writes a date it cannot hold; 1970 for one before.
+/// What stands in place of an absent time.
+const NULL: &str = "null";
+
+/// A time as JSON: quoted, or `null`.
+pub(crate) type TimeText = ArrayString<TIME_LEN>;
+
+/// A time as `Date.prototype.toJSON` writes it: quoted, in UTC, with milliseconds. A time after the year 9999
+/// gives `null`, which is what JavaScript writes for an invalid date; a time before 1970 gives 1970.
 pub(crate) fn time(at: SystemTime) -> TimeText {
     let mut text = TimeText::new();
     match write!(text, "\"{}\"", humantime::format_rfc3339_millis(at.max(UNIX_EPOCH))) {
@@ -23,13 +30,13 @@ pub(crate) fn time(at: SystemTime) -> TimeText {
     }
 }
 
-/// `null` in the place of a time.
+/// `null`, in place of a time.
 pub(crate) fn null() -> TimeText {
-    ArrayString::from("null").unwrap_or_default()
+    ArrayString::from(NULL).unwrap_or_default()
 }
 
-/// The inverse of [`time`], which also reads other offsets than UTC; `None` for everything else, `null` included. A
-/// time before 1970 is read as 1970, which is as long over.
+/// The inverse of [`time`], which also reads offsets other than UTC. `None` for everything that is not a time, such
+/// as `null`. A time before 1970 is read as 1970, because both are over.
 pub(crate) fn parse_time(json: &str) -> Option<SystemTime> {
     let text = json.strip_prefix('"')?.strip_suffix('"')?;
     let at = OffsetDateTime::parse(text, &Rfc3339).ok()?;

@@ -1,14 +1,19 @@
-//! Whether two JSON texts say the same, without rounding a number.
+//! Whether two JSON values are equal, without rounding a number.
 
 use crate::json::object::{list, members};
 use crate::json::text::text;
 
-/// Whether two raw values are the same: the same text, or objects and arrays of one length that differ only in the
-/// order a hash map gave their keys. Numbers are compared as text, so none is rounded.
+/// How many levels of nesting are compared. Deeper values count as different unless their text is the same.
+const MAX_DEPTH: usize = 32;
+
+/// Whether two raw values are equal: the same text, or texts of the same length that differ only in the order
+/// of an object's keys, which is another one in each hash map. Everything else is compared as text, so no
+/// number is rounded.
 pub(crate) fn same_value(one: &[u8], other: &str) -> bool {
-    one == other.as_bytes() || one.len() == other.len() && same_within(text(one), other, 32)
+    one == other.as_bytes() || one.len() == other.len() && same_within(text(one), other, MAX_DEPTH)
 }
 
+/// The same, down to `depth` levels of nesting.
 fn same_within(one: &str, other: &str, depth: usize) -> bool {
     if one == other {
         return true;

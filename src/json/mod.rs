@@ -1,5 +1,5 @@
-//! The few JSON tools a record needs beyond `serde_json`: the spans of an object's members, keys put back as they came,
-//! times as JavaScript writes them, and equality without rounding a number.
+//! What records need of JSON beyond `serde_json`: where an object's members stand, keys that stay byte for
+//! byte, times as JavaScript writes them, and equality that rounds no number.
 
 pub(crate) mod date;
 pub(crate) mod equality;

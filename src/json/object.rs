@@ -1,4 +1,4 @@
-//! The members of a JSON object by their place in the text, without parsing a value.
+//! The members of a JSON object by where they stand in the text, without parsing a value.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use crate::json::text::{is_key, unescape};
 
-/// Byte range in a record's text.
+/// A byte range in a JSON text.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Span {
     start: u32,
@@ -20,8 +20,10 @@ pub(crate) struct Span {
 }
 
 impl Span {
-    /// Texts are under 4 GiB: [`members`] refuses longer ones.
+    /// The bytes from `start` up to `end`.
     pub(crate) fn new(start: usize, end: usize) -> Self {
+        // Invariant: a text is under 4 GiB. `members` refuses longer ones when a record is read.
+        debug_assert!(start <= end && u32::try_from(end).is_ok(), "{start}..{end} is not a span");
         Self { start: start as u32, end: end as u32 }
     }
 
@@ -37,14 +39,17 @@ impl Span {
         self.end() - self.start()
     }
 
+    /// This part of a text.
     pub(crate) fn of(self, text: &str) -> &str {
         &text[self.start()..self.end()]
     }
 
+    /// This part of a text that is given as bytes.
     pub(crate) fn within(self, bytes: &[u8]) -> &[u8] {
         &bytes[self.start()..self.end()]
     }
 
+    /// The range that starts and ends `by` bytes later.
     pub(crate) fn shifted(self, by: usize) -> Self {
         Self::new(self.start() + by, self.end() + by)
     }
@@ -53,20 +58,21 @@ impl Span {
 /// One member of a JSON object.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Member {
-    /// The key between its quotes.
+    /// The raw key, between its quotes.
     pub(crate) key: Span,
     /// The raw value.
     pub(crate) value: Span,
 }
 
 impl Member {
+    /// Whether the member has this key.
     pub(crate) fn is(&self, text: &str, key: &str) -> bool {
         is_key(self.key.of(text).as_bytes(), key)
     }
 }
 
-/// The members of a JSON object, without parsing a value. Of equal keys the last value counts, in the first's place, as
-/// in `JSON.parse`.
+/// The members of a JSON object, without parsing a value. Where a key stands twice, the last value counts, in
+/// the place of the first, as in JavaScript's `JSON.parse`.
 pub(crate) fn members(text: &str) -> Result<Vec<Member>, serde_json::Error> {
     if u32::try_from(text.len()).is_err() {
         return Err(serde_json::Error::custom("longer than 4 GiB"));
@@ -97,7 +103,9 @@ impl<'t> Visitor<'t> for MemberVisitor<'t> {
             let value = map.next_value::<&'t RawValue>()?.get();
             let start = value.as_ptr() as usize - text.as_ptr() as usize;
             let end = start + value.len();
-            // Between two values stand a comma, the quoted key and a colon, so the quotes are the outermost ones.
+            // `RawValue` tells where a value stands, and nothing tells where a key stands. Between two values
+            // there are only a comma, the quoted key and a colon, so the key is between the first quote and
+            // the last.
             let between = &text.as_bytes()[after..start];
             let quote = |byte: &u8| *byte == b'"';
             let (Some(open), Some(close)) = (between.iter().position(quote), between.iter().rposition(quote))
@@ -108,7 +116,8 @@ impl<'t> Visitor<'t> for MemberVisitor<'t> {
                 Member { key: Span::new(after + open + 1, after + close), value: Span::new(start, end) };
             after = end;
             let key = member.key.of(text);
-            // Taken as bytes, a key may hold what no JSON text may.
+            // `serde_json` reads a key's bytes without this check, but JSON allows no raw control character
+            // in a string.
             if key.bytes().any(|byte| byte < b' ') {
                 return Err(A::Error::custom("a control character in a key"));
             }
@@ -121,22 +130,24 @@ impl<'t> Visitor<'t> for MemberVisitor<'t> {
     }
 }
 
-/// So many keys are compared one by one, which takes less time than a table of so few does.
+/// How many keys are compared one by one. For so few, a hash table takes more time.
 const FEW: usize = 16;
 
-/// The keys of the members so far.
+/// The keys of the members so far, in which a key that stands twice is found.
 struct Keys<'t> {
     text: &'t str,
-    /// Where each key's member is; `None` while they are [`FEW`] and have no escapes. The seed is random, as keys may be
-    /// chosen by whoever would like them to collide.
+    /// The number of each key's member; `None` while there are at most [`FEW`] members and no key has
+    /// escapes. The hash's seed is random, because an attacker may be able to choose keys that would collide
+    /// under a known one.
     table: Option<HashMap<Key<'t>, usize, RandomState>>,
 }
 
-/// What a key says; as it stands, where that is no Unicode.
+/// The key that a raw key stands for, or the raw key itself as an error where that is not Unicode.
 type Key<'t> = Result<Cow<'t, str>, &'t str>;
 
 impl<'t> Keys<'t> {
-    /// Which member has this key. One that no member has is taken for the next one's.
+    /// The number of the member with this key. A key that no member has is noted as the key of the next
+    /// member.
     fn find(&mut self, members: &[Member], raw: &'t str) -> Option<usize> {
         let text = self.text;
         if self.table.is_none() && members.len() < FEW && memchr(b'\\', raw.as_bytes()).is_none() {
@@ -156,13 +167,13 @@ impl<'t> Keys<'t> {
     }
 }
 
-/// The raw values of a JSON array; `null` is taken for an empty one.
+/// The raw values of a JSON array. `null` stands for an empty array.
 pub(crate) fn list(json: &str) -> Result<Vec<&str>, serde_json::Error> {
     let raw: Option<Vec<&RawValue>> = serde_json::from_str(json)?;
     Ok(raw.unwrap_or_default().into_iter().map(RawValue::get).collect())
 }
 
-/// Takes a key as bytes: serde_json refuses a lone surrogate in a string, JavaScript writes one.
+/// Accepts a key as bytes. `serde_json` refuses a lone surrogate in a string, and JavaScript can write one.
 struct KeySeed;
 
 impl<'de> DeserializeSeed<'de> for KeySeed {
@@ -189,14 +200,14 @@ impl<'de> Visitor<'de> for KeySeed {
 mod tests {
     use super::*;
 
-    /// Keys and values, as they stand in the text.
+    /// The raw keys and values.
     fn read(text: &str) -> Vec<(&str, &str)> {
         let members = members(text).unwrap();
         members.iter().map(|member| (member.key.of(text), member.value.of(text))).collect()
     }
 
-    /// Two keys before, between and after so many others that the search for equal ones goes over to the table at each of
-    /// these places.
+    /// Two keys stand before, between and after other keys; their number makes the search change from single
+    /// comparisons to the table at each of these places.
     #[test]
     fn equal_keys_are_one_member_however_many_there_are() {
         let keys = [

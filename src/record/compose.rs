@@ -1,4 +1,5 @@
-//! Writes a draft: patched in place where every new value is as long as the old one, else anew.
+//! Composes the record that a draft describes: a patched copy of the stored record where every new value is
+//! as long as the old one, else a record written from scratch.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -14,25 +15,31 @@ use crate::json::date::{null, time};
 use crate::json::object::Span;
 use crate::json::text::escape;
 
+/// What a record written from scratch begins with.
 const OPEN: &[u8] = b"{\"cookie\":";
 
+/// The length of the longest max-age in milliseconds, as decimal digits.
+const MAX_AGE_LEN: usize = 20;
+const _: () = assert!(MAX_AGE_LEN == u64::MAX.ilog10() as usize + 1);
+
 impl Default for Record {
-    /// No data, and the cookie object of Express' defaults.
+    /// A record without data, with the `cookie` object that express-session writes under its default options.
     fn default() -> Self {
         Draft::new(Source::Nothing(&CookieTemplate::express()), None).compose(UNIX_EPOCH)
     }
 }
 
 impl Draft<'_> {
-    /// The record, with `cookie.expires` a max-age from `now`.
+    /// Composes the record. Its `cookie.expires` is one max-age after `now`.
     pub(crate) fn compose(&self, now: SystemTime) -> Record {
         let expires = self.max_age.and_then(|age| now.checked_add(age)).map_or_else(null, time);
-        self.patched(&expires).unwrap_or_else(|| self.written(&expires))
+        self.patch(&expires).unwrap_or_else(|| self.write_whole(&expires))
     }
 
-    /// The stored record with other values in their places, where all of them are as long as those that stand there:
-    /// counters are, and times.
-    fn patched(&self, expires: &str) -> Option<Record> {
+    /// A copy of the stored record with the new values in the places of the old ones. `None` where a value
+    /// differs in length, or a member is added or left out. Copying saves writing the members and the index
+    /// one by one; counters and times usually keep their length.
+    fn patch(&self, expires: &str) -> Option<Record> {
         let base =
             self.from.record().filter(|base| self.kept == Kept::All && base.max_age() == self.max_age)?;
         let stored = base.0.span(EXPIRES);
@@ -47,18 +54,18 @@ impl Draft<'_> {
         Some(Record(base.0.patched(values.chain([(stored, expires)]))))
     }
 
-    /// Writes the text and its index anew.
-    fn written(&self, expires: &str) -> Record {
-        let mut max_age = ArrayString::<20>::new();
-        // No number is longer than this has room for.
-        let _ = match self.max_age {
+    /// Writes the record and its index from scratch.
+    fn write_whole(&self, expires: &str) -> Record {
+        let mut max_age = ArrayString::<MAX_AGE_LEN>::new();
+        let written = match self.max_age {
             Some(age) => write!(max_age, "{}", u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
             None => max_age.write_str("null"),
         };
+        debug_assert!(written.is_ok(), "a max-age is longer than {MAX_AGE_LEN} digits");
         let cookie = self.from.cookie();
         let around = OPEN.len() + cookie.len() + max_age.len() + expires.len() + 1;
-        let mut builder =
-            IndexedTextBuilder::new(MEMBERS + 2 * self.count(), self.max_age, around + self.most());
+        let spans = MEMBERS + 2 * self.count();
+        let mut builder = IndexedTextBuilder::new(spans, self.max_age, around + self.max_members_len());
         let start = builder.push(OPEN).end();
         builder.push(&cookie.before);
         let max_age = builder.push(max_age.as_bytes());
@@ -71,7 +78,7 @@ impl Draft<'_> {
         let mut members = MemberWriter { builder, written: 0 };
         if let Some(base) = self.from.record() {
             members.builder.note_escapes(base.0.has_escapes());
-            self.copy(base, &mut members);
+            self.copy_members(base, &mut members);
         }
         for edit in &self.edits {
             if let (None, Some(value)) = (edit.member, &edit.value) {
@@ -81,11 +88,15 @@ impl Draft<'_> {
             }
         }
         members.builder.push(b"}");
+        // Invariant: every span of the index is set, because `count` counts the members as they are written
+        // here.
+        debug_assert_eq!(MEMBERS + 2 * members.written, spans, "the index has spans that were never set");
         Record(members.builder.finish())
     }
 
-    /// Writes the stored members as they are to be, those that stay in runs.
-    fn copy(&self, base: &Record, members: &mut MemberWriter) {
+    /// Writes the stored members with their edits. Members that stay as they are and follow one another are
+    /// copied as one run, which saves a copy for each key and each value.
+    fn copy_members(&self, base: &Record, members: &mut MemberWriter) {
         let text = base.as_bytes();
         let flash = match self.kept {
             Kept::All => None,
@@ -117,7 +128,7 @@ impl Draft<'_> {
         members.flush(&mut run, text);
     }
 
-    /// How many members the record will have.
+    /// The number of members that the new record has, except for `cookie`.
     fn count(&self) -> usize {
         let kept = match self.kept {
             Kept::All => self.from.record().map_or(0, Record::count),
@@ -128,23 +139,24 @@ impl Draft<'_> {
             + self.edits.iter().filter(|edit| edit.member.is_none() && edit.value.is_some()).count()
     }
 
-    /// How long the members may become.
-    fn most(&self) -> usize {
+    /// An upper bound on the length of the new record's members, in bytes.
+    fn max_members_len(&self) -> usize {
         let stored = self.from.record().map_or(0, |base| base.as_bytes().len());
         let edits = self.edits.iter().map(|edit| {
-            // A character of a key is escaped with six at most.
+            // JSON escapes one byte of a key with six bytes at most, as in `\u0000`.
             6 * edit.key.len() + edit.value.as_deref().map_or(0, str::len) + ",\"\":".len()
         });
         stored + edits.sum::<usize>()
     }
 }
 
-/// Whether a member stands there as this crate and Express write it, without white space and behind a comma.
+/// Whether a member is written as this crate and express-session write it: after a comma, and without white
+/// space.
 fn is_plain(text: &[u8], key: Span, value: Span) -> bool {
     text[..key.start()].ends_with(b",\"") && key.end() + 2 == value.start()
 }
 
-/// Stored members that follow one another, to be copied at once.
+/// Stored members that follow one another and are copied together: a byte range in the stored record.
 struct Run {
     start: usize,
     end: usize,
@@ -155,20 +167,22 @@ impl Run {
         Self { start, end: start }
     }
 
-    /// Where a part of the run will stand.
+    /// The span that a part of the run gets in the new record.
     fn moved(&self, part: Span, builder: &IndexedTextBuilder) -> Span {
         let to = |at: usize| at - self.start + builder.len();
         Span::new(to(part.start()), to(part.end()))
     }
 }
 
+/// Writes members, each into the text and into the index.
 struct MemberWriter {
     builder: IndexedTextBuilder,
-    /// So many are in the index.
+    /// The number of members in the index so far.
     written: usize,
 }
 
 impl MemberWriter {
+    /// Puts the next member into the index.
     fn set(&mut self, key: Span, value: Span) {
         let at = MEMBERS + 2 * self.written;
         self.builder.set(at, key);
@@ -176,6 +190,7 @@ impl MemberWriter {
         self.written += 1;
     }
 
+    /// Writes one member.
     fn push(&mut self, raw_key: &[u8], value: &[u8]) {
         self.builder.push(b",\"");
         let key = self.builder.push(raw_key);
@@ -184,6 +199,7 @@ impl MemberWriter {
         self.set(key, value);
     }
 
+    /// Copies the bytes of a run, which is empty afterwards. Its members are in the index already.
     fn flush(&mut self, run: &mut Run, text: &[u8]) {
         self.builder.push(&text[run.start..run.end]);
         run.start = run.end;

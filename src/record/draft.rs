@@ -1,4 +1,4 @@
-//! What is to change in a record.
+//! [`Draft`]: the changes to be made to a record.
 
 use std::ops::Deref;
 use std::time::Duration;
@@ -10,10 +10,12 @@ use super::cookie_object::CookieTemplate;
 use super::{FLASH, Record};
 use crate::json::object::Span;
 
-/// The raw JSON of a value.
+/// A value's raw JSON.
 #[derive(Debug, Clone)]
 pub(crate) enum Json<'a> {
+    /// The value is borrowed from the request's list of changes.
     Kept(&'a str),
+    /// The value was computed while the changes were replayed.
     Made(SmolStr),
 }
 
@@ -28,19 +30,22 @@ impl Deref for Json<'_> {
     }
 }
 
-/// A record about to be composed: what was stored, and what is to be another way in it.
+/// A record to be composed: the stored record, and how the new record differs from it.
 pub(crate) struct Draft<'a> {
     pub(super) from: Source<'a>,
     pub(super) max_age: Option<Duration>,
     pub(super) kept: Kept,
+    /// At most one edit stands for each stored member, and at most one for each key at the end. Two edits
+    /// need no allocation.
     pub(super) edits: SmallVec<[Edit<'a>; 2]>,
 }
 
 /// What a draft starts from.
 #[derive(Clone, Copy)]
 pub(crate) enum Source<'a> {
+    /// The record in the store.
     Record(&'a Record),
-    /// No record is there yet; this is the cookie object of a new one.
+    /// No record is stored yet; a new one has this `cookie` object.
     Nothing(&'a CookieTemplate<'static>),
 }
 
@@ -52,6 +57,7 @@ impl<'a> Source<'a> {
         }
     }
 
+    /// The `cookie` object that the new record gets, without its two times.
     pub(super) fn cookie(self) -> CookieTemplate<'a> {
         match self {
             Self::Record(record) => record.cookie_template(),
@@ -60,22 +66,27 @@ impl<'a> Source<'a> {
     }
 }
 
-/// What is left of the stored members that no edit names.
+/// Which stored members the new record keeps, where no edit names them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kept {
+    /// All of them.
     All,
+    /// The flash messages only, after the session was cleared.
     Flash,
 }
 
+/// One member that the new record has with another value, or does not have.
 pub(super) struct Edit<'a> {
     pub(super) key: &'a str,
-    /// The stored member it is about, and where its value stands; `None`: it goes to the end.
+    /// The stored member under the key: its number, and the span of its value. `None` for a key that the edit
+    /// adds at the record's end.
     pub(super) member: Option<(usize, Span)>,
-    /// `None`: the member is left out.
+    /// The new value. `None` leaves the member out.
     pub(super) value: Option<Json<'a>>,
 }
 
 impl Edit<'_> {
+    /// Whether the edit is for the stored member with this number.
     pub(super) fn is_of(&self, member: usize) -> bool {
         self.member.is_some_and(|(at, _)| at == member)
     }
@@ -86,7 +97,7 @@ impl<'a> Draft<'a> {
         Self { from, max_age, kept: Kept::All, edits: SmallVec::new() }
     }
 
-    /// The raw value under a key.
+    /// The raw value that the new record has under a key.
     pub(crate) fn get(&self, key: &str) -> Option<&[u8]> {
         match self.edits.iter().rfind(|edit| edit.key == key) {
             Some(edit) => edit.value.as_deref().map(str::as_bytes),
@@ -94,17 +105,19 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// The stored member under a key, if it is kept.
+    /// The number of the stored member under a key, and the span of its value, unless clearing the session
+    /// removed it.
     pub(super) fn stored(&self, key: &str) -> Option<(usize, Span)> {
         self.from.record().filter(|_| self.kept == Kept::All || key == FLASH)?.member(key)
     }
 
-    /// Puts a value under a key, in the place of the one there; a new key goes to the end. `None`: the key is left out.
+    /// Puts a value under a key. It replaces a stored value in its place; a new key is added at the end.
+    /// `None` leaves the key out.
     pub(crate) fn put(&mut self, key: &'a str, value: Option<Json<'a>>) {
         let known = self.edits.iter().rposition(|edit| edit.key == key);
         match (known.map(|at| (at, &mut self.edits[at])), value) {
             (Some((_, edit)), Some(value)) if edit.value.is_some() => edit.value = Some(value),
-            // Left out before.
+            // The key was left out earlier in the request, so it is a new key now, as in a JavaScript object.
             (Some(_), Some(value)) => self.edits.push(Edit { key, member: None, value: Some(value) }),
             (Some((_, edit)), None) if edit.member.is_some() => edit.value = None,
             (Some((_, edit)), None) if edit.value.is_none() => {}
@@ -118,7 +131,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Leaves out everything but flash messages.
+    /// Leaves out all data. Flash messages stay.
     pub(crate) fn clear(&mut self) {
         self.kept = Kept::Flash;
         self.edits.retain(|edit| edit.key == FLASH);

@@ -1,7 +1,8 @@
 //! [`Record`]: what a store keeps for one session, in Express' JSON.
 //!
-//! One shared text and an index over it. Values are never parsed on the way through, so what this process did not
-//! change goes back byte for byte, whatever wrote it.
+//! A record is one shared buffer: its JSON, and an index of where each key and value stands. A value is
+//! parsed only when a handler asks for it, so every value that this process does not change is written back
+//! byte for byte, whichever program wrote it.
 
 mod compose;
 pub(crate) mod cookie_object;
@@ -22,20 +23,23 @@ use crate::json::object::{self, Span};
 use crate::json::text::{escape, is_key, push_member};
 use indexed_text::IndexedText;
 
-/// The key under which the cookie's state stands, as in Express.
+/// The record's key for the cookie's state, as in express-session.
 pub(crate) const COOKIE: &str = "cookie";
 
-/// The furthest time a JavaScript `Date` holds: no max-age written by Express makes sense past it, and sums with it
-/// do not overflow.
-const MAX_MILLIS: f64 = 8.64e15;
-
-/// The key under which flash messages stand, as in connect-flash.
+/// The record's key for flash messages, as in connect-flash.
 pub(crate) const FLASH: &str = "flash";
 
-/// What a store keeps for one session: JSON as Express writes it, the session's data beside a `cookie` object.
+/// The longest max-age a record is read with, in milliseconds: 100,000,000 days, the furthest a JavaScript
+/// `Date` reaches from 1970. Longer ones are cut to it, so that adding a max-age to the current time does not
+/// overflow.
+const MAX_MILLIS: f64 = 8.64e15;
+
+/// What a store keeps for one session: a JSON object as express-session writes it, with the session's
+/// data beside a `cookie` object.
 ///
-/// A store saves [`as_json`](Self::as_json), or serialises the record with `serde_json`, and reads it back with
-/// [`from_json`](Self::from_json) or `serde_json`. A clone is one reference count.
+/// A store saves [`as_json`](Self::as_json), or serialises the record with `serde_json`, and reads it back
+/// with [`from_json`](Self::from_json) or `serde_json`. Cloning a record copies nothing: all clones share one
+/// buffer.
 ///
 /// ```
 /// use sessile::Record;
@@ -49,18 +53,23 @@ pub(crate) const FLASH: &str = "flash";
 #[derive(Clone)]
 pub struct Record(IndexedText);
 
-/// The index' first spans: the cookie object, and the two values in it that a commit rewrites; empty where one is missing.
-/// Then come the keys and values of all other members, in the order of the text.
+// The numbers of a record's spans in its index.
+
+/// The span of the `cookie` object.
 const OBJECT: usize = 0;
+/// The span of the value of `cookie.originalMaxAge`; `0..0` where the object has none.
 const MAX_AGE: usize = 1;
+/// The span of the value of `cookie.expires`; `0..0` where the object has none.
 const EXPIRES: usize = 2;
+/// The first span of the other members: a key, its value, the next key and so on, in the order in which they
+/// are stored.
 const MEMBERS: usize = 3;
 
 impl Record {
     /// Reads a record.
     ///
     /// # Errors
-    /// [`StoreError::corrupt`] when the text is no JSON object with a `cookie` object in it.
+    /// [`StoreError::corrupt`] when the text is not a JSON object with an object under `cookie`.
     pub fn from_json(json: impl Into<String>) -> Result<Self, StoreError> {
         Self::read(&json.into())
     }
@@ -83,88 +92,101 @@ impl Record {
         let (max_age, expires) = (find("originalMaxAge"), find("expires"));
         spans.extend([object, max_age, expires]);
         spans.extend(members.iter().flat_map(|member| [member.key, member.value]));
-        Ok(Self(IndexedText::new(&spans, MEMBERS, life(max_age.of(json)), json)))
+        Ok(Self(IndexedText::new(&spans, MEMBERS, parse_max_age(max_age.of(json)), json)))
     }
 
-    /// The record as JSON, in the bytes it was read or composed with.
+    /// The record as JSON, byte for byte as it was read or composed.
     #[must_use]
     pub fn as_json(&self) -> &str {
         self.0.text()
     }
 
+    /// The same as [`as_json`](Self::as_json), without the check that the bytes are UTF-8.
     pub(crate) fn as_bytes(&self) -> &[u8] {
         self.0.bytes()
     }
 
-    /// The session's own max-age, Express' `cookie.originalMaxAge`; `None` for a session that ends with the browser.
+    /// The session's own max-age (express-session: `cookie.originalMaxAge`). `None` for a session that ends
+    /// when the browser closes.
     #[must_use]
     pub fn max_age(&self) -> Option<Duration> {
         self.0.max_age()
     }
 
-    /// When the cookie was due to expire at the last write (Express' `cookie.expires`). It is not the record's expiry:
-    /// a touch extends the life in the store and leaves the text alone.
+    /// When the cookie was to expire, as of the last write (express-session: `cookie.expires`). The record's
+    /// own expiry is kept by the store and may be later: a touch extends the expiry without writing the
+    /// record.
     #[must_use]
     pub fn cookie_expires(&self) -> Option<SystemTime> {
-        parse_time(self.0.part(self.0.span(EXPIRES)))
+        parse_time(self.0.str_at(self.0.span(EXPIRES)))
     }
 
-    /// The same record without a key. What is left stays byte for byte.
+    /// The same record without one key. All other keys and values stay byte for byte.
     pub(crate) fn without(self, key: &str) -> Self {
         if self.raw(key).is_none() {
             return self;
         }
         let mut json = String::from("{\"cookie\":");
-        json.push_str(self.0.part(self.0.span(OBJECT)));
+        json.push_str(self.0.str_at(self.0.span(OBJECT)));
         for (raw_key, value) in self.entries().filter(|(raw, _)| !is_key(raw.as_bytes(), key)) {
             push_member(&mut json, raw_key, value);
         }
         json.push('}');
-        // Made of the parts of a record, so it is one.
-        Self::read(&json).unwrap_or(self)
+        // Invariant: an object made of a record's `cookie` object and members is a record.
+        let shorter = Self::read(&json);
+        debug_assert!(shorter.is_ok(), "a record without one of its members cannot be read");
+        shorter.unwrap_or(self)
     }
 
-    /// The record's text with one more key at its end.
+    /// The record as JSON, with one more key at its end.
     pub(crate) fn with(&self, key: &str, value: &str) -> String {
-        let mut json = String::from(self.as_json().trim_end().strip_suffix('}').unwrap_or_default());
+        // Invariant: a record is a JSON object, with nothing but white space after it.
+        let members = self.as_json().trim_end().strip_suffix('}');
+        debug_assert!(members.is_some(), "a record does not end with a brace");
+        let mut json = String::from(members.unwrap_or_default());
         push_member(&mut json, &escape(key), value);
         json.push('}');
         json
     }
 
-    /// Where the keys and values stand in the text.
+    /// The spans of the keys and of their values, except for `cookie`.
     fn members(&self) -> impl Iterator<Item = (Span, Span)> {
         self.0.pairs(MEMBERS)
     }
 
+    /// The number of members, except for `cookie`.
     fn count(&self) -> usize {
         (self.0.spans() - MEMBERS) / 2
     }
 
-    /// Which member has this key.
+    /// The number of the member with this key, counted from zero without `cookie`, and the span of its value.
     fn member(&self, key: &str) -> Option<(usize, Span)> {
         self.0.find(MEMBERS, key)
     }
 
-    /// The raw JSON of a value, as bytes, which costs no check that it is text; `cookie` is none.
+    /// A value's raw JSON, without the check that the bytes are UTF-8. `None` for `cookie`, which is not
+    /// data.
     pub(crate) fn raw(&self, key: &str) -> Option<&[u8]> {
-        self.member(key).map(|(_, value)| self.0.within(value))
+        self.member(key).map(|(_, value)| self.0.bytes_at(value))
     }
 
-    /// Keys, as they stand between their quotes, and raw values, but `cookie`, in the order of the text.
+    /// The keys, escaped as they stand between their quotes, and the raw values, except for `cookie`, in the
+    /// order in which they are stored.
     pub(crate) fn entries(&self) -> impl Iterator<Item = (&str, &str)> {
         let text = self.0.text();
         self.members().map(|(key, value)| (key.of(text), value.of(text)))
     }
 
-    /// Whether both are the same text in memory, or the same bytes.
+    /// Whether both records are the same bytes. Clones of one record are told by their shared buffer, without
+    /// a comparison.
     pub(crate) fn same(&self, other: &Self) -> bool {
-        self.0.is(&other.0) || self.0.bytes() == other.0.bytes()
+        self.0.shares_buffer_with(&other.0) || self.0.bytes() == other.0.bytes()
     }
 }
 
-/// A max-age as JavaScript writes it, in milliseconds.
-fn life(json: &str) -> Option<Duration> {
+/// A max-age from the number of milliseconds that JavaScript writes; `None` for everything that is not a
+/// number.
+fn parse_max_age(json: &str) -> Option<Duration> {
     let millis = serde_json::from_str::<f64>(json).ok()?;
     Some(Duration::from_millis(millis.clamp(0.0, MAX_MILLIS) as u64))
 }

@@ -1,4 +1,5 @@
-//! Edits against a plain list, over texts as this crate writes them and as others may.
+//! Edits of a draft have the same result as edits of a plain list, over records as this crate writes them and
+//! as other programs may write them.
 
 use std::time::{Duration, SystemTime};
 
@@ -64,14 +65,14 @@ fn texts() -> Vec<String> {
     ]
 }
 
-/// As far as JavaScript's times go.
+/// The time since 1970 in whole milliseconds, the precision of JavaScript's times.
 fn millis(at: SystemTime) -> Duration {
     let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap();
     Duration::from_millis(since.as_millis() as u64)
 }
 
 #[test]
-fn values_of_one_length_are_put_in_their_places() {
+fn values_of_the_same_length_are_replaced_in_place() {
     let text =
         r#"{"cookie":{"originalMaxAge":60000,"expires":"2026-01-01T00:00:00.000Z"}, "n":41,"name":"Ada"}"#;
     let base = Record::from_json(text).unwrap();
@@ -79,13 +80,13 @@ fn values_of_one_length_are_put_in_their_places() {
     draft.put("n", Some(Json::Kept("42")));
     let at = base.cookie_expires().unwrap() - Duration::from_secs(50);
     let expected = text.replace("41", "42").replace("00:00.000Z", "00:10.000Z");
-    assert_eq!(draft.compose(at).as_json(), expected, "the rest stays, white space too");
-    assert_eq!(base.as_json(), text, "the record it was made from is another one");
+    assert_eq!(draft.compose(at).as_json(), expected, "everything else stays, white space included");
+    assert_eq!(base.as_json(), text, "the stored record stays as it was");
 }
 
 #[test]
-fn edits_come_to_what_they_come_to_in_a_list() {
-    // The stored max-age, and another.
+fn edits_have_the_same_result_as_edits_of_a_list() {
+    // The max-age that is stored, and another one.
     let lives = [60, 9].map(Duration::from_secs);
     for (text, life) in texts().into_iter().flat_map(|text| lives.map(|life| (text.clone(), life))) {
         let base = Record::from_json(text.as_str()).unwrap();

@@ -1,4 +1,4 @@
-//! `len` and `clear`: a walk through the keys with the prefix, node by node where there are several.
+//! `len` and `clear` of [`RedisStore`]: they scan all keys with the prefix, on each node of a cluster.
 
 use std::collections::HashSet;
 
@@ -9,26 +9,27 @@ use redis::{Cmd, FromRedisValue as _, RedisResult, Value};
 
 use super::RedisStore;
 use crate::error::StoreError;
-use crate::store::retry::in_time;
+use crate::store::retry::with_timeout;
 
-/// So many keys the server looks at in one step.
-const STEP: u32 = 1000;
+/// How many keys the server looks at in one step of a scan: many, to need few round trips, but not so many
+/// that a step delays other clients noticeably.
+const KEYS_PER_STEP: u32 = 1000;
 
-/// A server whose keys can be walked through.
+/// A server that holds keys.
 trait Node: Send {
-    fn ask(&mut self, command: Cmd) -> impl Future<Output = RedisResult<Value>> + Send;
+    fn send(&mut self, command: Cmd) -> impl Future<Output = RedisResult<Value>> + Send;
 }
 
-/// The only one.
+/// The only server.
 struct Single<C>(C);
 
 impl<C: ConnectionLike + Send> Node for Single<C> {
-    async fn ask(&mut self, command: Cmd) -> RedisResult<Value> {
+    async fn send(&mut self, command: Cmd) -> RedisResult<Value> {
         self.0.req_packed_command(&command).await
     }
 }
 
-/// A cluster's primary.
+/// The primary of one part of a cluster.
 struct Primary {
     cluster: ClusterConnection,
     host: String,
@@ -36,26 +37,30 @@ struct Primary {
 }
 
 impl Node for Primary {
-    async fn ask(&mut self, command: Cmd) -> RedisResult<Value> {
+    async fn send(&mut self, command: Cmd) -> RedisResult<Value> {
         let at = SingleNodeRoutingInfo::ByAddress { host: self.host.clone(), port: self.port };
         self.cluster.route_command(command, RoutingInfo::SingleNode(at)).await
     }
 }
 
 impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
-    /// The keys with the prefix on these nodes; a walk may meet one twice.
+    /// The keys with the prefix on these nodes. It is a set because a scan may return a key twice.
     async fn keys(&self, nodes: Vec<impl Node>) -> Result<HashSet<String>, StoreError> {
         let mut keys = HashSet::new();
         for mut node in nodes {
             let mut cursor = 0_u64;
             loop {
                 let mut scan = redis::cmd("SCAN");
-                scan.arg(cursor).arg("MATCH").arg(pattern(&self.settings.prefix)).arg("COUNT").arg(STEP);
+                scan.arg(cursor)
+                    .arg("MATCH")
+                    .arg(pattern(&self.settings.prefix))
+                    .arg("COUNT")
+                    .arg(KEYS_PER_STEP);
                 let step = async {
-                    let answer = node.ask(scan).await.map_err(StoreError::unavailable)?;
+                    let answer = node.send(scan).await.map_err(StoreError::unavailable)?;
                     <(u64, Vec<String>)>::from_redis_value(answer).map_err(StoreError::unavailable)
                 };
-                let (next, found) = in_time(self.settings.timeout, step).await?;
+                let (next, found) = with_timeout(self.settings.timeout, step).await?;
                 keys.extend(found);
                 cursor = next;
                 if cursor == 0 {
@@ -73,16 +78,16 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
             unlink.arg(key);
             let step =
                 async { unlink.query_async::<()>(&mut connection).await.map_err(StoreError::unavailable) };
-            in_time(self.settings.timeout, step).await?;
+            with_timeout(self.settings.timeout, step).await?;
         }
         Ok(())
     }
 }
 
-macro_rules! walks {
+macro_rules! len_and_clear {
     ($connection:ty, $nodes:ident) => {
         impl RedisStore<$connection> {
-            /// How many sessions there are, by a walk through the server's keys.
+            /// How many sessions there are. This scans all keys of the server.
             ///
             /// # Errors
             /// [`StoreError::unavailable`].
@@ -110,16 +115,17 @@ macro_rules! walks {
     };
 }
 
-walks!(ConnectionManager, single);
-walks!(MultiplexedConnection, single);
-walks!(ClusterConnection, primaries);
+len_and_clear!(ConnectionManager, single);
+len_and_clear!(MultiplexedConnection, single);
+len_and_clear!(ClusterConnection, primaries);
 
 async fn single<C: ConnectionLike + Clone + Send>(connection: &C) -> Result<Vec<Single<C>>, StoreError> {
     Ok(vec![Single(connection.clone())])
 }
 
 async fn primaries(cluster: &ClusterConnection) -> Result<Vec<Primary>, StoreError> {
-    // Each line: first and last slot, then the nodes that serve them, the primary first, as host, port and more.
+    // An entry is the first and the last slot of a range, and its nodes, each as host, port and more. The
+    // primary is the first node, and the only one that is read here.
     type Slots = Vec<(u16, u16, (String, u16, Value, Value))>;
     let mut connection = cluster.clone();
     let answer: Value = redis::cmd("CLUSTER")
@@ -132,7 +138,7 @@ async fn primaries(cluster: &ClusterConnection) -> Result<Vec<Primary>, StoreErr
     Ok(addresses.into_iter().map(|(host, port)| Primary { cluster: cluster.clone(), host, port }).collect())
 }
 
-/// The prefix taken literally, and anything behind it.
+/// A glob pattern that matches the prefix literally, and anything after it.
 fn pattern(prefix: &str) -> String {
     let mut pattern = String::with_capacity(prefix.len() + 1);
     for letter in prefix.chars() {

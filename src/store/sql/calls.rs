@@ -1,0 +1,222 @@
+//! The calls that are the same in every SQL store.
+
+use std::error::Error as _;
+use std::io::ErrorKind;
+
+use sqlx::Error;
+
+use crate::error::StoreError;
+
+/// Implements the calls of a store with the fields `pool: sqlx::Pool<$database>` and `settings:
+/// Arc<Settings>`.
+///
+/// This is a macro and not a generic type because the latter would repeat, at every call, the bounds under
+/// which `sqlx` executes statements in any database.
+macro_rules! shared_calls {
+    ($store:ident, $database:ty) => {
+        // The block holds the imports of the calls.
+        const _: () = {
+            use std::sync::Arc;
+            use std::time::Duration;
+
+            use sqlx::FromRow as _;
+
+            use crate::error::StoreError;
+            use crate::id::SessionId;
+            use crate::record::Record;
+            use crate::store::retry::{self, Attempt};
+            use crate::store::sql::calls::{is_connection_dropped, is_id_taken};
+            use crate::store::sql::row::{Row, to_stored};
+            use crate::store::sql::statements::{Statement, Statements, Values};
+            use crate::store::sweeper::SweepHandle;
+            use crate::store::version::Version;
+            use crate::store::{Replaced, SessionStore, Stored};
+
+            impl $store {
+                /// Sets the longest that one operation may take, a retry included. Default: 5 seconds.
+                #[must_use]
+                pub fn timeout(mut self, timeout: Duration) -> Self {
+                    Arc::make_mut(&mut self.settings).timeout = timeout;
+                    self
+                }
+
+                /// How many live sessions there are.
+                ///
+                /// # Errors
+                /// [`StoreError::unavailable`](crate::StoreError::unavailable).
+                pub async fn len(&self) -> Result<u64, StoreError> {
+                    let count = || {
+                        let statement = &self.settings.statements.len;
+                        self.settings.query::<$database>(statement, &Values::default()).fetch_one(&self.pool)
+                    };
+                    let (row, _) = self.with_retry(count).await?;
+                    let (count,) = <(i64,)>::from_row(&row).map_err(StoreError::unavailable)?;
+                    Ok(u64::try_from(count).unwrap_or(0))
+                }
+
+                /// Whether there is no live session.
+                ///
+                /// # Errors
+                /// [`StoreError::unavailable`](crate::StoreError::unavailable).
+                pub async fn is_empty(&self) -> Result<bool, StoreError> {
+                    Ok(self.len().await? == 0)
+                }
+
+                /// Removes every session.
+                ///
+                /// # Errors
+                /// [`StoreError::unavailable`](crate::StoreError::unavailable).
+                pub async fn clear(&self) -> Result<(), StoreError> {
+                    self.write(&self.settings.statements.clear, &Values::default()).await.map(drop)
+                }
+
+                /// Removes the expired sessions, and returns how many there were.
+                ///
+                /// # Errors
+                /// [`StoreError::unavailable`](crate::StoreError::unavailable).
+                pub async fn sweep(&self) -> Result<u64, StoreError> {
+                    self.write(&self.settings.statements.sweep, &Values::default())
+                        .await
+                        .map(|(rows, _)| rows)
+                }
+
+                /// Sweeps every `period` until the returned handle is dropped. An error is logged, and the
+                /// next sweep happens as planned.
+                ///
+                /// # Panics
+                /// Outside of a Tokio runtime.
+                pub fn sweep_every(&self, period: Duration) -> SweepHandle {
+                    let store = self.clone();
+                    SweepHandle::start(period, move || {
+                        let store = store.clone();
+                        async move { store.sweep().await }
+                    })
+                }
+
+                /// Executes a statement that changes rows, and returns how many it changed.
+                async fn write(
+                    &self,
+                    statement: &Statement,
+                    values: &Values<'_>,
+                ) -> Result<(u64, Attempt), StoreError> {
+                    let operation =
+                        || self.settings.query::<$database>(statement, values).execute(&self.pool);
+                    let (done, attempt) = self.with_retry(operation).await?;
+                    Ok((done.rows_affected(), attempt))
+                }
+
+                /// The answer of a conditional write that changed no row.
+                async fn conflict_or_gone(&self, id: &SessionId) -> Result<Replaced, StoreError> {
+                    let stored = self.get(id).await?;
+                    Ok(stored.map_or(Replaced::Gone, Replaced::Conflict))
+                }
+
+                async fn with_retry<T: Send, F>(
+                    &self,
+                    operation: impl Fn() -> F + Send,
+                ) -> Result<(T, Attempt), StoreError>
+                where
+                    F: Future<Output = Result<T, sqlx::Error>> + Send,
+                {
+                    retry::with_retry(self.settings.timeout, is_connection_dropped, operation).await
+                }
+            }
+
+            impl SessionStore for $store {
+                async fn get(&self, id: &SessionId) -> Result<Option<Stored>, StoreError> {
+                    let select = || {
+                        let values = Values { id: Some(id), ..Values::default() };
+                        let statement = &self.settings.statements.get;
+                        self.settings.query::<$database>(statement, &values).fetch_optional(&self.pool)
+                    };
+                    let (row, _) = self.with_retry(select).await?;
+                    let Some(row) = row else { return Ok(None) };
+                    to_stored(Row::from_row(&row).map_err(StoreError::unavailable)?).map(Some)
+                }
+
+                async fn set(
+                    &self,
+                    id: &SessionId,
+                    record: &Record,
+                    ttl: Duration,
+                ) -> Result<(), StoreError> {
+                    let values = Values { id: Some(id), record: Some(record), ttl, ..Values::default() };
+                    self.write(&self.settings.statements.set, &values).await.map(drop)
+                }
+
+                async fn destroy(&self, id: &SessionId) -> Result<(), StoreError> {
+                    let values = Values { id: Some(id), ..Values::default() };
+                    self.write(&self.settings.statements.destroy, &values).await.map(drop)
+                }
+
+                async fn touch(&self, id: &SessionId, ttl: Duration) -> Result<bool, StoreError> {
+                    let values = Values { id: Some(id), ttl, ..Values::default() };
+                    self.write(&self.settings.statements.touch, &values).await.map(|(rows, _)| rows > 0)
+                }
+
+                async fn create(
+                    &self,
+                    id: &SessionId,
+                    record: &Record,
+                    ttl: Duration,
+                ) -> Result<bool, StoreError> {
+                    let Statements { create, take_over, .. } = &self.settings.statements;
+                    let values = Values { id: Some(id), record: Some(record), ttl, ..Values::default() };
+                    let (rows, _) = match (self.write(create, &values).await, take_over) {
+                        (Err(error), Some(take_over)) if is_id_taken(&error) => {
+                            self.write(take_over, &values).await?
+                        }
+                        (answer, _) => answer?,
+                    };
+                    Ok(rows > 0)
+                }
+
+                async fn replace(
+                    &self,
+                    id: &SessionId,
+                    expected: &Version,
+                    record: &Record,
+                    ttl: Duration,
+                ) -> Result<Replaced, StoreError> {
+                    let values = Values { id: Some(id), record: Some(record), expected: Some(expected), ttl };
+                    match self.write(&self.settings.statements.replace, &values).await? {
+                        (0, attempt) => retry::confirm_replace(self.conflict_or_gone(id).await?, attempt),
+                        _ => Ok(Replaced::Done(Version::of(record))),
+                    }
+                }
+
+                async fn destroy_if(
+                    &self,
+                    id: &SessionId,
+                    expected: &Version,
+                ) -> Result<Replaced, StoreError> {
+                    let values = Values { id: Some(id), expected: Some(expected), ..Values::default() };
+                    match self.write(&self.settings.statements.destroy_if, &values).await? {
+                        (0, attempt) => retry::confirm_destroy(self.conflict_or_gone(id).await?, attempt),
+                        _ => Ok(Replaced::Done(expected.clone())),
+                    }
+                }
+            }
+        };
+    };
+}
+pub(super) use shared_calls;
+
+/// Whether an error means that the connection is lost, so that a retry over another one may succeed.
+pub(super) fn is_connection_dropped(error: &Error) -> bool {
+    match error {
+        // A refused connection was never made: no server listens there, and a retry would be refused too.
+        Error::Io(error) => error.kind() != ErrorKind::ConnectionRefused,
+        // Postgres' `admin_shutdown` and `crash_shutdown`, and MySQL's `ER_SERVER_SHUTDOWN`.
+        Error::Database(error) => {
+            error.code().is_some_and(|code| matches!(&*code, "57P01" | "57P02" | "08S01"))
+        }
+        _ => false,
+    }
+}
+
+/// Whether a database has refused a row because another one has its key.
+pub(super) fn is_id_taken(error: &StoreError) -> bool {
+    let error = error.source().and_then(|source| source.downcast_ref::<Error>());
+    error.and_then(Error::as_database_error).is_some_and(|error| error.is_unique_violation())
+}

@@ -1,0 +1,34 @@
+//! Rows of the Express stores' tables, as records and back.
+
+use std::time::Duration;
+
+use crate::error::StoreError;
+use crate::record::Record;
+use crate::store::Stored;
+use crate::store::version::Version;
+
+/// The row of a live session: its record, and the milliseconds until it expires.
+pub(super) type Row = (String, i64);
+
+pub(super) fn to_stored((json, remaining): Row) -> Result<Stored, StoreError> {
+    let record = Record::from_json(json)?;
+    let version = Version::of(&record);
+    let remaining = Duration::from_millis(u64::try_from(remaining).unwrap_or(0));
+    Ok(Stored::from(record).with_version(version).with_expires_in(remaining))
+}
+
+/// The text of a record, as a statement binds it.
+pub(super) fn record_text(record: &Record) -> &str {
+    // Invariant: a record is never empty text. `expected_text` relies on that.
+    debug_assert!(!record.as_json().is_empty());
+    record.as_json()
+}
+
+/// The text that a row must still have for a conditional statement to change it.
+///
+/// The versions of these stores are the texts of records. Any other version, such as a number, becomes the
+/// empty text.
+pub(super) fn expected_text(version: &Version) -> &str {
+    // Invariant: the empty text matches no record, because `record_text` is never empty.
+    version.as_bytes().and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default()
+}

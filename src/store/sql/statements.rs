@@ -1,0 +1,185 @@
+//! The settings of a SQL store: its options, and the statements that follow from them.
+
+#![cfg_attr(
+    not(all(feature = "postgres", feature = "mysql", feature = "sqlite")),
+    allow(dead_code, reason = "no database uses all parameters and options")
+)]
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use sqlx::query::Query;
+use sqlx::{AssertSqlSafe, Database, Encode, Type};
+
+use super::identifier::{InvalidIdentifier, identifier};
+use super::row::{expected_text, record_text};
+use crate::clock::{Clock as _, SystemClock};
+use crate::id::SessionId;
+use crate::record::Record;
+use crate::store::retry::{DEFAULT_TIMEOUT, whole_seconds};
+use crate::store::version::Version;
+
+/// What a parameter of a statement holds.
+#[derive(Clone, Copy)]
+pub(super) enum Param {
+    /// The key of the session's row.
+    Id,
+    /// The record that the statement writes.
+    Record,
+    /// The record that must still be stored for the statement to change a row.
+    Expected,
+    /// The time to live in whole seconds, rounded up.
+    TtlSeconds,
+    /// The time to live in milliseconds.
+    TtlMillis,
+    /// The time of [`now`]. Only SQLite takes it: servers have a clock of their own.
+    Now,
+    /// The time zone of Postgres' `expire` column.
+    TimeZone,
+}
+
+/// The values that a call provides for the parameters of its statement. Each is there if the statement needs
+/// it.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Values<'v> {
+    pub(super) id: Option<&'v SessionId>,
+    pub(super) record: Option<&'v Record>,
+    pub(super) expected: Option<&'v Version>,
+    pub(super) ttl: Duration,
+}
+
+/// The text of a statement, and what its parameters hold, in the order in which they are bound.
+#[derive(Clone)]
+pub(super) struct Statement {
+    sql: Arc<str>,
+    params: &'static [Param],
+}
+
+impl Statement {
+    pub(super) fn new(sql: String, params: &'static [Param]) -> Self {
+        Self { sql: sql.into(), params }
+    }
+}
+
+/// The statements over one table.
+#[derive(Clone)]
+pub(super) struct Statements {
+    /// Selects the [`Row`](super::row::Row) of a live session.
+    pub(super) get: Statement,
+    /// Inserts a record, or overwrites the one that is stored.
+    pub(super) set: Statement,
+    /// Removes a record.
+    pub(super) destroy: Statement,
+    /// Sets the expiry of a live record.
+    pub(super) touch: Statement,
+    /// Inserts a record unless a live one has the id. Overwrites an expired one, unless there is a
+    /// `take_over`.
+    pub(super) create: Statement,
+    /// Overwrites an expired record. MySQL needs it as the second statement of a `create` whose id is taken.
+    pub(super) take_over: Option<Statement>,
+    /// Overwrites a live record that is still the expected one.
+    pub(super) replace: Statement,
+    /// Removes a live record that is still the expected one.
+    pub(super) destroy_if: Statement,
+    /// Removes all expired records.
+    pub(super) sweep: Statement,
+    /// Counts the live records.
+    pub(super) len: Statement,
+    /// Removes all records.
+    pub(super) clear: Statement,
+}
+
+/// What is particular to one database.
+#[derive(Clone, Copy)]
+pub(super) struct Dialect {
+    /// The character before and after a name.
+    pub(super) quote: char,
+    /// Makes the statements over a table. Its name is already in quotes.
+    pub(super) statements: fn(table: &str) -> Statements,
+    /// Makes the key of a row from a session's id.
+    pub(super) key: fn(&SessionId) -> Cow<'_, str>,
+}
+
+/// The options of a store, and the statements that follow from them.
+#[derive(Clone)]
+pub(super) struct Settings {
+    dialect: Dialect,
+    /// The schema of the table. `None` if the option is not set, and always in MySQL and SQLite.
+    schema: Option<String>,
+    pub(super) table: String,
+    /// The time zone of Postgres' `expire` column. The other stores do not use it.
+    pub(super) time_zone: String,
+    pub(super) timeout: Duration,
+    pub(super) statements: Statements,
+}
+
+impl Settings {
+    /// The default settings of a store.
+    pub(super) fn new(dialect: Dialect, table: &str) -> Self {
+        let statements = (dialect.statements)(&quoted(dialect.quote, None, table));
+        let (table, time_zone) = (table.to_owned(), "UTC".to_owned());
+        Self { dialect, schema: None, table, time_zone, timeout: DEFAULT_TIMEOUT, statements }
+    }
+
+    pub(super) fn set_table(&mut self, name: &str) -> Result<(), InvalidIdentifier> {
+        self.table = identifier(name)?.to_owned();
+        self.statements = (self.dialect.statements)(&self.quoted_table());
+        Ok(())
+    }
+
+    pub(super) fn set_schema(&mut self, name: &str) -> Result<(), InvalidIdentifier> {
+        self.schema = Some(identifier(name)?.to_owned());
+        self.statements = (self.dialect.statements)(&self.quoted_table());
+        Ok(())
+    }
+
+    /// The table's name in quotes, after its schema's if that is named.
+    pub(super) fn quoted_table(&self) -> String {
+        quoted(self.dialect.quote, self.schema.as_deref(), &self.table)
+    }
+
+    /// A statement with its parameters bound, to be executed once.
+    pub(super) fn query<DB>(
+        &self,
+        statement: &Statement,
+        values: &Values<'_>,
+    ) -> Query<'static, DB, DB::Arguments>
+    where
+        DB: Database,
+        for<'v> &'v str: Encode<'v, DB> + Type<DB>,
+        for<'v> i64: Encode<'v, DB> + Type<DB>,
+    {
+        // Invariant: every name in the text has passed `identifier`, so callers cannot inject SQL.
+        let query = sqlx::query(AssertSqlSafe(Arc::clone(&statement.sql)));
+        statement.params.iter().fold(query, |query, param| match param {
+            Param::Id => query.bind(&*provided(values.id).map(self.dialect.key).unwrap_or_default()),
+            Param::Record => query.bind(provided(values.record).map_or("", record_text)),
+            Param::Expected => query.bind(provided(values.expected).map_or("", expected_text)),
+            Param::TtlSeconds => query.bind(whole_seconds(values.ttl)),
+            Param::TtlMillis => query.bind(i64::try_from(values.ttl.as_millis()).unwrap_or(i64::MAX)),
+            Param::Now => query.bind(now()),
+            Param::TimeZone => query.bind(&*self.time_zone),
+        })
+    }
+}
+
+fn quoted(quote: char, schema: Option<&str>, table: &str) -> String {
+    match schema {
+        Some(schema) => format!("{quote}{schema}{quote}.{quote}{table}{quote}"),
+        None => format!("{quote}{table}{quote}"),
+    }
+}
+
+/// Invariant: a call provides every value that its statement has a parameter for.
+fn provided<T>(value: Option<T>) -> Option<T> {
+    debug_assert!(value.is_some(), "the call has no value for a parameter of its statement");
+    value
+}
+
+/// The wall clock, in milliseconds since 1970, as JavaScript's `Date.now()`. No other code of the SQL stores
+/// reads it.
+fn now() -> i64 {
+    let since_1970 = SystemClock.now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX)
+}
