@@ -20,7 +20,6 @@ use crate::record::cookie_object::CookieTemplate;
 use crate::request::PerTransport;
 use crate::store::SessionStore;
 use crate::store::erased::ErasedStore;
-use crate::store::keyed_locks::KeyedLocks;
 use crate::store::memory::MemoryStore;
 
 /// The shortest secret, in bytes, that is accepted without a warning. 32 bytes are as long as the output of
@@ -371,7 +370,6 @@ impl SessionConfigBuilder {
             cookie: self.cookie,
             secure: self.secure,
             store: self.store.unwrap_or_else(|| ErasedStore::new(MemoryStore::new())),
-            locks: KeyedLocks::default(),
             policy: self.policy,
             clock: self.clock,
             genid: self.genid,

@@ -35,6 +35,9 @@ impl Session {
     /// since the last touch.
     pub fn touch(&self) {
         let mut state = self.state();
+        if state.is_destroyed() {
+            return;
+        }
         state.touch = true;
         state.commit_state = CommitState::Pending;
     }

@@ -141,11 +141,13 @@ impl ErasedStore {
     ) -> Result<ReplaceOutcome, WriteError> {
         match &self.kind {
             Kind::Memory(store) => Ok(store.swap(id, |now| now.same(base), record, ttl)),
-            Kind::Other(store) => Ok(match store.replace(lock, id, (base, compare_by), record, ttl).await? {
-                Replaced::Done(version) => ReplaceOutcome::Done(Some(version)),
-                Replaced::Conflict(stored) => ReplaceOutcome::Conflict(stored),
-                Replaced::Gone => ReplaceOutcome::Gone,
-            }),
+            Kind::Other(store) => {
+                Ok(match store.replace(lock, id, (base, compare_by), record, ttl).await? {
+                    Replaced::Done(version) => ReplaceOutcome::Done(Some(version)),
+                    Replaced::Conflict(stored) => ReplaceOutcome::Conflict(stored),
+                    Replaced::Gone => ReplaceOutcome::Gone,
+                })
+            }
         }
     }
 
