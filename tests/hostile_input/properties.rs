@@ -1,10 +1,8 @@
 //! Properties of the two parsers that read what others wrote: the cookie's and the record's.
 
-mod common;
-
+use crate::common::builder;
 use axum::http::HeaderValue;
 use axum::http::header::COOKIE;
-use common::builder;
 use proptest::prelude::*;
 use serde_json::Value;
 use sessile::{Record, SessionConfig, SessionId};
@@ -114,11 +112,11 @@ proptest! {
     #[test]
     fn no_max_age_of_a_record_panics(millis in any::<f64>().prop_filter("JSON", |number| number.is_finite())) {
         let text = format!("{{\"cookie\":{{\"originalMaxAge\":{millis:e},\"expires\":null}}}}");
-        let store = common::stores::Texts::with("a", text);
+        let store = crate::common::stores::Texts::with("a", text);
         let config = builder().store(store.clone()).build().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
-            let session = common::Browser::holding(&config, &common::id("a")).open(&config).await;
+            let session = crate::common::Browser::holding(&config, &crate::common::id("a")).open(&config).await;
             session.insert("n", 1).unwrap();
             let _ = (session.expires(), session.cookie(), session.commit().await.unwrap());
         });

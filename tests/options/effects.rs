@@ -1,11 +1,9 @@
 //! Every option: what it is by default and what it does on the wire and in the store.
 
-mod common;
-
 use std::time::{Duration, SystemTime};
 
-use common::stores::{DAY, Spy};
-use common::{Answer, Browser, SECRET, SetCookie, builder, id};
+use crate::common::stores::{DAY, Spy};
+use crate::common::{Answer, Browser, SECRET, SetCookie, builder, id};
 use sessile::{Priority, SameSite, SessionConfig, SessionConfigBuilder, SessionId};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;

@@ -1,10 +1,8 @@
 //! Commits: once, again after a failure, and beside other handles on the session.
 
-mod common;
-
+use crate::common::stores::Spy;
+use crate::common::{Answer, Browser, builder, router};
 use axum::response::IntoResponse as _;
-use common::stores::Spy;
-use common::{Answer, Browser, builder, router};
 use sessile::{Session, SessionConfig, SessionError};
 
 fn setup() -> (SessionConfig, Spy) {

@@ -1,11 +1,9 @@
 //! Which cookie values name a session: the list that express-session 1.19 accepts and rejects, and where this crate
 //! differs on purpose.
 
-mod common;
-
+use crate::common::stores::Spy;
+use crate::common::{cookie_lines, id};
 use axum::http::HeaderMap;
-use common::stores::Spy;
-use common::{cookie_lines, id};
 use sessile::{Origin, Session, SessionConfig};
 
 const GOOD: &str = "s%3Aapple.D8Y%2BpkTAmeR0PobOhY4G97PRW%2Bj7bUnP%2F5m6%2FOn1MCU";

@@ -1,11 +1,9 @@
 //! The session as a map: reads, writes, and what counts as a modification.
 
-mod common;
-
 use std::collections::HashMap;
 
-use common::stores::Spy;
-use common::{Browser, builder, id, router};
+use crate::common::stores::Spy;
+use crate::common::{Browser, builder, id, router};
 use serde::{Deserialize, Serialize};
 use sessile::{MemoryStore, Origin, Session, SessionConfig, SessionError, SessionKey};
 
@@ -163,7 +161,7 @@ async fn there_and_back_is_no_modification() {
     assert_eq!(session.remove::<u8>("m").unwrap(), Some(1));
     session.flash("info", "x").unwrap();
     assert_eq!(session.take_flash::<String>("info").unwrap(), ["x"]);
-    session.set_max_age(Some(common::stores::DAY));
+    session.set_max_age(Some(crate::common::stores::DAY));
     session.set_max_age(None);
     assert!(!session.is_modified());
     browser.commit(&session).await;
@@ -307,7 +305,7 @@ async fn every_origin() {
     let other = SessionConfig::new("another secret").unwrap();
     assert_eq!(Browser::holding(&other, &id("a")).open(&config).await.origin(), Origin::BadSignature);
     assert_eq!(Browser::holding(&config, &id("a")).open(&config).await.origin(), Origin::Unknown);
-    let broken = builder().store(common::stores::Texts::with("a", "{}")).build().unwrap();
+    let broken = builder().store(crate::common::stores::Texts::with("a", "{}")).build().unwrap();
     assert_eq!(Browser::holding(&broken, &id("a")).open(&broken).await.origin(), Origin::Undecodable);
     // It says how the request began, whatever became of it.
     let session = browser.open(&config).await;

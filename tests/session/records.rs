@@ -1,12 +1,10 @@
 //! Records that others wrote: what a commit leaves alone byte for byte, and what is no record.
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use common::stores::{DAY, Spy, Texts};
-use common::{Browser, builder, id};
+use crate::common::stores::{DAY, Spy, Texts};
+use crate::common::{Browser, builder, id};
 use serde::Deserialize;
 use serde_json::Value;
 use sessile::{Origin, Record, Session, SessionConfig, SessionError};

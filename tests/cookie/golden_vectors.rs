@@ -1,9 +1,7 @@
 //! The signed cookie, byte for byte: values that express-session 1.19 writes, and the rotation of secrets.
 
-mod common;
-
-use common::stores::Spy;
-use common::{Browser, id, router};
+use crate::common::stores::Spy;
+use crate::common::{Browser, id, router};
 use sessile::{Session, SessionConfig, SessionError, SessionGuard, SessionId};
 
 const CAT: &[u8] = b"keyboard cat";

@@ -1,9 +1,7 @@
 //! Flash messages: a queue for each kind, stored as connect-flash stores it.
 
-mod common;
-
-use common::stores::Spy;
-use common::{Browser, builder, id};
+use crate::common::stores::Spy;
+use crate::common::{Browser, builder, id};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sessile::{FlashKey, Session, SessionConfig, SessionError};

@@ -1,12 +1,10 @@
 //! What `build` refuses, by the option it names; and options read from a file.
 
-mod common;
-
 use std::time::Duration;
 
-use common::logs::Logs;
-use common::stores::{DAY, Spy};
-use common::{Browser, SECRET, builder};
+use crate::common::logs::Logs;
+use crate::common::stores::{DAY, Spy};
+use crate::common::{Browser, SECRET, builder};
 use sessile::{ConfigError, Priority, SameSite, Secure, SessionConfig, SessionConfigBuilder, SessionOptions};
 
 fn refused(builder: SessionConfigBuilder) -> ConfigError {
@@ -31,7 +29,7 @@ fn secrets() {
 fn a_short_secret_is_warned_about_once() {
     let logs = Logs::capture();
     let config = SessionConfig::new(["x".repeat(32).as_str(), "swordfish"]).unwrap();
-    let _ = (config.sign(&common::id("a")), config.clone());
+    let _ = (config.sign(&crate::common::id("a")), config.clone());
     assert_eq!(logs.warnings().len(), 1, "{}", logs.text());
     assert!(logs.warnings()[0].contains("32 bytes"), "{}", logs.text());
     assert!(!logs.text().contains("swordfish"));

@@ -1,14 +1,12 @@
 //! Keys and messages by the hundred thousand, which somebody may have made an application store: what they take grows with
 //! their number and not with its square.
 
-mod common;
-
 use std::collections::HashMap;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
-use common::stores::Texts;
-use common::{Browser, builder, id};
+use crate::common::stores::Texts;
+use crate::common::{Browser, builder, id};
 use sessile::{Record, Session};
 
 const MANY: usize = 200_000;

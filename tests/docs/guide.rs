@@ -1,7 +1,7 @@
 //! The guide for those who come from Express tells the truth: what its tables say is in its programs, which are compiled,
 //! and no option is missing.
 
-const GUIDE: &str = include_str!("../docs/coming-from-express.md");
+const GUIDE: &str = include_str!("../../docs/coming-from-express.md");
 
 /// The cells of a table's row, `\|` being a letter like any other.
 fn cells(row: &str) -> Vec<String> {
@@ -44,7 +44,7 @@ fn every_call_of_the_tables_is_compiled() {
 
 #[test]
 fn every_option_of_the_builder_is_in_a_program() {
-    let builder = include_str!("../src/builder.rs");
+    let builder = include_str!("../../src/builder.rs");
     let options = builder.lines().filter_map(|line| {
         let name = line.trim_start().strip_prefix("pub fn ")?.split('(').next()?;
         line.contains("mut self").then_some(name)

@@ -302,7 +302,7 @@ async fn two_processes_lose_no_increment() {
     let mut children: Vec<_> = (0..2)
         .map(|_| {
             Command::new(std::env::current_exe().unwrap())
-                .args(["--exact", "two_processes_lose_no_increment"])
+                .args(["--exact", "file::two_processes_lose_no_increment"])
                 .env(CHILD, &path)
                 .stdout(std::process::Stdio::null())
                 .spawn()
@@ -346,7 +346,7 @@ async fn a_full_disk_loses_nothing() {
     let (_folder, path, store) = store();
     store.set(&id("a"), &count(1), HOUR).await.unwrap();
     let child = Command::new("sh")
-        .args(["-c", r#"trap "" XFSZ; ulimit -f 1; exec "$0" --exact a_full_disk_loses_nothing"#])
+        .args(["-c", r#"trap "" XFSZ; ulimit -f 1; exec "$0" --exact file::a_full_disk_loses_nothing"#])
         .arg(std::env::current_exe().unwrap())
         .env(CHILD, &path)
         .output()

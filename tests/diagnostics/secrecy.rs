@@ -1,14 +1,12 @@
 //! Ids, cookie values, secrets and data appear in no log, no error and no `Debug`.
 
-mod common;
-
 use std::error::Error;
 use std::fmt::Debug;
 
+use crate::common::logs::Logs;
+use crate::common::stores::{Spy, Texts};
+use crate::common::{Browser, builder, id, router};
 use axum::response::IntoResponse as _;
-use common::logs::Logs;
-use common::stores::{Spy, Texts};
-use common::{Browser, builder, id, router};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sessile::{
     FlashKey, MemoryStore, Record, Replaced, Secrets, Session, SessionConfig, SessionError, SessionId,
@@ -201,7 +199,7 @@ async fn no_log_tells_what_a_whole_cycle_did() {
     store.fail(&[]);
     for value in [config.sign(&id(ID)), format!("{}x", config.sign(&id(ID))), DATA.to_owned()] {
         let session =
-            config.session_from_headers(&common::cookie_lines([format!("connect.sid={value}")])).await;
+            config.session_from_headers(&crate::common::cookie_lines([format!("connect.sid={value}")])).await;
         drop(session.unwrap());
     }
     let session = browser.open(&config).await;

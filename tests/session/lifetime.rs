@@ -1,11 +1,9 @@
 //! New ids, the end of a session, and its life.
 
-mod common;
-
 use std::time::{Duration, SystemTime};
 
-use common::stores::{DAY, Spy};
-use common::{Browser, builder};
+use crate::common::stores::{DAY, Spy};
+use crate::common::{Browser, builder};
 use sessile::{Origin, Session, SessionConfig, SessionError};
 
 const HOUR: Duration = Duration::from_secs(3600);

@@ -1,7 +1,8 @@
 //! The layer: installed once, it commits for every handler.
 
-mod common;
-
+use crate::common::logs::Logs;
+use crate::common::stores::Spy;
+use crate::common::{App, Browser, builder};
 use axum::Router;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
@@ -9,9 +10,6 @@ use axum::http::{StatusCode, Uri};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
-use common::logs::Logs;
-use common::stores::Spy;
-use common::{App, Browser, builder};
 use sessile::{Session, SessionConfig, SessionConfigBuilder, SessionError, SessionLayer, SessionRejection};
 
 /// Counts under `/count` and `/fail`; touches no session elsewhere.
@@ -109,7 +107,7 @@ async fn options_hold_for_requests_that_extract_nothing() {
 async fn a_forged_cookie_costs_no_store_call() {
     let (store, app, _) = setup(builder().save_uninitialized(false).rolling(true));
     let other = SessionConfig::new("another secret").unwrap();
-    let mut browser = Browser::holding(&other, &common::id("apple"));
+    let mut browser = Browser::holding(&other, &crate::common::id("apple"));
     browser.get(&app, "/plain").await;
     assert_eq!(store.calls(), [""; 0]);
 }

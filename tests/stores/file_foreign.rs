@@ -1,5 +1,4 @@
 //! Session files that somebody changes who takes no locks, as Express does, while the store is about to.
-#![cfg(target_os = "linux")]
 
 use std::path::Path;
 use std::sync::Barrier;

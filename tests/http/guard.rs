@@ -1,12 +1,10 @@
 //! What the guard does to a response: one cookie of the name, `Vary`, `Cache-Control`.
 
-mod common;
-
+use crate::common::stores::Spy;
+use crate::common::{Answer, Browser, builder, router};
 use axum::http::header::{CACHE_CONTROL, SET_COOKIE, VARY};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{AppendHeaders, IntoResponse, Response};
-use common::stores::Spy;
-use common::{Answer, Browser, builder, router};
 use sessile::{SameSite, Secure, Session, SessionConfig, SessionError};
 
 /// The guard over a response that has these headers already.
@@ -166,7 +164,7 @@ async fn the_removal_cookie_repeats_what_the_cookie_was_set_with() {
         ("strict", builder().same_site(SameSite::Strict).http_only(false).build()),
         ("no same-site", builder().no_same_site().build()),
         ("partitioned", builder().secure(true).same_site(SameSite::None).partitioned(true).build()),
-        ("hardened", SessionConfig::hardened(common::SECRET).build()),
+        ("hardened", SessionConfig::hardened(crate::common::SECRET).build()),
         ("__Host-", builder().name("__Host-x").secure(true).partitioned(true).build()),
         ("__Secure-", builder().name("__Secure-x").secure(true).domain("example.com").path("/x").build()),
         ("priority", builder().priority(sessile::Priority::High).build()),
@@ -201,7 +199,7 @@ async fn the_removal_cookie_repeats_what_the_cookie_was_set_with() {
 #[tokio::test]
 async fn destroy_expires_a_cookie_that_names_no_session() {
     let config = builder().build().unwrap();
-    let browser = Browser::holding(&config, &common::id("no such session"));
+    let browser = Browser::holding(&config, &crate::common::id("no such session"));
     for mut browser in [browser, Browser::new()] {
         let carried = browser.value("connect.sid").is_some();
         let session = browser.open(&config).await;

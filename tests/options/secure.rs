@@ -1,13 +1,11 @@
 //! `secure`, `trust_proxy`, and how a request reached the process.
 
-mod common;
-
+use crate::common::logs::Logs;
+use crate::common::stores::Spy;
+use crate::common::{Answer, Browser, builder, router};
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
-use common::logs::Logs;
-use common::stores::Spy;
-use common::{Answer, Browser, builder, router};
 use sessile::{Secure, Session, SessionConfigBuilder, SessionError, SessionGuard};
 use tower::ServiceExt as _;
 

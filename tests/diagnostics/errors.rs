@@ -1,15 +1,13 @@
 //! Errors: their status, their opaque bodies, the causes they keep.
 
-mod common;
-
 use std::error::Error as _;
 use std::io;
 
+use crate::common::logs::Logs;
+use crate::common::stores::{Spy, Texts};
+use crate::common::{Answer, Browser, builder, id, router};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use common::logs::Logs;
-use common::stores::{Spy, Texts};
-use common::{Answer, Browser, builder, id, router};
 use sessile::{
     MemoryStore, Origin, Record, Session, SessionError, SessionGuard, SessionId, SessionLayer,
     SessionRejection, SessionStore, StoreError, Stored,
