@@ -1,7 +1,7 @@
 //! The signed cookie, byte for byte: values that express-session 1.19 writes, and the rotation of secrets.
 
-use crate::common::stores::Spy;
-use crate::common::{Browser, id, router};
+use crate::common::stores::RecordingStore;
+use crate::common::{TestClient, id, router};
 use sessile::{Session, SessionConfig, SessionError, SessionGuard, SessionId};
 
 const CAT: &[u8] = b"keyboard cat";
@@ -99,25 +99,25 @@ fn any_secret_of_a_list_verifies_and_the_first_signs() {
 
 const RECORD: &str = r#"{"cookie":{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"},"n":1}"#;
 
-async fn rotated() -> (SessionConfig, Spy, Browser) {
-    let store = Spy::default();
+async fn rotated() -> (SessionConfig, RecordingStore, TestClient) {
+    let store = RecordingStore::default();
     store.plant(&id("A"), RECORD).await;
     let config = SessionConfig::builder(["new", "keyboard cat"]).store(store.clone()).build().unwrap();
     let old = SessionConfig::new("keyboard cat").unwrap();
-    (config, store, Browser::holding(&old, &id("A")))
+    (config, store, TestClient::holding(&old, &id("A")))
 }
 
 /// Express never finishes a rotation for sessions without a max-age; here the next commit does.
 #[tokio::test]
 async fn a_cookie_under_an_old_secret_is_signed_anew_by_an_untouched_commit() {
-    let (config, store, mut browser) = rotated().await;
-    assert_eq!(browser.value("connect.sid"), Some(OLD));
+    let (config, store, mut client) = rotated().await;
+    assert_eq!(client.value("connect.sid"), Some(OLD));
     let app = router(&config, async |session: Session| session.commit().await);
-    let answer = browser.get(&app, "/").await;
+    let answer = client.get(&app, "/").await;
     assert_eq!(answer.cookie().expect("the cookie is issued anew").value, NEW);
     assert_eq!(store.text(&id("A")).await.as_deref().map(|text| text.contains("\"n\":1")), Some(true));
     // Under the new secret there is nothing left to do.
-    let answer = browser.get(&app, "/").await;
+    let answer = client.get(&app, "/").await;
     assert!(answer.cookie().is_none());
 }
 
@@ -128,19 +128,19 @@ async fn a_cookie_under_an_old_secret_is_signed_anew_by_a_change() {
         session.insert("n", 2)?;
         session.commit().await
     }
-    let (config, store, mut browser) = rotated().await;
-    let answer = browser.get(&router(&config, change), "/").await;
+    let (config, store, mut client) = rotated().await;
+    let answer = client.get(&router(&config, change), "/").await;
     assert_eq!(answer.cookie().expect("the cookie is issued anew").value, NEW);
     assert!(store.text(&id("A")).await.unwrap().ends_with("\"n\":2}"));
     // A process that knows the new secret alone takes it over.
     let next = SessionConfig::builder("new").store(store).build().unwrap();
-    assert_eq!(browser.open(&next).await.get::<u8>("n").unwrap(), Some(2));
+    assert_eq!(client.open(&next).await.get::<u8>("n").unwrap(), Some(2));
 }
 
 #[tokio::test]
 async fn a_secret_taken_off_the_list_verifies_no_more() {
-    let (_, store, browser) = rotated().await;
+    let (_, store, client) = rotated().await;
     let config = SessionConfig::builder("new").store(store.clone()).build().unwrap();
-    assert!(browser.open(&config).await.is_new());
+    assert!(client.open(&config).await.is_new());
     assert_eq!(store.calls(), [""; 0]);
 }

@@ -1,7 +1,7 @@
 //! Which cookie values name a session: the list that express-session 1.19 accepts and rejects, and where this crate
 //! differs on purpose.
 
-use crate::common::stores::Spy;
+use crate::common::stores::RecordingStore;
 use crate::common::{cookie_lines, id};
 use axum::http::HeaderMap;
 use sessile::{Origin, Session, SessionConfig};
@@ -13,8 +13,8 @@ const BAD: &str = "s%3Aapple.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 const STORED: [&str; 6] = ["apple", "pear", "user.42.v1", "a;b=c", "é☃😀", "%"];
 const RECORD: &str = r#"{"cookie":{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"},"n":1}"#;
 
-async fn setup() -> (SessionConfig, Spy) {
-    let store = Spy::default();
+async fn setup() -> (SessionConfig, RecordingStore) {
+    let store = RecordingStore::default();
     for sid in STORED {
         store.plant(&id(sid), RECORD).await;
     }

@@ -4,8 +4,8 @@ use std::error::Error as _;
 use std::io;
 
 use crate::common::logs::Logs;
-use crate::common::stores::{Spy, Texts};
-use crate::common::{Answer, Browser, builder, id, router};
+use crate::common::stores::{RecordingStore, Texts};
+use crate::common::{TestClient, TestResponse, builder, id, router};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use sessile::{
@@ -32,11 +32,11 @@ async fn statuses_and_bodies() {
     ];
     for (error, status, body) in cases {
         let shown = error.to_string();
-        let answer = Answer::of(error.into_response()).await;
+        let answer = TestResponse::of(error.into_response()).await;
         assert_eq!((answer.status.as_u16(), &*answer.body), (status, body), "{shown}");
         assert!(answer.cookie().is_none());
     }
-    let answer = Answer::of(SessionRejection::Store(refused()).into_response()).await;
+    let answer = TestResponse::of(SessionRejection::Store(refused()).into_response()).await;
     assert_eq!((answer.status.as_u16(), &*answer.body), (503, "Service Unavailable"));
 }
 
@@ -65,7 +65,7 @@ fn causes_are_kept() {
 
 #[tokio::test]
 async fn a_wrong_type_says_which_key_and_where() {
-    let session = Browser::new().open(&builder().build().unwrap()).await;
+    let session = TestClient::new().open(&builder().build().unwrap()).await;
     session.insert("cart", ["a", "b"]).unwrap();
     let error = session.get::<Vec<u64>>("cart").unwrap_err();
     assert!(error.to_string().contains("`cart`"), "{error}");
@@ -75,20 +75,20 @@ async fn a_wrong_type_says_which_key_and_where() {
 
 #[tokio::test]
 async fn an_unreachable_store_rejects_the_request() {
-    let store = Spy::default();
+    let store = RecordingStore::default();
     let config = builder().store(store.clone()).build().unwrap();
     store.fail(&["get"]);
-    let mut browser = Browser::holding(&config, &id("apple"));
+    let mut client = TestClient::holding(&config, &id("apple"));
     let app = router(&config, async |session: Session| session.insert("n", 1));
-    let answer = browser.get(&app, "/").await;
+    let answer = client.get(&app, "/").await;
     assert_eq!((answer.status.as_u16(), &*answer.body), (503, "Service Unavailable"));
     assert!(answer.cookie().is_none());
     assert_eq!((store.calls(), store.len()), (vec!["get"], 0));
     let optional = router(&config, async |session: Option<Session>| session.is_some().to_string());
-    assert_eq!(browser.get(&optional, "/").await.status, StatusCode::SERVICE_UNAVAILABLE);
-    assert!(config.session_from_headers(&browser.headers()).await.is_err());
+    assert_eq!(client.get(&optional, "/").await.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(config.session_from_headers(&client.headers()).await.is_err());
     // A visitor without a cookie asks nothing of the store.
-    assert_eq!(Browser::new().get(&optional, "/").await.body, "false");
+    assert_eq!(TestClient::new().get(&optional, "/").await.body, "false");
 }
 
 async fn change(session: Session) -> Result<SessionGuard, SessionError> {
@@ -101,32 +101,32 @@ async fn change(session: Session) -> Result<SessionGuard, SessionError> {
 async fn a_session_that_ended_meanwhile_is_a_conflict() {
     let store = MemoryStore::new();
     let config = builder().store(store.clone()).build().unwrap();
-    let mut browser = Browser::new();
-    browser.get(&router(&config, change), "/").await;
+    let mut client = TestClient::new();
+    client.get(&router(&config, change), "/").await;
     let logged_out = store.clone();
     let late = router(&config, async move |session: Session| {
         logged_out.clear();
         change(session).await
     });
-    let answer = browser.get(&late, "/").await;
+    let answer = client.get(&late, "/").await;
     assert_eq!((answer.status.as_u16(), &*answer.body), (409, "Conflict"));
     assert!(answer.cookie().is_none() && store.is_empty());
     // The same where the layer commits.
-    browser.get(&router(&config, change), "/").await;
+    client.get(&router(&config, change), "/").await;
     let logged_out = store.clone();
     let late = router(&config, async move |session: Session| {
         logged_out.clear();
         session.insert("n", 100).unwrap();
     });
-    let answer = browser.get(&late.layer(SessionLayer::new(config)), "/").await;
+    let answer = client.get(&late.layer(SessionLayer::new(config)), "/").await;
     assert_eq!((answer.status.as_u16(), answer.cookie().is_some()), (409, false));
 }
 
 #[tokio::test]
 async fn ids_that_are_all_taken_are_a_conflict() {
     let config = builder().genid(|| id("apple")).build().unwrap();
-    assert_eq!(Browser::new().get(&router(&config, change), "/").await.status, StatusCode::OK);
-    let answer = Browser::new().get(&router(&config, change), "/").await;
+    assert_eq!(TestClient::new().get(&router(&config, change), "/").await.status, StatusCode::OK);
+    let answer = TestClient::new().get(&router(&config, change), "/").await;
     assert_eq!((answer.status.as_u16(), answer.cookie().is_some()), (409, false));
 }
 
@@ -148,7 +148,7 @@ async fn the_error_of_a_custom_store_is_the_source() {
             Ok(())
         }
     }
-    let session = Browser::new().open(&builder().store(Disk).build().unwrap()).await;
+    let session = TestClient::new().open(&builder().store(Disk).build().unwrap()).await;
     let error = session.commit().await.unwrap_err();
     assert!(matches!(error, SessionError::Store(_)), "{error:?}");
     assert_eq!(error.source().unwrap().downcast_ref::<Full>().unwrap().0, 7);
@@ -159,7 +159,7 @@ async fn an_undecodable_record_is_an_event_and_a_new_session() {
     let logs = Logs::capture();
     let store = Texts::with("apple", "{\"n\":1");
     let config = builder().store(store.clone()).build().unwrap();
-    let session = Browser::holding(&config, &id("apple")).open(&config).await;
+    let session = TestClient::holding(&config, &id("apple")).open(&config).await;
     assert_eq!(session.origin(), Origin::Undecodable);
     assert_eq!(logs.text().matches("ERROR").count(), 1, "{}", logs.text());
     assert_eq!(store.text("apple").as_deref(), Some("{\"n\":1"));
@@ -178,7 +178,7 @@ async fn a_changed_session_that_is_dropped_warns_once() {
         session.insert("color", "chartreuse").unwrap();
         drop((session.clone(), again));
     });
-    Browser::new().get(&app, "/shop/cart?token=swordfish").await;
+    TestClient::new().get(&app, "/shop/cart?token=swordfish").await;
     let lines = lost(&logs);
     assert_eq!(lines.len(), 1, "{}", logs.text());
     assert!(lines[0].contains("GET") && lines[0].contains("/shop/cart"), "{lines:?}");
@@ -190,8 +190,8 @@ async fn a_changed_session_that_is_dropped_warns_once() {
 #[tokio::test]
 async fn every_kind_of_change_counts() {
     let config = builder().build().unwrap();
-    let mut browser = Browser::new();
-    browser.get(&router(&config, change), "/").await;
+    let mut client = TestClient::new();
+    client.get(&router(&config, change), "/").await;
     let changes: [fn(&Session); 8] = [
         |session| session.insert("m", 1).unwrap(),
         |session| assert!(session.remove::<u64>("n").unwrap().is_some()),
@@ -204,7 +204,7 @@ async fn every_kind_of_change_counts() {
     ];
     for (at, change) in changes.into_iter().enumerate() {
         let logs = Logs::capture();
-        let session = browser.open(&config).await;
+        let session = client.open(&config).await;
         change(&session);
         drop(session);
         assert_eq!(lost(&logs).len(), 1, "change {at}: {}", logs.text());
@@ -215,19 +215,19 @@ async fn every_kind_of_change_counts() {
 async fn nothing_lost_is_no_warning() {
     let logs = Logs::capture();
     let config = builder().build().unwrap();
-    let mut browser = Browser::new();
-    browser.get(&router(&config, change), "/").await;
-    let session = browser.open(&config).await;
+    let mut client = TestClient::new();
+    client.get(&router(&config, change), "/").await;
+    let session = client.open(&config).await;
     session.insert("n", 1).unwrap();
     let _ = (session.get::<u64>("n").unwrap(), session.remove::<u64>("absent").unwrap());
     drop(session);
-    drop(Browser::new().open(&config).await);
+    drop(TestClient::new().open(&config).await);
     // Put there and taken away again.
-    let session = browser.open(&config).await;
+    let session = client.open(&config).await;
     session.insert("m", 1).unwrap();
     session.remove::<u64>("m").unwrap();
     drop(session);
-    let session = Browser::new().open(&config).await;
+    let session = TestClient::new().open(&config).await;
     session.destroy();
     drop(session);
     assert_eq!(logs.warnings(), [""; 0]);
@@ -236,10 +236,10 @@ async fn nothing_lost_is_no_warning() {
 #[tokio::test]
 async fn a_failed_commit_is_no_silent_loss() {
     let logs = Logs::capture();
-    let store = Spy::default();
+    let store = RecordingStore::default();
     let config = builder().store(store.clone()).build().unwrap();
     store.fail(&["create"]);
-    let answer = Browser::new().get(&router(&config, change), "/").await;
+    let answer = TestClient::new().get(&router(&config, change), "/").await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     // The error was handed to the handler and logged; a second event would tell nothing new.
     assert_eq!(lost(&logs), [""; 0]);
@@ -262,7 +262,7 @@ async fn a_commit_that_was_dropped_half_way_warns() {
         }
     }
     let logs = Logs::capture();
-    let session = Browser::new().open(&builder().store(Stuck).build().unwrap()).await;
+    let session = TestClient::new().open(&builder().store(Stuck).build().unwrap()).await;
     session.insert("n", 1).unwrap();
     let mut commit = Box::pin(session.commit());
     let polled = std::future::poll_fn(|cx| std::task::Poll::Ready(commit.as_mut().poll(cx))).await;

@@ -4,8 +4,8 @@ use std::error::Error;
 use std::fmt::Debug;
 
 use crate::common::logs::Logs;
-use crate::common::stores::{Spy, Texts};
-use crate::common::{Browser, builder, id, router};
+use crate::common::stores::{RecordingStore, Texts};
+use crate::common::{TestClient, builder, id, router};
 use axum::response::IntoResponse as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sessile::{
@@ -50,7 +50,7 @@ fn clean_error(error: &(dyn Error + 'static), what: &str) {
 }
 
 async fn filled(config: &SessionConfig) -> Session {
-    let session = Browser::new().open(config).await;
+    let session = TestClient::new().open(config).await;
     session.insert("color", DATA).unwrap();
     session.flash("info", FLASH).unwrap();
     session
@@ -173,7 +173,7 @@ async fn everything(session: Session) -> Result<impl axum::response::IntoRespons
 #[tokio::test]
 async fn no_log_tells_what_a_whole_cycle_did() {
     let logs = Logs::capture();
-    let store = Spy::default();
+    let store = RecordingStore::default();
     let number = std::sync::atomic::AtomicUsize::new(0);
     let genid = move || {
         let n = number.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -186,14 +186,14 @@ async fn no_log_tells_what_a_whole_cycle_did() {
         .build()
         .unwrap();
     let app = router(&config, everything).layer(SessionLayer::new(config.clone()));
-    let mut browser = Browser::new();
+    let mut client = TestClient::new();
     for _ in 0..3 {
-        let answer = browser.get(&app, "/").await;
+        let answer = client.get(&app, "/").await;
         assert_eq!(answer.status, 200, "{}", logs.text());
     }
     for method in ["get", "touch", "replace", "create", "destroy_if", "destroy"] {
         store.fail(&[method]);
-        let answer = browser.get(&app, "/").await;
+        let answer = client.get(&app, "/").await;
         assert!(!answer.body.contains("hunter2"), "{}", answer.body);
     }
     store.fail(&[]);
@@ -202,7 +202,7 @@ async fn no_log_tells_what_a_whole_cycle_did() {
             config.session_from_headers(&crate::common::cookie_lines([format!("connect.sid={value}")])).await;
         drop(session.unwrap());
     }
-    let session = browser.open(&config).await;
+    let session = client.open(&config).await;
     session.insert("color", "chartreuse too").unwrap();
     drop(session);
     let text = logs.text();
@@ -215,7 +215,7 @@ async fn no_log_tells_what_a_corrupt_record_held() {
     let logs = Logs::capture();
     let store = Texts::with(ID, format!("{{\"cookie\":{{}},\"color\":\"{DATA}"));
     let config = config(store);
-    drop(Browser::holding(&config, &id(ID)).open(&config).await);
+    drop(TestClient::holding(&config, &id(ID)).open(&config).await);
     assert!(logs.text().contains("ERROR"));
     clean(&logs.text(), "the log");
 }
@@ -226,7 +226,7 @@ async fn no_log_tells_of_flash_that_cannot_be_decoded() {
     let record = format!(r#"{{"cookie":{{}},"flash":{{"info":["{FLASH}\ud800"]}}}}"#);
     let store = Texts::with(ID, record);
     let config = config(store);
-    let session = Browser::holding(&config, &id(ID)).open(&config).await;
+    let session = TestClient::holding(&config, &id(ID)).open(&config).await;
     assert!(session.take_all_flash().is_empty());
     assert_eq!(logs.warnings().len(), 1, "{}", logs.text());
     clean(&logs.text(), "the log");

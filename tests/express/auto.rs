@@ -4,19 +4,19 @@
 use axum::http::HeaderMap;
 use sessile::{ConfigError, SameSite, Secure, Session, SessionConfig, SessionConfigBuilder, SessionOptions};
 
-use crate::common::{Answer, Browser, SetCookie, router};
+use crate::common::{SetCookie, TestClient, TestResponse, router};
 use crate::site::{Site, count, hello, options, stored_cookie};
 
 const HTTP: &str = "http://example.com/";
 const HTTPS: &str = "https://example.com/";
 
-async fn visit(options: SessionConfigBuilder, uri: &str, said: Option<&'static str>) -> Answer {
-    let browser = Browser::new();
-    let mut browser = match said {
-        Some(said) => browser.header("x-forwarded-proto", said),
-        None => browser,
+async fn visit(options: SessionConfigBuilder, uri: &str, said: Option<&'static str>) -> TestResponse {
+    let client = TestClient::new();
+    let mut client = match said {
+        Some(said) => client.header("x-forwarded-proto", said),
+        None => client,
     };
-    Site::new(options, hello).get(&mut browser, uri).await
+    Site::new(options, hello).get(&mut client, uri).await
 }
 
 /// `Secure` and `SameSite` of the cookie that a first visit gets.
@@ -64,7 +64,7 @@ async fn s47_each_request_can_have_a_configuration_of_its_own() {
     assert_eq!(cookie.attribute("Path"), Some("/admin"));
     assert!(!cookie.has("HttpOnly") && !cookie.has("Secure"));
     let other = crate::site::layered(&other, hello);
-    let cookie = Browser::new().get(&other, "/shop").await.cookie().unwrap();
+    let cookie = TestClient::new().get(&other, "/shop").await.cookie().unwrap();
     assert_eq!((cookie.attribute("Path"), cookie.has("HttpOnly")), (Some("/shop"), true));
     assert_eq!(site.store.len(), 2);
 }
@@ -81,7 +81,7 @@ async fn s48_a_configuration_can_be_made_from_the_request() {
         session.commit().await
     });
     for path in ["/foo", "/bar/baz"] {
-        let cookie = Browser::new().get(&app, path).await.cookie().unwrap();
+        let cookie = TestClient::new().get(&app, path).await.cookie().unwrap();
         assert_eq!(cookie.attribute("Path"), Some(path));
     }
 }
@@ -205,9 +205,9 @@ async fn an_expired_cookie_has_the_same_attributes() {
     let config: SessionConfig = cross_site().build().unwrap();
     let app = crate::site::layered(&config, count);
     let leave = crate::site::layered(&config, async |session: Session| session.destroy());
-    let mut browser = Browser::new();
-    browser.get(&app, HTTPS).await;
-    let cookie = browser.get(&leave, HTTPS).await.cookie().unwrap();
+    let mut client = TestClient::new();
+    client.get(&app, HTTPS).await;
+    let cookie = client.get(&leave, HTTPS).await.cookie().unwrap();
     assert_eq!((cookie.has("Secure"), cookie.attribute("SameSite")), (true, Some("None")));
     assert_eq!(cookie.attribute("Max-Age"), Some("0"));
 }

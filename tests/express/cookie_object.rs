@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value, json};
 use sessile::{Priority, Session, SessionConfig, SessionConfigBuilder, SessionOptions};
 
-use crate::common::Browser;
-use crate::common::stores::Spy;
+use crate::common::TestClient;
+use crate::common::stores::RecordingStore;
 use crate::site::{Site, hello, options, stored_cookie};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -20,7 +20,7 @@ async fn stored(options: SessionConfigBuilder) -> Value {
 
 /// A new session.
 async fn session(options: SessionConfigBuilder) -> Session {
-    Browser::new().open(&options.build().unwrap()).await
+    TestClient::new().open(&options.build().unwrap()).await
 }
 
 fn from_file(cookie: &str) -> Result<SessionOptions, serde_json::Error> {
@@ -83,13 +83,13 @@ fn c8_data_is_no_option() {
 /// time.
 #[tokio::test]
 async fn c9_expires_stays_the_same() {
-    let store = Spy::default();
+    let store = RecordingStore::default();
     let config = options().store(store.clone()).build().unwrap();
-    let mut browser = Browser::new();
-    let session = browser.open(&config).await;
+    let mut client = TestClient::new();
+    let session = client.open(&config).await;
     session.set_max_age(Some(HOUR));
-    browser.commit(&session).await;
-    let session = browser.open(&config).await;
+    client.commit(&session).await;
+    let session = client.open(&config).await;
     let first = session.expires().unwrap();
     tokio::time::sleep(Duration::from_millis(5)).await;
     assert_eq!(session.expires(), Some(first));

@@ -2,11 +2,14 @@
 
 use sessile::{Secure, SessionConfigBuilder};
 
-use crate::common::{Answer, Browser};
+use crate::common::{TestClient, TestResponse};
 use crate::site::{Site, hello, options};
 
 /// A first visit, with these headers.
-async fn visit(options: SessionConfigBuilder, headers: &[(&'static str, &'static str)]) -> (Site, Answer) {
+async fn visit(
+    options: SessionConfigBuilder,
+    headers: &[(&'static str, &'static str)],
+) -> (Site, TestResponse) {
     visit_at(options, headers, "/").await
 }
 
@@ -14,13 +17,13 @@ async fn visit_at(
     options: SessionConfigBuilder,
     headers: &[(&'static str, &'static str)],
     uri: &str,
-) -> (Site, Answer) {
+) -> (Site, TestResponse) {
     let site = Site::new(options, hello);
-    let mut browser = Browser::new();
+    let mut client = TestClient::new();
     for (name, value) in headers {
-        browser = browser.header(name, value);
+        client = client.header(name, value);
     }
-    let answer = site.get(&mut browser, uri).await;
+    let answer = site.get(&mut client, uri).await;
     assert_eq!(answer.status, 200);
     (site, answer)
 }

@@ -6,7 +6,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 use crate::common::stores::Texts;
-use crate::common::{Browser, builder, id};
+use crate::common::{TestClient, builder, id};
 use sessile::{Record, Session};
 
 const MANY: usize = 200_000;
@@ -38,7 +38,7 @@ fn with_session(text: String, act: impl AsyncFnOnce(&Session)) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let config = builder().store(Texts::with("apple", text)).build().unwrap();
-        act(&Browser::holding(&config, &id("apple")).open(&config).await).await;
+        act(&TestClient::holding(&config, &id("apple")).open(&config).await).await;
     });
 }
 

@@ -116,7 +116,7 @@ proptest! {
         let config = builder().store(store.clone()).build().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
-            let session = crate::common::Browser::holding(&config, &crate::common::id("a")).open(&config).await;
+            let session = crate::common::TestClient::holding(&config, &crate::common::id("a")).open(&config).await;
             session.insert("n", 1).unwrap();
             let _ = (session.expires(), session.cookie(), session.commit().await.unwrap());
         });

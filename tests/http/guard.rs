@@ -1,29 +1,29 @@
 //! What the guard does to a response: one cookie of the name, `Vary`, `Cache-Control`.
 
-use crate::common::stores::Spy;
-use crate::common::{Answer, Browser, builder, router};
+use crate::common::stores::RecordingStore;
+use crate::common::{TestClient, TestResponse, builder, router};
 use axum::http::header::{CACHE_CONTROL, SET_COOKIE, VARY};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use sessile::{SameSite, Secure, Session, SessionConfig, SessionError};
 
 /// The guard over a response that has these headers already.
-async fn over(session: &Session, headers: &[(&'static str, &'static str)]) -> Answer {
+async fn over(session: &Session, headers: &[(&'static str, &'static str)]) -> TestResponse {
     let guard = session.commit().await.unwrap();
     let headers = AppendHeaders(headers.to_vec());
-    Answer::of((headers, guard, "body").into_response()).await
+    TestResponse::of((headers, guard, "body").into_response()).await
 }
 
 /// A session whose commit sets a cookie.
 async fn changed() -> Session {
-    let session = Browser::new().open(&builder().build().unwrap()).await;
+    let session = TestClient::new().open(&builder().build().unwrap()).await;
     session.insert("n", 1).unwrap();
     session
 }
 
 /// A session whose commit sets none.
 async fn untouched() -> Session {
-    Browser::new().open(&builder().save_uninitialized(false).build().unwrap()).await
+    TestClient::new().open(&builder().save_uninitialized(false).build().unwrap()).await
 }
 
 #[tokio::test]
@@ -54,7 +54,7 @@ async fn two_guards_set_one_cookie() {
     let first = session.commit().await.unwrap();
     session.regenerate();
     let second = session.commit().await.unwrap();
-    let answer = Answer::of((first, second, ()).into_response()).await;
+    let answer = TestResponse::of((first, second, ()).into_response()).await;
     let config = builder().build().unwrap();
     assert_eq!(config.verify(&answer.cookie().unwrap().value), Some(session.id()));
 }
@@ -62,7 +62,7 @@ async fn two_guards_set_one_cookie() {
 #[tokio::test]
 async fn a_guard_is_a_response() {
     let session = changed().await;
-    let answer = Answer::of(session.commit().await.unwrap().into_response()).await;
+    let answer = TestResponse::of(session.commit().await.unwrap().into_response()).await;
     assert_eq!((answer.status, &*answer.body), (StatusCode::OK, ""));
     assert!(answer.cookie().is_some());
 }
@@ -136,10 +136,10 @@ async fn with_a_cookie_no_shared_cache_keeps_the_response() {
 #[tokio::test]
 async fn after_destroy_nothing_is_stored_by_any_cache() {
     let config = builder().build().unwrap();
-    let mut browser = Browser::new();
-    let first = browser.open(&config).await;
-    browser.commit(&first).await;
-    let session = browser.open(&config).await;
+    let mut client = TestClient::new();
+    let first = client.open(&config).await;
+    client.commit(&first).await;
+    let session = client.open(&config).await;
     session.destroy();
     for before in [None, Some("public, max-age=60"), Some("private")] {
         let headers: Vec<_> = before.into_iter().map(|value| ("cache-control", value)).collect();
@@ -177,13 +177,13 @@ async fn the_removal_cookie_repeats_what_the_cookie_was_set_with() {
             if proto == "http" && case != "auto" {
                 continue;
             }
-            let mut browser = Browser::new().header("x-forwarded-proto", proto);
-            let session = browser.open(&config).await;
+            let mut client = TestClient::new().header("x-forwarded-proto", proto);
+            let session = client.open(&config).await;
             session.insert("n", 1).unwrap();
-            let set = browser.commit(&session).await.cookie().expect(case);
-            let session = browser.open(&config).await;
+            let set = client.commit(&session).await.cookie().expect(case);
+            let session = client.open(&config).await;
             session.destroy();
-            let removed = browser.commit(&session).await.cookie().expect(case);
+            let removed = client.commit(&session).await.cookie().expect(case);
             assert_eq!(removed.name, set.name, "{case}");
             assert_eq!(removed.value, "", "{case}");
             assert_eq!(removed.attribute("Max-Age"), Some("0"), "{case}");
@@ -199,12 +199,12 @@ async fn the_removal_cookie_repeats_what_the_cookie_was_set_with() {
 #[tokio::test]
 async fn destroy_expires_a_cookie_that_names_no_session() {
     let config = builder().build().unwrap();
-    let browser = Browser::holding(&config, &crate::common::id("no such session"));
-    for mut browser in [browser, Browser::new()] {
-        let carried = browser.value("connect.sid").is_some();
-        let session = browser.open(&config).await;
+    let client = TestClient::holding(&config, &crate::common::id("no such session"));
+    for mut client in [client, TestClient::new()] {
+        let carried = client.value("connect.sid").is_some();
+        let session = client.open(&config).await;
         session.destroy();
-        let answer = browser.commit(&session).await;
+        let answer = client.commit(&session).await;
         assert_eq!(answer.cookie().is_some(), carried);
     }
 }
@@ -221,10 +221,10 @@ async fn no_cookie_leaves_when_the_commit_fails() {
         }
         Ok((session.commit().await?, "stored"))
     }
-    let store = Spy::default();
+    let store = RecordingStore::default();
     let config = builder().store(store.clone()).rolling(true).build().unwrap();
     let app = router(&config, change);
-    let mut browser = Browser::new();
+    let mut client = TestClient::new();
     let steps = [
         ("create", "/change"),
         ("replace", "/change"),
@@ -236,12 +236,12 @@ async fn no_cookie_leaves_when_the_commit_fails() {
     ];
     for (method, path) in steps {
         store.fail(&[method]);
-        let answer = browser.get(&app, path).await;
+        let answer = client.get(&app, path).await;
         let opaque = (StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable");
         assert_eq!((answer.status, &*answer.body), opaque, "{method} {path}");
         assert!(answer.cookie().is_none(), "{method} {path}");
         store.fail(&[]);
-        assert!(browser.get(&app, path).await.cookie().is_some(), "{method} {path} works again");
+        assert!(client.get(&app, path).await.cookie().is_some(), "{method} {path} works again");
     }
 }
 
@@ -252,7 +252,7 @@ async fn the_guard_keeps_every_other_header() {
         headers.insert("x-custom", HeaderValue::from_static("kept"));
         Ok((StatusCode::CREATED, headers, session.commit().await?, "body").into_response())
     }
-    let answer = Browser::new().get(&router(&builder().build().unwrap(), handler), "/").await;
+    let answer = TestClient::new().get(&router(&builder().build().unwrap(), handler), "/").await;
     assert_eq!((answer.status, &*answer.body), (StatusCode::CREATED, "body"));
     assert_eq!(answer.lines("x-custom"), ["kept"]);
     let mut names: Vec<_> = answer.headers.keys().map(|name| name.as_str()).collect();

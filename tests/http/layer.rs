@@ -1,8 +1,8 @@
 //! The layer: installed once, it commits for every handler.
 
 use crate::common::logs::Logs;
-use crate::common::stores::Spy;
-use crate::common::{App, Browser, builder};
+use crate::common::stores::RecordingStore;
+use crate::common::{App, TestClient, builder};
 use axum::Router;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
@@ -40,34 +40,34 @@ fn app(config: &SessionConfig, layer: SessionLayer) -> Router {
         .with_state(App { sessions: config.clone() })
 }
 
-fn setup(builder: SessionConfigBuilder) -> (Spy, Router, Browser) {
-    let store = Spy::default();
+fn setup(builder: SessionConfigBuilder) -> (RecordingStore, Router, TestClient) {
+    let store = RecordingStore::default();
     let config = builder.store(store.clone()).build().unwrap();
-    (store, app(&config, SessionLayer::new(config.clone())), Browser::new())
+    (store, app(&config, SessionLayer::new(config.clone())), TestClient::new())
 }
 
 #[tokio::test]
 async fn handlers_need_no_commit() {
-    let (store, app, mut browser) = setup(builder());
+    let (store, app, mut client) = setup(builder());
     for expected in ["1", "2", "3"] {
-        let answer = browser.get(&app, "/count").await;
+        let answer = client.get(&app, "/count").await;
         assert_eq!(answer.body, expected);
         assert!(answer.cookie().is_some());
         assert_eq!(answer.lines("vary"), ["Cookie"]);
         assert_eq!(answer.lines("cache-control"), ["private, no-cache"]);
     }
     assert_eq!(store.len(), 1);
-    let answer = browser.get(&app, "/leave").await;
+    let answer = client.get(&app, "/leave").await;
     assert_eq!(answer.cookie().unwrap().attribute("Max-Age"), Some("0"));
     assert_eq!(store.len(), 0);
 }
 
 #[tokio::test]
 async fn a_handler_that_only_reads_gets_vary() {
-    let (store, app, mut browser) = setup(builder().browser_session());
-    browser.get(&app, "/count").await;
+    let (store, app, mut client) = setup(builder().browser_session());
+    client.get(&app, "/count").await;
     store.calls();
-    let answer = browser.get(&app, "/read").await;
+    let answer = client.get(&app, "/read").await;
     assert_eq!((&*answer.body, answer.cookie().is_some()), ("Some(1)", false));
     assert_eq!(answer.lines("vary"), ["Cookie"]);
     assert_eq!(store.calls(), ["get"]);
@@ -76,12 +76,12 @@ async fn a_handler_that_only_reads_gets_vary() {
 /// What a request that extracts no session asks of the store, and whether it gets a cookie: as a first visit, then
 /// with a session.
 async fn unasked(builder: SessionConfigBuilder) -> [(Vec<&'static str>, bool); 2] {
-    let (store, app, mut browser) = setup(builder);
-    let cookie = browser.get(&app, "/plain").await.cookie();
+    let (store, app, mut client) = setup(builder);
+    let cookie = client.get(&app, "/plain").await.cookie();
     let first = (store.calls(), cookie.is_some());
-    browser.get(&app, "/count").await;
+    client.get(&app, "/count").await;
     store.calls();
-    let answer = browser.get(&app, "/plain").await;
+    let answer = client.get(&app, "/plain").await;
     assert_eq!(answer.body, "plain");
     [first, (store.calls(), answer.cookie().is_some())]
 }
@@ -107,31 +107,31 @@ async fn options_hold_for_requests_that_extract_nothing() {
 async fn a_forged_cookie_costs_no_store_call() {
     let (store, app, _) = setup(builder().save_uninitialized(false).rolling(true));
     let other = SessionConfig::new("another secret").unwrap();
-    let mut browser = Browser::holding(&other, &crate::common::id("apple"));
-    browser.get(&app, "/plain").await;
+    let mut client = TestClient::holding(&other, &crate::common::id("apple"));
+    client.get(&app, "/plain").await;
     assert_eq!(store.calls(), [""; 0]);
 }
 
 #[tokio::test]
 async fn a_server_error_saves_nothing() {
     let logs = Logs::capture();
-    let (store, app, mut browser) = setup(builder());
-    let answer = browser.get(&app, "/fail").await;
+    let (store, app, mut client) = setup(builder());
+    let answer = client.get(&app, "/fail").await;
     assert_eq!(answer.status, StatusCode::BAD_GATEWAY);
     assert!(answer.cookie().is_none());
     assert_eq!(store.len(), 0);
-    browser.get(&app, "/count").await;
-    browser.get(&app, "/fail").await;
-    assert_eq!(browser.get(&app, "/count").await.body, "2");
+    client.get(&app, "/count").await;
+    client.get(&app, "/fail").await;
+    assert_eq!(client.get(&app, "/count").await.body, "2");
     // Giving the changes up is the layer's decision, not the handler's mistake.
     assert_eq!(logs.warnings(), [""; 0]);
 }
 
 #[tokio::test]
 async fn a_client_error_is_saved() {
-    let (_, app, mut browser) = setup(builder());
-    assert!(browser.get(&app, "/refuse").await.cookie().is_some());
-    assert_eq!(browser.get(&app, "/count").await.body, "2");
+    let (_, app, mut client) = setup(builder());
+    assert!(client.get(&app, "/refuse").await.cookie().is_some());
+    assert_eq!(client.get(&app, "/count").await.body, "2");
 }
 
 #[tokio::test]
@@ -139,32 +139,32 @@ async fn a_server_error_saves_when_asked_to() {
     let config = builder().build().unwrap();
     for (save, next) in [(true, "2"), (false, "1")] {
         let app = app(&config, SessionLayer::new(config.clone()).save_on_server_error(save));
-        let mut browser = Browser::new();
-        let answer = browser.get(&app, "/fail").await;
+        let mut client = TestClient::new();
+        let answer = client.get(&app, "/fail").await;
         assert_eq!((answer.status, answer.cookie().is_some()), (StatusCode::BAD_GATEWAY, save));
-        assert_eq!(browser.get(&app, "/count").await.body, next);
+        assert_eq!(client.get(&app, "/count").await.body, next);
     }
 }
 
 #[tokio::test]
 async fn what_a_handler_committed_keeps_its_cookie_on_a_server_error() {
-    let (store, app, mut browser) = setup(builder());
-    assert!(browser.get(&app, "/commit-and-fail").await.cookie().is_some());
+    let (store, app, mut client) = setup(builder());
+    assert!(client.get(&app, "/commit-and-fail").await.cookie().is_some());
     assert_eq!(store.len(), 1);
-    assert_eq!(browser.get(&app, "/count").await.body, "2");
+    assert_eq!(client.get(&app, "/count").await.body, "2");
 }
 
 #[tokio::test]
 async fn a_failed_commit_takes_the_place_of_the_answer() {
-    let (store, app, mut browser) = setup(builder());
+    let (store, app, mut client) = setup(builder());
     for (method, path) in
         [("create", "/plain"), ("create", "/count"), ("replace", "/count"), ("destroy", "/leave")]
     {
         if method == "replace" {
-            browser.get(&app, "/count").await;
+            client.get(&app, "/count").await;
         }
         store.fail(&[method]);
-        let answer = browser.get(&app, path).await;
+        let answer = client.get(&app, path).await;
         assert_eq!(
             (answer.status, &*answer.body),
             (StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),
@@ -174,31 +174,31 @@ async fn a_failed_commit_takes_the_place_of_the_answer() {
         store.fail(&[]);
     }
     store.fail(&["get"]);
-    assert_eq!(browser.get(&app, "/count").await.status, StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(browser.get(&app, "/plain").await.status, StatusCode::OK, "nothing is loaded for it");
+    assert_eq!(client.get(&app, "/count").await.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(client.get(&app, "/plain").await.status, StatusCode::OK, "nothing is loaded for it");
 }
 
 #[tokio::test]
 async fn a_commit_by_the_handler_and_one_by_the_layer_set_one_cookie() {
-    let (store, app, mut browser) = setup(builder());
+    let (store, app, mut client) = setup(builder());
     for (path, calls) in [
         ("/commit", vec!["create"]),
         ("/commit", vec!["get", "replace"]),
         ("/commit-twice", vec!["get", "replace", "replace"]),
     ] {
-        assert!(browser.get(&app, path).await.cookie().is_some(), "{path}");
+        assert!(client.get(&app, path).await.cookie().is_some(), "{path}");
         assert_eq!(store.calls(), calls, "{path}");
     }
-    assert_eq!(browser.get(&app, "/count").await.body, "4");
+    assert_eq!(client.get(&app, "/count").await.body, "4");
 }
 
 #[tokio::test]
 async fn two_layers_are_one() {
-    let store = Spy::default();
+    let store = RecordingStore::default();
     let config = builder().store(store.clone()).build().unwrap();
     let twice = app(&config, SessionLayer::new(config.clone())).layer(SessionLayer::new(config.clone()));
-    let mut browser = Browser::new();
-    assert!(browser.get(&twice, "/count").await.cookie().is_some());
+    let mut client = TestClient::new();
+    assert!(client.get(&twice, "/count").await.cookie().is_some());
     assert_eq!(store.calls(), ["create"]);
 }
 
@@ -233,7 +233,7 @@ async fn everyone_in_a_request_has_the_same_session() {
         Ok(optional.is_some().to_string())
     }
     for layered in [true, false] {
-        let store = Spy::default();
+        let store = RecordingStore::default();
         let config = builder().store(store.clone()).build().unwrap();
         let state = App { sessions: config.clone() };
         async fn commit(session: Session, request: Request, next: Next) -> Result<Response, SessionError> {
@@ -246,16 +246,16 @@ async fn everyone_in_a_request_has_the_same_session() {
             false => app.layer(from_fn_with_state(state.clone(), commit)),
         };
         let app = app.with_state(state);
-        let mut browser = Browser::new();
-        let answer = browser.get(&app, "/").await;
+        let mut client = TestClient::new();
+        let answer = client.get(&app, "/").await;
         assert_eq!(answer.body, "false");
         assert!(answer.cookie().is_some());
         assert_eq!(store.calls(), ["create"]);
-        let mut keys = browser.open(&config).await.keys();
+        let mut keys = client.open(&config).await.keys();
         keys.sort_unstable();
         assert_eq!(keys, ["handler", "middleware", "seen by"]);
         store.calls();
-        assert_eq!(browser.get(&app, "/").await.body, "true");
+        assert_eq!(client.get(&app, "/").await.body, "true");
         assert_eq!(store.calls(), ["get"], "loaded once, and nothing changed");
     }
 }
@@ -274,9 +274,9 @@ async fn an_optional_session_is_the_one_a_middleware_works_on() {
         .layer(from_fn_with_state(state.clone(), middleware))
         .layer(SessionLayer::new(config))
         .with_state(state);
-    let mut browser = Browser::new();
-    assert_eq!(browser.get(&app, "/").await.body, "false");
-    assert_eq!(browser.get(&app, "/").await.body, "true");
+    let mut client = TestClient::new();
+    assert_eq!(client.get(&app, "/").await.body, "false");
+    assert_eq!(client.get(&app, "/").await.body, "true");
 }
 
 #[tokio::test]
@@ -292,10 +292,10 @@ async fn two_names_are_two_sessions() {
         .with_state(App { sessions: two.other.clone() })
         .layer(SessionLayer::new(two.other.clone()))
         .layer(SessionLayer::new(two.one.clone()));
-    let mut browser = Browser::new();
-    let answer = browser.get(&app, "/").await;
+    let mut client = TestClient::new();
+    let answer = client.get(&app, "/").await;
     let names: Vec<_> = answer.cookies().into_iter().map(|cookie| cookie.name).collect();
     assert_eq!(names, ["other", "connect.sid"]);
-    assert_eq!(browser.open(&two.other).await.get::<u8>("n").unwrap(), Some(1));
-    assert!(browser.open(&two.one).await.is_empty());
+    assert_eq!(client.open(&two.other).await.get::<u8>("n").unwrap(), Some(1));
+    assert!(client.open(&two.one).await.is_empty());
 }

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::common::stores::{DAY, Spy};
-use crate::common::{Answer, Browser, SECRET, SetCookie, builder, id};
+use crate::common::stores::{DAY, RecordingStore};
+use crate::common::{SECRET, SetCookie, TestClient, TestResponse, builder, id};
 use sessile::{Priority, SameSite, SessionConfig, SessionConfigBuilder, SessionId};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
@@ -11,12 +11,12 @@ use time::format_description::well_known::Rfc2822;
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// The answer of a first visit that put something into the session.
-async fn first(builder: SessionConfigBuilder) -> Answer {
+async fn first(builder: SessionConfigBuilder) -> TestResponse {
     let config = builder.build().unwrap();
-    let mut browser = Browser::new();
-    let session = browser.open(&config).await;
+    let mut client = TestClient::new();
+    let session = client.open(&config).await;
     session.insert("n", 1).unwrap();
-    browser.commit(&session).await
+    client.commit(&session).await
 }
 
 async fn cookie(builder: SessionConfigBuilder) -> SetCookie {
@@ -52,11 +52,11 @@ async fn the_hardened_preset() {
     assert_eq!(cookie.names(), ["HttpOnly", "Path", "SameSite", "Secure"]);
     assert_eq!((cookie.attribute("Path"), cookie.attribute("SameSite")), (Some("/"), Some("Lax")));
     // Visitors who do nothing get neither a record nor a cookie.
-    let store = Spy::default();
+    let store = RecordingStore::default();
     let config = SessionConfig::hardened(SECRET).store(store.clone()).build().unwrap();
-    let mut browser = Browser::new();
-    let session = browser.open(&config).await;
-    assert!(browser.commit(&session).await.cookie().is_none());
+    let mut client = TestClient::new();
+    let session = client.open(&config).await;
+    assert!(client.commit(&session).await.cookie().is_none());
     assert_eq!(store.calls(), [""; 0]);
 }
 
@@ -83,17 +83,17 @@ async fn attributes_of_the_cookie() {
 #[tokio::test]
 async fn the_name_is_the_one_that_is_read() {
     let config = builder().name("sid").build().unwrap();
-    let mut browser = Browser::new();
-    let session = browser.open(&config).await;
-    browser.commit(&session).await;
-    assert!(!browser.open(&config).await.is_new());
+    let mut client = TestClient::new();
+    let session = client.open(&config).await;
+    client.commit(&session).await;
+    assert!(!client.open(&config).await.is_new());
     let other = builder().build().unwrap();
-    assert!(browser.open(&other).await.is_new());
+    assert!(client.open(&other).await.is_new());
 }
 
 #[tokio::test]
 async fn max_age_is_the_life_of_cookie_and_record() {
-    let store = Spy::default();
+    let store = RecordingStore::default();
     let cookie_of = |builder: SessionConfigBuilder| cookie(builder.store(store.clone()));
     let hour = cookie_of(builder().max_age(HOUR)).await;
     assert_eq!(hour.attribute("Max-Age"), Some("3600"));
@@ -108,7 +108,7 @@ async fn max_age_is_the_life_of_cookie_and_record() {
 
 #[tokio::test]
 async fn a_browser_session_has_no_expiry_and_the_store_its_own() {
-    let store = Spy::default();
+    let store = RecordingStore::default();
     let answer = cookie(builder().browser_session().store(store.clone())).await;
     assert_eq!(answer.names(), ["HttpOnly", "Path", "SameSite"]);
     cookie(builder().browser_session().store_ttl(HOUR).store(store.clone())).await;
@@ -119,7 +119,7 @@ async fn a_browser_session_has_no_expiry_and_the_store_its_own() {
 
 #[tokio::test]
 async fn the_record_says_what_the_cookie_says() {
-    let store = Spy::default();
+    let store = RecordingStore::default();
     let full = builder()
         .store(store.clone())
         .browser_session()
@@ -135,7 +135,7 @@ async fn the_record_says_what_the_cookie_says() {
         text,
         r#"{"cookie":{"originalMaxAge":null,"partitioned":true,"priority":"medium","expires":null,"secure":true,"httpOnly":true,"domain":"example.com","path":"/app","sameSite":"strict"},"n":1}"#
     );
-    let store = Spy::default();
+    let store = RecordingStore::default();
     cookie(builder().store(store.clone()).browser_session().no_same_site().http_only(false)).await;
     let text = store.text(&store.ids()[0]).await.unwrap();
     assert_eq!(
@@ -146,15 +146,15 @@ async fn the_record_says_what_the_cookie_says() {
 
 /// What a commit does to an existing, untouched session: the calls, and whether there is a cookie.
 async fn revisit(builder: SessionConfigBuilder) -> (Vec<&'static str>, bool) {
-    let store = Spy::default();
+    let store = RecordingStore::default();
     let config = builder.store(store.clone()).touch_after(HOUR).build().unwrap();
-    let mut browser = Browser::new();
-    let session = browser.open(&config).await;
+    let mut client = TestClient::new();
+    let session = client.open(&config).await;
     session.insert("n", 1).unwrap();
-    browser.commit(&session).await;
+    client.commit(&session).await;
     store.calls();
-    let session = browser.open(&config).await;
-    let cookie = browser.commit(&session).await.cookie();
+    let session = client.open(&config).await;
+    let cookie = client.commit(&session).await.cookie();
     (store.calls(), cookie.is_some())
 }
 
@@ -176,10 +176,10 @@ async fn rolling_sends_the_cookie_every_time() {
 #[tokio::test]
 async fn a_rolling_cookie_starts_its_life_anew() {
     let config = builder().rolling(true).max_age(HOUR).build().unwrap();
-    let mut browser = Browser::new();
+    let mut client = TestClient::new();
     for _ in 0..2 {
-        let session = browser.open(&config).await;
-        let cookie = browser.commit(&session).await.cookie().unwrap();
+        let session = client.open(&config).await;
+        let cookie = client.commit(&session).await.cookie().unwrap();
         assert_eq!(cookie.attribute("Max-Age"), Some("3600"));
     }
 }
@@ -193,15 +193,15 @@ async fn save_uninitialized_stores_what_nobody_filled() {
         // Rolling and resave are about existing sessions.
         (false, builder().save_uninitialized(false).rolling(true).resave(true)),
     ] {
-        let store = Spy::default();
+        let store = RecordingStore::default();
         let config = builder.store(store.clone()).build().unwrap();
-        let mut browser = Browser::new();
-        let session = browser.open(&config).await;
-        let answer = browser.commit(&session).await;
+        let mut client = TestClient::new();
+        let session = client.open(&config).await;
+        let answer = client.commit(&session).await;
         assert_eq!((answer.cookie().is_some(), store.len() == 1), (stored, stored));
-        let session = browser.open(&config).await;
+        let session = client.open(&config).await;
         session.insert("n", 1).unwrap();
-        browser.commit(&session).await;
+        client.commit(&session).await;
         assert_eq!(store.len(), 1);
     }
 }
@@ -209,10 +209,10 @@ async fn save_uninitialized_stores_what_nobody_filled() {
 #[tokio::test]
 async fn genid_names_new_sessions() {
     let config = SessionConfig::builder("keyboard cat").genid(|| id("apple")).build().unwrap();
-    let mut browser = Browser::new();
-    let session = browser.open(&config).await;
+    let mut client = TestClient::new();
+    let session = client.open(&config).await;
     assert_eq!(session.id(), id("apple"));
-    let cookie = browser.commit(&session).await.cookie().unwrap();
+    let cookie = client.commit(&session).await.cookie().unwrap();
     assert_eq!(cookie.value, "s%3Aapple.D8Y%2BpkTAmeR0PobOhY4G97PRW%2Bj7bUnP%2F5m6%2FOn1MCU");
 }
 
@@ -221,7 +221,7 @@ async fn ids_are_random_uuids_by_default() {
     let config = builder().build().unwrap();
     let mut seen = std::collections::HashSet::<SessionId>::new();
     for _ in 0..100 {
-        let id = Browser::new().open(&config).await.id();
+        let id = TestClient::new().open(&config).await.id();
         let uuid = uuid::Uuid::parse_str(id.as_str()).unwrap();
         assert_eq!((uuid.get_version_num(), id.as_str().len()), (4, 36));
         assert!(seen.insert(id));
@@ -231,21 +231,21 @@ async fn ids_are_random_uuids_by_default() {
 #[tokio::test]
 async fn a_config_without_a_store_has_one_of_its_own() {
     let (one, other) = (builder().build().unwrap(), builder().build().unwrap());
-    let mut browser = Browser::new();
-    let session = browser.open(&one).await;
-    browser.commit(&session).await;
-    assert!(!browser.open(&one.clone()).await.is_new(), "clones share the store");
-    assert!(browser.open(&other).await.is_new());
+    let mut client = TestClient::new();
+    let session = client.open(&one).await;
+    client.commit(&session).await;
+    assert!(!client.open(&one.clone()).await.is_new(), "clones share the store");
+    assert!(client.open(&other).await.is_new());
 }
 
 /// Whether a request that only reads touches a session of which `left` of a day is left.
 async fn touches(builder: SessionConfigBuilder, left: Duration) -> bool {
-    let store = Spy::default();
+    let store = RecordingStore::default();
     let record = r#"{"cookie":{"originalMaxAge":86400000,"expires":null,"httpOnly":true,"path":"/"}}"#;
     store.plant(&id("apple"), record).await;
     let config = builder.store(store.clone()).build().unwrap();
     store.say_left(left);
-    assert!(!Browser::holding(&config, &id("apple")).open(&config).await.is_new());
+    assert!(!TestClient::holding(&config, &id("apple")).open(&config).await.is_new());
     match &*store.calls() {
         ["get"] => false,
         ["get", "touch"] => {
@@ -279,15 +279,15 @@ async fn touch_after_spares_the_store() {
 #[tokio::test]
 async fn a_session_with_a_life_of_its_own_is_throttled_by_that() {
     // A remembered user's month: what is left of it is far over the configured hour.
-    let store = Spy::default();
+    let store = RecordingStore::default();
     let month = r#"{"cookie":{"originalMaxAge":2592000000,"expires":null,"httpOnly":true,"path":"/"}}"#;
     store.plant(&id("apple"), month).await;
     let config = builder().max_age(HOUR).store(store.clone()).build().unwrap();
-    let browser = Browser::holding(&config, &id("apple"));
+    let client = TestClient::holding(&config, &id("apple"));
     store.say_left(29 * DAY);
-    let _ = browser.open(&config).await;
+    let _ = client.open(&config).await;
     assert_eq!((store.calls(), store.ttls()), (vec!["get", "touch"], vec![30 * DAY]));
     store.say_left(30 * DAY);
-    let _ = browser.open(&config).await;
+    let _ = client.open(&config).await;
     assert_eq!(store.calls(), ["get"]);
 }

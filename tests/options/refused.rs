@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::common::logs::Logs;
-use crate::common::stores::{DAY, Spy};
-use crate::common::{Browser, SECRET, builder};
+use crate::common::stores::{DAY, RecordingStore};
+use crate::common::{SECRET, TestClient, builder};
 use sessile::{ConfigError, Priority, SameSite, Secure, SessionConfig, SessionConfigBuilder, SessionOptions};
 
 fn refused(builder: SessionConfigBuilder) -> ConfigError {
@@ -212,7 +212,7 @@ fn a_file_with_every_key() {
 
 #[tokio::test]
 async fn a_file_takes_effect() {
-    let store = Spy::default();
+    let store = RecordingStore::default();
     let options = options(
         r#"{
             "secret": ["first", "second"], "name": "sid", "resave": true, "rolling": true, "proxy": true,
@@ -224,12 +224,12 @@ async fn a_file_takes_effect() {
         }"#,
     );
     let config = options.unwrap().into_builder().store(store.clone()).build().unwrap();
-    let mut browser = Browser::new().header("x-forwarded-proto", "https");
-    let session = browser.open(&config).await;
-    assert!(browser.commit(&session).await.cookie().is_none(), "saveUninitialized");
-    let session = browser.open(&config).await;
+    let mut client = TestClient::new().header("x-forwarded-proto", "https");
+    let session = client.open(&config).await;
+    assert!(client.commit(&session).await.cookie().is_none(), "saveUninitialized");
+    let session = client.open(&config).await;
     session.insert("n", 1).unwrap();
-    let cookie = browser.commit(&session).await.cookie().unwrap();
+    let cookie = client.commit(&session).await.cookie().unwrap();
     assert_eq!(cookie.name, "sid");
     let expected = ["Domain", "Expires", "Max-Age", "Partitioned", "Path", "Priority", "SameSite", "Secure"];
     assert_eq!(cookie.names(), expected);
@@ -245,20 +245,20 @@ async fn a_file_takes_effect() {
     assert_eq!(cookie.value, SessionConfig::new("first").unwrap().sign(&session.id()));
     assert!(config.verify(&SessionConfig::new("second").unwrap().sign(&session.id())).is_some());
     store.calls();
-    let session = browser.open(&config).await;
+    let session = client.open(&config).await;
     assert_eq!(store.calls(), ["get"], "rolling has the commit extend the life");
-    assert!(browser.commit(&session).await.cookie().is_some(), "rolling");
+    assert!(client.commit(&session).await.cookie().is_some(), "rolling");
     assert_eq!(store.calls(), ["replace"], "resave");
 }
 
 #[tokio::test]
 async fn units_are_milliseconds_and_seconds() {
-    let store = Spy::default();
+    let store = RecordingStore::default();
     let file = options(r#"{"secret": "s", "ttl": 1800, "cookie": {"maxAge": null}}"#).unwrap();
     let config = file.into_builder().store(store.clone()).build().unwrap();
-    let mut browser = Browser::new();
-    let session = browser.open(&config).await;
-    let cookie = browser.commit(&session).await.cookie().unwrap();
+    let mut client = TestClient::new();
+    let session = client.open(&config).await;
+    let cookie = client.commit(&session).await.cookie().unwrap();
     assert!(!cookie.has("Max-Age") && !cookie.has("Expires"));
     assert_eq!(store.ttls(), [Duration::from_secs(1800)]);
     assert_eq!(options(r#"{"cookie": {"maxAge": null}}"#).unwrap().cookie.max_age, Some(None));
@@ -268,9 +268,9 @@ async fn units_are_milliseconds_and_seconds() {
 #[tokio::test]
 async fn an_empty_file_keeps_the_defaults() {
     let config = SessionConfig::from_options(options(r#"{"secret": "s"}"#).unwrap()).unwrap();
-    let mut browser = Browser::new();
-    let session = browser.open(&config).await;
-    let cookie = browser.commit(&session).await.cookie().unwrap();
+    let mut client = TestClient::new();
+    let session = client.open(&config).await;
+    let cookie = client.commit(&session).await.cookie().unwrap();
     assert_eq!(cookie.names(), ["Expires", "HttpOnly", "Max-Age", "Path", "SameSite"]);
     assert_eq!((cookie.name.as_str(), cookie.attribute("Max-Age")), ("connect.sid", Some("86400")));
     assert_eq!(SessionConfig::from_options(options("{}").unwrap()).unwrap_err(), ConfigError::NoSecret);

@@ -1,8 +1,8 @@
 //! `secure`, `trust_proxy`, and how a request reached the process.
 
 use crate::common::logs::Logs;
-use crate::common::stores::Spy;
-use crate::common::{Answer, Browser, builder, router};
+use crate::common::stores::RecordingStore;
+use crate::common::{TestClient, TestResponse, builder, router};
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
@@ -14,13 +14,13 @@ async fn visit(session: Session) -> Result<SessionGuard, SessionError> {
     session.commit().await
 }
 
-async fn request(app: &Router, uri: &str, proto: Option<&str>) -> Answer {
+async fn request(app: &Router, uri: &str, proto: Option<&str>) -> TestResponse {
     let mut request = Request::get(uri);
     if let Some(proto) = proto {
         request = request.header("x-forwarded-proto", proto);
     }
     let request = request.body(Body::empty()).unwrap();
-    Answer::of(app.clone().oneshot(request).await.unwrap()).await
+    TestResponse::of(app.clone().oneshot(request).await.unwrap()).await
 }
 
 /// Whether the cookie of such a request has `Secure`; `None`: there is no cookie.
@@ -78,18 +78,18 @@ async fn the_first_of_several_header_lines_counts() {
     let config = builder().secure(Secure::Auto).trust_proxy(true).build().unwrap();
     let app = router(&config, visit);
     for (lines, expected) in [(["https", "http"], true), (["http", "https"], false)] {
-        let mut browser = Browser::new();
+        let mut client = TestClient::new();
         for line in lines {
-            browser = browser.header("x-forwarded-proto", line);
+            client = client.header("x-forwarded-proto", line);
         }
-        assert_eq!(browser.get(&app, "/").await.cookie().unwrap().has("Secure"), expected);
+        assert_eq!(client.get(&app, "/").await.cookie().unwrap().has("Secure"), expected);
     }
 }
 
 #[tokio::test]
 async fn auto_is_written_into_the_record_resolved() {
     for (uri, expected) in [(HTTPS, "\"secure\":true"), (HTTP, "\"secure\":false")] {
-        let store = Spy::default();
+        let store = RecordingStore::default();
         let config = builder().secure(Secure::Auto).store(store.clone()).build().unwrap();
         request(&router(&config, visit), uri, None).await;
         let text = store.text(&store.ids()[0]).await.unwrap();
@@ -101,7 +101,7 @@ async fn auto_is_written_into_the_record_resolved() {
 #[tokio::test]
 async fn a_secure_cookie_over_http_leaves_no_orphan_and_warns_once() {
     let logs = Logs::capture();
-    let store = Spy::default();
+    let store = RecordingStore::default();
     let config = builder().secure(true).trust_proxy(true).store(store.clone()).build().unwrap();
     let app = router(&config, visit);
     for said in HTTP_SAID {
@@ -126,13 +126,13 @@ async fn a_secure_cookie_over_http_leaves_no_orphan_and_warns_once() {
 
 #[tokio::test]
 async fn a_session_that_got_its_cookie_over_https_is_served_over_http() {
-    let store = Spy::default();
+    let store = RecordingStore::default();
     let config = builder().secure(true).trust_proxy(true).store(store.clone()).build().unwrap();
-    let mut browser = Browser::new().header("x-forwarded-proto", "https");
-    browser.get(&router(&config, visit), "/").await;
-    let mut browser = Browser::holding(&config, &store.ids()[0]).header("x-forwarded-proto", "http");
-    let session = browser.open(&config).await;
+    let mut client = TestClient::new().header("x-forwarded-proto", "https");
+    client.get(&router(&config, visit), "/").await;
+    let mut client = TestClient::holding(&config, &store.ids()[0]).header("x-forwarded-proto", "http");
+    let session = client.open(&config).await;
     session.insert("n", 2).unwrap();
-    browser.commit(&session).await;
-    assert_eq!(browser.open(&config).await.get::<u8>("n").unwrap(), Some(2));
+    client.commit(&session).await;
+    assert_eq!(client.open(&config).await.get::<u8>("n").unwrap(), Some(2));
 }

@@ -2,30 +2,30 @@
 
 use std::collections::HashMap;
 
-use crate::common::stores::Spy;
-use crate::common::{Browser, builder, id, router};
+use crate::common::stores::RecordingStore;
+use crate::common::{TestClient, builder, id, router};
 use serde::{Deserialize, Serialize};
 use sessile::{MemoryStore, Origin, Session, SessionConfig, SessionError, SessionKey};
 
-fn setup() -> (SessionConfig, Spy) {
-    let store = Spy::default();
+fn setup() -> (SessionConfig, RecordingStore) {
+    let store = RecordingStore::default();
     let config = builder().browser_session().store(store.clone()).build().unwrap();
     (config, store)
 }
 
 /// A visitor whose stored session holds what `fill` puts there.
-async fn visitor(config: &SessionConfig, fill: impl Fn(&Session)) -> Browser {
-    let mut browser = Browser::new();
-    let session = browser.open(config).await;
+async fn visitor(config: &SessionConfig, fill: impl Fn(&Session)) -> TestClient {
+    let mut client = TestClient::new();
+    let session = client.open(config).await;
     fill(&session);
-    browser.commit(&session).await;
-    browser
+    client.commit(&session).await;
+    client
 }
 
 #[tokio::test]
 async fn a_new_session_is_empty() {
     let (config, _) = setup();
-    let session = Browser::new().open(&config).await;
+    let session = TestClient::new().open(&config).await;
     assert!(session.is_new() && session.is_empty() && !session.is_modified());
     assert_eq!((session.len(), session.keys()), (0, vec![]));
     assert_eq!(session.get::<String>("absent").unwrap(), None);
@@ -36,8 +36,8 @@ async fn a_new_session_is_empty() {
 #[tokio::test]
 async fn values_are_read_back_at_once_and_after_a_commit() {
     let (config, _) = setup();
-    let mut browser = Browser::new();
-    let session = browser.open(&config).await;
+    let mut client = TestClient::new();
+    let session = client.open(&config).await;
     session.insert("text", "é\"\\\u{2028}").unwrap();
     session.insert("number", u64::MAX).unwrap();
     session.insert("list", [1, 2, 3]).unwrap();
@@ -53,10 +53,10 @@ async fn values_are_read_back_at_once_and_after_a_commit() {
     };
     check(&session);
     assert!(session.is_new() && session.is_modified());
-    browser.commit(&session).await;
+    client.commit(&session).await;
     check(&session);
     assert!(!session.is_new() && !session.is_modified());
-    let session = browser.open(&config).await;
+    let session = client.open(&config).await;
     check(&session);
     assert!(!session.is_new() && !session.is_modified());
 }
@@ -64,8 +64,8 @@ async fn values_are_read_back_at_once_and_after_a_commit() {
 #[tokio::test]
 async fn a_wrong_type_is_an_error_and_loses_nothing() {
     let (config, store) = setup();
-    let mut browser = visitor(&config, |session| session.insert("n", "seven").unwrap()).await;
-    let session = browser.open(&config).await;
+    let mut client = visitor(&config, |session| session.insert("n", "seven").unwrap()).await;
+    let session = client.open(&config).await;
     let named = |error: SessionError| match error {
         SessionError::Decode { key, .. } => key,
         other => panic!("{other:?}"),
@@ -75,7 +75,7 @@ async fn a_wrong_type_is_an_error_and_loses_nothing() {
     assert_eq!(named(session.update("n", |n: Option<u64>| n).unwrap_err()), "n");
     assert!(!session.is_modified());
     store.calls();
-    browser.commit(&session).await;
+    client.commit(&session).await;
     assert_eq!(store.calls(), [""; 0]);
     assert_eq!(session.get::<String>("n").unwrap().as_deref(), Some("seven"));
 }
@@ -83,7 +83,7 @@ async fn a_wrong_type_is_an_error_and_loses_nothing() {
 #[tokio::test]
 async fn what_cannot_be_encoded_is_an_error_and_changes_nothing() {
     let (config, _) = setup();
-    let session = Browser::new().open(&config).await;
+    let session = TestClient::new().open(&config).await;
     session.insert("map", 1).unwrap();
     // JSON's keys are texts.
     let map = HashMap::from([(vec![1], 2)]);
@@ -95,8 +95,8 @@ async fn what_cannot_be_encoded_is_an_error_and_changes_nothing() {
 #[tokio::test]
 async fn the_keys_of_express_are_reserved() {
     let (config, _) = setup();
-    let browser = visitor(&config, |session| session.flash("info", "x").unwrap()).await;
-    let session = browser.open(&config).await;
+    let client = visitor(&config, |session| session.flash("info", "x").unwrap()).await;
+    let session = client.open(&config).await;
     for key in ["cookie", "flash"] {
         let refused = [session.insert(key, 1), session.update(key, |n: Option<u8>| n).map(drop)];
         for result in refused {
@@ -126,13 +126,13 @@ async fn equal_values_are_no_modification() {
     const NAMES: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
     let user = |order: &[u8]| User { name: "bob", tags: tags(order) };
     let (config, store) = setup();
-    let mut browser = visitor(&config, |session| {
+    let mut client = visitor(&config, |session| {
         session.insert("n", 1).unwrap();
         session.insert("user", user(&[0, 1, 2, 3, 4, 5, 6, 7])).unwrap();
         session.insert("list", vec![user(&[0, 1, 2]), user(&[3, 4, 5])]).unwrap();
     })
     .await;
-    let session = browser.open(&config).await;
+    let session = client.open(&config).await;
     store.calls();
     session.insert("n", 1).unwrap();
     // Each hash map of Rust has an order of its own.
@@ -144,15 +144,15 @@ async fn equal_values_are_no_modification() {
     session.update("n", |n: Option<u8>| n).unwrap();
     session.update("absent", |n: Option<u8>| n).unwrap();
     assert!(!session.is_modified());
-    browser.commit(&session).await;
+    client.commit(&session).await;
     assert_eq!(store.calls(), [""; 0]);
 }
 
 #[tokio::test]
 async fn there_and_back_is_no_modification() {
     let (config, store) = setup();
-    let mut browser = visitor(&config, |session| session.insert("n", 1).unwrap()).await;
-    let session = browser.open(&config).await;
+    let mut client = visitor(&config, |session| session.insert("n", 1).unwrap()).await;
+    let session = client.open(&config).await;
     store.calls();
     session.insert("n", 2).unwrap();
     assert!(session.is_modified());
@@ -164,7 +164,7 @@ async fn there_and_back_is_no_modification() {
     session.set_max_age(Some(crate::common::stores::DAY));
     session.set_max_age(None);
     assert!(!session.is_modified());
-    browser.commit(&session).await;
+    client.commit(&session).await;
     assert_eq!(store.calls(), [""; 0]);
 }
 
@@ -172,7 +172,7 @@ async fn there_and_back_is_no_modification() {
 async fn different_values_are_modifications() {
     let (config, _) = setup();
     let object = serde_json::json!({"a": 1, "b": [1, 2]});
-    let browser = visitor(&config, |session| {
+    let client = visitor(&config, |session| {
         session.insert("n", 1).unwrap();
         session.insert("object", &object).unwrap();
     })
@@ -187,7 +187,7 @@ async fn different_values_are_modifications() {
         |session| session.clear(),
     ];
     for (at, change) in changes.into_iter().enumerate() {
-        let session = browser.open(&config).await;
+        let session = client.open(&config).await;
         change(&session);
         assert!(session.is_modified(), "change {at}");
         let _ = session.reload().await;
@@ -197,16 +197,16 @@ async fn different_values_are_modifications() {
 #[tokio::test]
 async fn remove_takes_the_value() {
     let (config, store) = setup();
-    let mut browser = visitor(&config, |session| {
+    let mut client = visitor(&config, |session| {
         session.insert("a", 1).unwrap();
         session.insert("b", 2).unwrap();
     })
     .await;
-    let session = browser.open(&config).await;
+    let session = client.open(&config).await;
     assert_eq!(session.remove::<u8>("a").unwrap(), Some(1));
     assert_eq!(session.remove::<u8>("a").unwrap(), None);
     assert_eq!((session.keys(), session.len()), (vec!["b".to_owned()], 1));
-    browser.commit(&session).await;
+    client.commit(&session).await;
     assert!(store.text(&session.id()).await.unwrap().ends_with("},\"b\":2}"));
 }
 
@@ -227,16 +227,16 @@ async fn keys_come_in_the_order_they_are_stored_in() {
         for again in ["b", "a", "new"] {
             let (config, _) = setup();
             let fill = |session: &Session| ["a", "b", "c"].iter().for_each(|key| put(session, key));
-            let mut browser = visitor(&config, fill).await;
-            let session = browser.open(&config).await;
+            let mut client = visitor(&config, fill).await;
+            let session = client.open(&config).await;
             first(&session);
             assert_eq!(session.keys(), left);
             session.insert(again, 3).unwrap();
             let end = [again].into_iter().filter(|again| !left.contains(again));
             let expected: Vec<_> = left.iter().copied().chain(end).collect();
             assert_eq!(session.keys(), expected);
-            browser.commit(&session).await;
-            assert_eq!(browser.open(&config).await.keys(), expected, "what is stored");
+            client.commit(&session).await;
+            assert_eq!(client.open(&config).await.keys(), expected, "what is stored");
         }
     }
 }
@@ -244,35 +244,35 @@ async fn keys_come_in_the_order_they_are_stored_in() {
 #[tokio::test]
 async fn update_returns_what_it_left() {
     let (config, _) = setup();
-    let mut browser = Browser::new();
-    let session = browser.open(&config).await;
+    let mut client = TestClient::new();
+    let session = client.open(&config).await;
     let count = |n: Option<u64>| Some(n.map_or(1, |n| n + 1));
     assert_eq!(session.update("n", count).unwrap(), Some(1));
     assert_eq!(session.update("n", count).unwrap(), Some(2));
     assert_eq!(session.get::<u64>("n").unwrap(), Some(2));
-    browser.commit(&session).await;
-    let session = browser.open(&config).await;
+    client.commit(&session).await;
+    let session = client.open(&config).await;
     assert_eq!(session.update("n", count).unwrap(), Some(3));
     assert_eq!(session.update("n", |_: Option<u64>| None).unwrap(), None);
     assert!(!session.contains_key("n"));
-    browser.commit(&session).await;
-    assert!(!browser.open(&config).await.contains_key("n"));
+    client.commit(&session).await;
+    assert!(!client.open(&config).await.contains_key("n"));
 }
 
 #[tokio::test]
 async fn update_runs_again_on_what_another_request_left() {
     let (config, _) = setup();
-    let mut browser = visitor(&config, |session| session.insert("n", 10).unwrap()).await;
-    let (one, other) = (browser.open(&config).await, browser.open(&config).await);
+    let mut client = visitor(&config, |session| session.insert("n", 10).unwrap()).await;
+    let (one, other) = (client.open(&config).await, client.open(&config).await);
     for session in [&one, &other] {
         assert_eq!(session.update("n", |n: Option<u64>| n.map(|n| n + 1)).unwrap(), Some(11));
     }
     one.insert("one", 1).unwrap();
     other.insert("other", 1).unwrap();
-    browser.commit(&one).await;
-    browser.commit(&other).await;
+    client.commit(&one).await;
+    client.commit(&other).await;
     assert_eq!(other.get::<u64>("n").unwrap(), Some(12), "the handle sees what it stored");
-    let session = browser.open(&config).await;
+    let session = client.open(&config).await;
     assert_eq!(session.get::<u64>("n").unwrap(), Some(12));
     assert_eq!(session.keys(), ["n", "one", "other"]);
 }
@@ -280,35 +280,35 @@ async fn update_runs_again_on_what_another_request_left() {
 #[tokio::test]
 async fn clear_empties_the_data_and_leaves_flash() {
     let (config, store) = setup();
-    let mut browser = visitor(&config, |session| {
+    let mut client = visitor(&config, |session| {
         session.insert("n", 1).unwrap();
         session.flash("info", "x").unwrap();
     })
     .await;
-    let session = browser.open(&config).await;
+    let session = client.open(&config).await;
     session.clear();
     assert!(session.is_empty() && session.is_modified());
     session.insert("m", 2).unwrap();
-    browser.commit(&session).await;
+    client.commit(&session).await;
     assert!(store.text(&session.id()).await.unwrap().ends_with("},\"flash\":{\"info\":[\"x\"]},\"m\":2}"));
-    let session = browser.open(&config).await;
+    let session = client.open(&config).await;
     assert_eq!(session.peek_flash::<String>("info").unwrap(), ["x"]);
-    assert_eq!(session.id(), browser.open(&config).await.id());
+    assert_eq!(session.id(), client.open(&config).await.id());
 }
 
 #[tokio::test]
 async fn every_origin() {
     let (config, _) = setup();
-    let browser = visitor(&config, |session| session.insert("n", 1).unwrap()).await;
-    assert_eq!(browser.open(&config).await.origin(), Origin::Loaded);
-    assert_eq!(Browser::new().open(&config).await.origin(), Origin::NoCookie);
+    let client = visitor(&config, |session| session.insert("n", 1).unwrap()).await;
+    assert_eq!(client.open(&config).await.origin(), Origin::Loaded);
+    assert_eq!(TestClient::new().open(&config).await.origin(), Origin::NoCookie);
     let other = SessionConfig::new("another secret").unwrap();
-    assert_eq!(Browser::holding(&other, &id("a")).open(&config).await.origin(), Origin::BadSignature);
-    assert_eq!(Browser::holding(&config, &id("a")).open(&config).await.origin(), Origin::Unknown);
+    assert_eq!(TestClient::holding(&other, &id("a")).open(&config).await.origin(), Origin::BadSignature);
+    assert_eq!(TestClient::holding(&config, &id("a")).open(&config).await.origin(), Origin::Unknown);
     let broken = builder().store(crate::common::stores::Texts::with("a", "{}")).build().unwrap();
-    assert_eq!(Browser::holding(&broken, &id("a")).open(&broken).await.origin(), Origin::Undecodable);
+    assert_eq!(TestClient::holding(&broken, &id("a")).open(&broken).await.origin(), Origin::Undecodable);
     // It says how the request began, whatever became of it.
-    let session = browser.open(&config).await;
+    let session = client.open(&config).await;
     session.destroy();
     let _ = session.commit().await.unwrap();
     assert_eq!(session.origin(), Origin::Loaded);
@@ -318,12 +318,12 @@ async fn every_origin() {
 #[tokio::test]
 async fn an_id_the_store_does_not_know_is_never_taken_over() {
     let (config, store) = setup();
-    let mut browser = Browser::holding(&config, &id("planted"));
-    let session = browser.open(&config).await;
+    let mut client = TestClient::holding(&config, &id("planted"));
+    let session = client.open(&config).await;
     session.insert("n", 1).unwrap();
     assert_ne!(session.id(), id("planted"));
     let promised = session.id();
-    let cookie = browser.commit(&session).await.cookie().unwrap();
+    let cookie = client.commit(&session).await.cookie().unwrap();
     assert_eq!(config.verify(&cookie.value), Some(promised));
     assert!(!store.ids().contains(&id("planted")));
 }
@@ -336,13 +336,13 @@ async fn an_optional_session_creates_nothing() {
         Some(session) => format!("{:?}", session.get::<u64>("n").unwrap()),
         None => "none".to_owned(),
     });
-    let answer = Browser::new().get(&app, "/").await;
+    let answer = TestClient::new().get(&app, "/").await;
     assert_eq!((&*answer.body, answer.cookie().is_some()), ("none", false));
-    let answer = Browser::holding(&config, &id("no such session")).get(&app, "/").await;
+    let answer = TestClient::holding(&config, &id("no such session")).get(&app, "/").await;
     assert_eq!((&*answer.body, answer.cookie().is_some()), ("none", false));
     assert!(store.is_empty());
-    let mut browser = visitor(&config, |session| session.insert("n", 1).unwrap()).await;
-    assert_eq!(browser.get(&app, "/").await.body, "Some(1)");
+    let mut client = visitor(&config, |session| session.insert("n", 1).unwrap()).await;
+    assert_eq!(client.get(&app, "/").await.body, "Some(1)");
 }
 
 #[tokio::test]
@@ -354,17 +354,17 @@ async fn typed_keys() {
     const USER: SessionKey<User> = SessionKey::new("user");
     let (config, store) = setup();
     let bob = User { name: "bob".into() };
-    let mut browser = Browser::new();
-    let session = browser.open(&config).await;
+    let mut client = TestClient::new();
+    let session = client.open(&config).await;
     assert_eq!(USER.name(), "user");
     assert_eq!(USER.get(&session).unwrap(), None);
     USER.insert(&session, bob.clone()).unwrap();
     assert_eq!(USER.get(&session).unwrap(), Some(bob.clone()));
     let left = USER.update(&session, |user| user.map(|user| User { name: user.name + "by" })).unwrap();
     assert_eq!(left.unwrap().name, "bobby");
-    browser.commit(&session).await;
+    client.commit(&session).await;
     assert!(store.text(&session.id()).await.unwrap().ends_with("},\"user\":{\"name\":\"bobby\"}}"));
-    let session = browser.open(&config).await;
+    let session = client.open(&config).await;
     assert_eq!(USER.remove(&session).unwrap().unwrap().name, "bobby");
     assert_eq!(USER.get(&session).unwrap(), None);
     session.insert("user", 7).unwrap();

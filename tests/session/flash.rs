@@ -1,13 +1,13 @@
 //! Flash messages: a queue for each kind, stored as connect-flash stores it.
 
-use crate::common::stores::Spy;
-use crate::common::{Browser, builder, id};
+use crate::common::stores::RecordingStore;
+use crate::common::{TestClient, builder, id};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sessile::{FlashKey, Session, SessionConfig, SessionError};
 
-fn setup() -> (SessionConfig, Spy) {
-    let store = Spy::default();
+fn setup() -> (SessionConfig, RecordingStore) {
+    let store = RecordingStore::default();
     let config = builder().browser_session().no_same_site().store(store.clone()).build().unwrap();
     (config, store)
 }
@@ -15,13 +15,13 @@ fn setup() -> (SessionConfig, Spy) {
 const COOKIE: &str = r#"{"cookie":{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"}"#;
 
 /// A session with this `flash` in its record.
-async fn planted(config: &SessionConfig, store: &Spy, flash: &str) -> Browser {
+async fn planted(config: &SessionConfig, store: &RecordingStore, flash: &str) -> TestClient {
     store.plant(&id("apple"), &format!("{COOKIE},\"n\":1,\"flash\":{flash}}}")).await;
-    Browser::holding(config, &id("apple"))
+    TestClient::holding(config, &id("apple"))
 }
 
 /// What is stored after the `cookie` object.
-async fn stored(store: &Spy, session: &Session) -> String {
+async fn stored(store: &RecordingStore, session: &Session) -> String {
     let text = store.text(&session.id()).await.unwrap();
     text.strip_prefix(COOKIE).unwrap_or_else(|| panic!("{text}")).to_owned()
 }
@@ -29,16 +29,16 @@ async fn stored(store: &Spy, session: &Session) -> String {
 #[tokio::test]
 async fn the_shape_of_connect_flash() {
     let (config, store) = setup();
-    let mut browser = Browser::new();
-    let session = browser.open(&config).await;
+    let mut client = TestClient::new();
+    let session = client.open(&config).await;
     session.flash("info", "hello").unwrap();
-    browser.commit(&session).await;
+    client.commit(&session).await;
     assert_eq!(stored(&store, &session).await, r#","flash":{"info":["hello"]}}"#);
-    let session = browser.open(&config).await;
+    let session = client.open(&config).await;
     assert_eq!(session.take_flash::<String>("info").unwrap(), ["hello"]);
-    browser.commit(&session).await;
+    client.commit(&session).await;
     assert_eq!(stored(&store, &session).await, r#","flash":{}}"#);
-    let session = browser.open(&config).await;
+    let session = client.open(&config).await;
     assert!(session.take_flash::<String>("info").unwrap().is_empty());
     assert!(!session.is_modified());
 }
@@ -46,34 +46,34 @@ async fn the_shape_of_connect_flash() {
 #[tokio::test]
 async fn oldest_first_and_once() {
     let (config, _) = setup();
-    let mut browser = Browser::new();
-    let session = browser.open(&config).await;
+    let mut client = TestClient::new();
+    let session = client.open(&config).await;
     for message in ["one", "two", "two"] {
         session.flash("info", message).unwrap();
     }
     assert_eq!(session.peek_flash::<String>("info").unwrap(), ["one", "two", "two"]);
-    browser.commit(&session).await;
-    let session = browser.open(&config).await;
+    client.commit(&session).await;
+    let session = client.open(&config).await;
     session.flash("info", "three").unwrap();
     assert_eq!(session.peek_flash::<String>("info").unwrap(), ["one", "two", "two", "three"]);
     assert_eq!(session.take_flash::<String>("info").unwrap(), ["one", "two", "two", "three"]);
     assert_eq!(session.take_flash::<String>("info").unwrap(), [""; 0]);
     session.flash("info", "four").unwrap();
-    browser.commit(&session).await;
-    assert_eq!(browser.open(&config).await.peek_flash::<String>("info").unwrap(), ["four"]);
+    client.commit(&session).await;
+    assert_eq!(client.open(&config).await.peek_flash::<String>("info").unwrap(), ["four"]);
 }
 
 #[tokio::test]
 async fn peeking_changes_nothing() {
     let (config, store) = setup();
-    let mut browser = planted(&config, &store, r#"{"info":["a"]}"#).await;
-    let session = browser.open(&config).await;
+    let mut client = planted(&config, &store, r#"{"info":["a"]}"#).await;
+    let session = client.open(&config).await;
     store.calls();
     assert_eq!(session.peek_flash::<String>("info").unwrap(), ["a"]);
     assert_eq!(session.peek_flash::<String>("absent").unwrap(), [""; 0]);
     assert_eq!(session.take_flash::<String>("absent").unwrap(), [""; 0]);
     assert!(!session.is_modified());
-    browser.commit(&session).await;
+    client.commit(&session).await;
     assert_eq!(store.calls(), [""; 0]);
 }
 
@@ -87,31 +87,31 @@ async fn a_message_is_any_value() {
     const ERRORS: FlashKey<FormError> = FlashKey::new("error");
     let error = |code| FormError { field: "name".into(), code };
     let (config, store) = setup();
-    let mut browser = Browser::new();
-    let session = browser.open(&config).await;
+    let mut client = TestClient::new();
+    let session = client.open(&config).await;
     assert_eq!(ERRORS.kind(), "error");
     ERRORS.push(&session, error(1)).unwrap();
     ERRORS.push(&session, error(2)).unwrap();
     session.flash("list", [1, 2]).unwrap();
-    browser.commit(&session).await;
+    client.commit(&session).await;
     assert_eq!(
         stored(&store, &session).await,
         r#","flash":{"error":[{"field":"name","code":1},{"field":"name","code":2}],"list":[[1,2]]}}"#
     );
-    let session = browser.open(&config).await;
+    let session = client.open(&config).await;
     assert_eq!(ERRORS.peek(&session).unwrap(), [error(1), error(2)]);
     assert_eq!(ERRORS.take(&session).unwrap(), [error(1), error(2)]);
     assert_eq!(ERRORS.take(&session).unwrap(), []);
     assert_eq!(session.take_flash::<Vec<u8>>("list").unwrap(), [[1, 2]]);
-    browser.commit(&session).await;
+    client.commit(&session).await;
     assert_eq!(stored(&store, &session).await, r#","flash":{}}"#);
 }
 
 #[tokio::test]
 async fn all_at_once() {
     let (config, store) = setup();
-    let mut browser = planted(&config, &store, r#"{"info":["a","b"],"error":[{"code":1}],"empty":[]}"#).await;
-    let session = browser.open(&config).await;
+    let mut client = planted(&config, &store, r#"{"info":["a","b"],"error":[{"code":1}],"empty":[]}"#).await;
+    let session = client.open(&config).await;
     session.flash("warn", "w").unwrap();
     session.flash("info", "c").unwrap();
     let flashes = session.take_all_flash();
@@ -134,7 +134,7 @@ async fn all_at_once() {
     assert_eq!(owned, pairs.map(|(kind, message)| (kind.to_owned(), message)));
     assert!(session.take_all_flash().is_empty());
     assert_eq!(serde_json::to_string(&session.take_all_flash()).unwrap(), "{}");
-    browser.commit(&session).await;
+    client.commit(&session).await;
     let left = stored(&store, &session).await;
     assert_eq!(left, r#","n":1,"flash":{"empty":[]}}"#, "no message was there to take");
 }
@@ -142,7 +142,7 @@ async fn all_at_once() {
 #[tokio::test]
 async fn flash_is_no_data() {
     let (config, _) = setup();
-    let session = Browser::new().open(&config).await;
+    let session = TestClient::new().open(&config).await;
     session.flash("info", "x").unwrap();
     assert!(session.is_modified() && session.is_empty());
     assert_eq!((session.len(), session.keys()), (0, vec![]));
@@ -152,14 +152,14 @@ async fn flash_is_no_data() {
 #[tokio::test]
 async fn a_message_of_another_type_is_an_error_and_all_stay() {
     let (config, store) = setup();
-    let mut browser = planted(&config, &store, r#"{"info":["a",5,"b"]}"#).await;
-    let session = browser.open(&config).await;
+    let mut client = planted(&config, &store, r#"{"info":["a",5,"b"]}"#).await;
+    let session = client.open(&config).await;
     for error in [session.take_flash::<String>("info"), session.peek_flash("info")].map(Result::unwrap_err) {
         assert!(matches!(&error, SessionError::Decode { key, .. } if key == "flash.info"), "{error:?}");
     }
     assert!(!session.is_modified());
     store.calls();
-    browser.commit(&session).await;
+    client.commit(&session).await;
     assert_eq!(store.calls(), [""; 0]);
     assert_eq!(session.take_flash::<Value>("info").unwrap(), [json!("a"), json!(5), json!("b")]);
 }
@@ -171,8 +171,8 @@ async fn foreign_shapes_are_errors_and_stay() {
     for flash in
         ["5", "\"text\"", "[\"a\"]", "true", r#"{"info":"text"}"#, r#"{"info":{"a":1}}"#, r#"{"info":7}"#]
     {
-        let mut browser = planted(&config, &store, flash).await;
-        let session = browser.open(&config).await;
+        let mut client = planted(&config, &store, flash).await;
+        let session = client.open(&config).await;
         let results = [
             session.flash("info", "x").err(),
             session.take_flash::<Value>("info").err(),
@@ -187,7 +187,7 @@ async fn foreign_shapes_are_errors_and_stay() {
         assert!(session.take_all_flash().is_empty(), "{flash}");
         assert!(!session.is_modified(), "{flash}");
         session.insert("n", 2).unwrap();
-        browser.commit(&session).await;
+        client.commit(&session).await;
         assert_eq!(stored(&store, &session).await, format!(r#","n":2,"flash":{flash}}}"#));
     }
 }
@@ -199,12 +199,12 @@ async fn null_is_no_messages() {
     for (before, after) in
         [("null", r#"{"info":["x"]}"#), (r#"{"info":null,"b":null}"#, r#"{"info":["x"],"b":null}"#)]
     {
-        let mut browser = planted(&config, &store, before).await;
-        let session = browser.open(&config).await;
+        let mut client = planted(&config, &store, before).await;
+        let session = client.open(&config).await;
         assert_eq!(session.take_flash::<String>("info").unwrap(), [""; 0]);
         assert!(session.take_all_flash().is_empty() && !session.is_modified());
         session.flash("info", "x").unwrap();
-        browser.commit(&session).await;
+        client.commit(&session).await;
         assert_eq!(stored(&store, &session).await, format!(r#","n":1,"flash":{after}}}"#));
     }
 }
@@ -215,21 +215,21 @@ async fn other_kinds_are_untouched() {
     let (config, store) = setup();
     let flash =
         r#"{ "a\u0062": [ 1.0, 9007199254740993 ], "odd": "text", "info": ["\ud800", 1.0], "\ud801": [2] }"#;
-    let mut browser = planted(&config, &store, flash).await;
-    let session = browser.open(&config).await;
+    let mut client = planted(&config, &store, flash).await;
+    let session = client.open(&config).await;
     session.flash("info", "new").unwrap();
     session.flash("more", 1).unwrap();
-    browser.commit(&session).await;
+    client.commit(&session).await;
     assert_eq!(
         stored(&store, &session).await,
         r#","n":1,"flash":{"a\u0062":[ 1.0, 9007199254740993 ],"odd":"text","info":["\ud800",1.0,"new"],"\ud801":[2],"more":[1]}}"#
     );
-    let session = browser.open(&config).await;
+    let session = client.open(&config).await;
     assert_eq!(session.peek_flash::<Value>("ab").unwrap(), [json!(1.0), json!(9_007_199_254_740_993_u64)]);
     // What Rust cannot hold stays; the rest is taken.
     let flashes = session.take_all_flash();
     assert_eq!(flashes.get("info"), [json!(1.0), json!("new")]);
-    browser.commit(&session).await;
+    client.commit(&session).await;
     assert_eq!(
         stored(&store, &session).await,
         r#","n":1,"flash":{"odd":"text","info":["\ud800"],"\ud801":[2]}}"#
@@ -240,43 +240,43 @@ async fn other_kinds_are_untouched() {
 #[tokio::test]
 async fn draining_takes_only_what_was_read() {
     let (config, store) = setup();
-    let mut browser = planted(&config, &store, r#"{"info":["a","a"]}"#).await;
-    let (reader, writer) = (browser.open(&config).await, browser.open(&config).await);
+    let mut client = planted(&config, &store, r#"{"info":["a","a"]}"#).await;
+    let (reader, writer) = (client.open(&config).await, client.open(&config).await);
     assert_eq!(reader.take_flash::<String>("info").unwrap(), ["a", "a"]);
     writer.flash("info", "a").unwrap();
     writer.flash("info", "b").unwrap();
-    browser.commit(&writer).await;
-    browser.commit(&reader).await;
-    assert_eq!(browser.open(&config).await.peek_flash::<String>("info").unwrap(), ["a", "b"]);
+    client.commit(&writer).await;
+    client.commit(&reader).await;
+    assert_eq!(client.open(&config).await.peek_flash::<String>("info").unwrap(), ["a", "b"]);
 }
 
 /// Of two requests that take at the same time, the later removes what the earlier left of what it read.
 #[tokio::test]
 async fn two_that_take_leave_what_neither_read() {
     let (config, store) = setup();
-    let mut browser = planted(&config, &store, r#"{"info":["a","b","a","c"]}"#).await;
-    let slow = browser.open(&config).await;
+    let mut client = planted(&config, &store, r#"{"info":["a","b","a","c"]}"#).await;
+    let slow = client.open(&config).await;
     assert_eq!(slow.take_flash::<String>("info").unwrap(), ["a", "b", "a", "c"]);
     store
         .plant(&id("apple"), &format!("{COOKIE},\"flash\":{{\"info\":[\"b\",\"a\",\"d\",\"a\",\"a\"]}}}}"))
         .await;
-    browser.commit(&slow).await;
+    client.commit(&slow).await;
     assert_eq!(stored(&store, &slow).await, r#","flash":{"info":["d","a"]}}"#);
 }
 
 #[tokio::test]
 async fn kinds_may_be_any_text() {
     let (config, _) = setup();
-    let mut browser = Browser::new();
-    let session = browser.open(&config).await;
+    let mut client = TestClient::new();
+    let session = client.open(&config).await;
     for kind in ["", "__proto__", "a\"b\\c\n", "é☃", "constructor"] {
         session.flash(kind, kind).unwrap();
     }
-    browser.commit(&session).await;
-    let session = browser.open(&config).await;
+    client.commit(&session).await;
+    let session = client.open(&config).await;
     for kind in ["", "__proto__", "a\"b\\c\n", "é☃", "constructor"] {
         assert_eq!(session.take_flash::<String>(kind).unwrap(), [kind]);
     }
-    browser.commit(&session).await;
-    assert!(browser.open(&config).await.take_all_flash().is_empty());
+    client.commit(&session).await;
+    assert!(client.open(&config).await.take_all_flash().is_empty());
 }

@@ -2,34 +2,34 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::common::stores::{DAY, Spy};
-use crate::common::{Browser, builder};
+use crate::common::stores::{DAY, RecordingStore};
+use crate::common::{TestClient, builder};
 use sessile::{Origin, Session, SessionConfig, SessionError};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-fn setup() -> (SessionConfig, Spy) {
-    let store = Spy::default();
+fn setup() -> (SessionConfig, RecordingStore) {
+    let store = RecordingStore::default();
     let config = builder().store(store.clone()).build().unwrap();
     (config, store)
 }
 
 /// A visitor with `n` = 1 and one message.
-async fn visitor(config: &SessionConfig) -> Browser {
-    let mut browser = Browser::new();
-    let session = browser.open(config).await;
+async fn visitor(config: &SessionConfig) -> TestClient {
+    let mut client = TestClient::new();
+    let session = client.open(config).await;
     session.insert("n", 1).unwrap();
     session.flash("info", "x").unwrap();
-    browser.commit(&session).await;
-    browser
+    client.commit(&session).await;
+    client
 }
 
 #[tokio::test]
 async fn regenerate_is_a_new_id_and_nothing_else() {
     let (config, store) = setup();
-    let mut browser = visitor(&config).await;
-    let before = browser.clone();
-    let session = browser.open(&config).await;
+    let mut client = visitor(&config).await;
+    let before = client.clone();
+    let session = client.open(&config).await;
     session.set_max_age(None);
     let old = session.id();
     store.calls();
@@ -41,20 +41,20 @@ async fn regenerate_is_a_new_id_and_nothing_else() {
     assert_eq!(session.max_age(), Some(DAY), "the configured one");
     assert_eq!(store.calls(), [""; 0], "nothing happens before the commit");
     session.insert("m", 2).unwrap();
-    let cookie = browser.commit(&session).await.cookie().unwrap();
+    let cookie = client.commit(&session).await.cookie().unwrap();
     assert_eq!(store.calls(), ["create", "destroy"]);
     assert_eq!(config.verify(&cookie.value), Some(new.clone()));
     assert_eq!(store.ids(), [new]);
-    assert_eq!(browser.open(&config).await.keys(), ["m"]);
+    assert_eq!(client.open(&config).await.keys(), ["m"]);
     assert_eq!(before.open(&config).await.origin(), Origin::Unknown, "the old cookie is dead");
 }
 
 #[tokio::test]
 async fn cycle_id_is_a_new_id_for_the_same_data() {
     let (config, store) = setup();
-    let mut browser = visitor(&config).await;
-    let before = browser.clone();
-    let session = browser.open(&config).await;
+    let mut client = visitor(&config).await;
+    let before = client.clone();
+    let session = client.open(&config).await;
     session.set_max_age(Some(HOUR));
     session.insert("m", 2).unwrap();
     let old = session.id();
@@ -67,24 +67,24 @@ async fn cycle_id_is_a_new_id_for_the_same_data() {
         assert_eq!(session.max_age(), Some(HOUR));
     };
     check(&session);
-    assert!(browser.commit(&session).await.cookie().is_some());
+    assert!(client.commit(&session).await.cookie().is_some());
     assert_eq!(store.ids(), [session.id()]);
-    check(&browser.open(&config).await);
+    check(&client.open(&config).await);
     assert_eq!(before.open(&config).await.origin(), Origin::Unknown, "the old cookie is dead");
 }
 
 #[tokio::test]
 async fn moves_of_a_new_session_and_moves_upon_moves() {
     let (config, store) = setup();
-    let mut browser = Browser::new();
-    let session = browser.open(&config).await;
+    let mut client = TestClient::new();
+    let session = client.open(&config).await;
     let first = session.id();
     session.insert("n", 1).unwrap();
     session.cycle_id();
     session.cycle_id();
     assert_ne!(session.id(), first);
     assert_eq!(session.keys(), ["n"]);
-    browser.commit(&session).await;
+    client.commit(&session).await;
     assert_eq!((store.ids(), store.calls()), (vec![session.id()], vec!["create"]));
     // A regenerated session that is cycled still has no data of the old one.
     session.regenerate();
@@ -92,30 +92,30 @@ async fn moves_of_a_new_session_and_moves_upon_moves() {
     assert!(session.is_empty());
     session.cycle_id();
     session.regenerate();
-    browser.commit(&session).await;
+    client.commit(&session).await;
     assert_eq!(store.ids(), [session.id()]);
-    assert!(browser.open(&config).await.is_empty());
+    assert!(client.open(&config).await.is_empty());
 }
 
 #[tokio::test]
 async fn destroy_removes_the_record_and_the_cookie() {
     let (config, store) = setup();
-    let mut browser = visitor(&config).await;
-    let session = browser.open(&config).await;
+    let mut client = visitor(&config).await;
+    let session = client.open(&config).await;
     store.calls();
     session.destroy();
     assert_eq!((store.calls(), store.len()), (vec![], 1), "nothing happens before the commit");
-    let answer = browser.commit(&session).await;
+    let answer = client.commit(&session).await;
     assert_eq!((store.calls(), store.len()), (vec!["destroy"], 0));
     assert_eq!(answer.cookie().unwrap().attribute("Max-Age"), Some("0"));
-    assert!(browser.value("connect.sid").is_none());
+    assert!(client.value("connect.sid").is_none());
 }
 
 #[tokio::test]
 async fn after_destroy_every_write_says_so() {
     let (config, store) = setup();
-    let mut browser = visitor(&config).await;
-    let session = browser.open(&config).await;
+    let mut client = visitor(&config).await;
+    let session = client.open(&config).await;
     session.insert("m", 2).unwrap();
     session.destroy();
     for round in 0..2 {
@@ -138,7 +138,7 @@ async fn after_destroy_every_write_says_so() {
         assert!(session.take_all_flash().is_empty());
         // Reads find nothing.
         assert!(session.is_empty() && session.get::<u8>("n").unwrap().is_none());
-        let answer = browser.commit(&session).await;
+        let answer = client.commit(&session).await;
         assert_eq!(answer.cookie().unwrap().attribute("Max-Age"), Some("0"), "round {round}");
         assert_eq!(store.len(), 0);
     }
@@ -147,27 +147,27 @@ async fn after_destroy_every_write_says_so() {
 #[tokio::test]
 async fn destroying_a_new_session_stores_nothing() {
     let (config, store) = setup();
-    let mut browser = Browser::new();
-    let session = browser.open(&config).await;
+    let mut client = TestClient::new();
+    let session = client.open(&config).await;
     session.insert("n", 1).unwrap();
     session.destroy();
-    assert!(browser.commit(&session).await.cookie().is_none());
+    assert!(client.commit(&session).await.cookie().is_none());
     assert_eq!(store.calls(), [""; 0]);
     // One that was stored in this request is removed again, and the cookie with it.
-    let session = browser.open(&config).await;
+    let session = client.open(&config).await;
     session.save().await.unwrap();
     session.destroy();
-    assert_eq!(browser.commit(&session).await.cookie().unwrap().attribute("Max-Age"), Some("0"));
+    assert_eq!(client.commit(&session).await.cookie().unwrap().attribute("Max-Age"), Some("0"));
     assert_eq!(store.len(), 0);
 }
 
 #[tokio::test]
 async fn reload_drops_what_was_done_here_and_brings_what_was_done_elsewhere() {
     let (config, store) = setup();
-    let mut browser = visitor(&config).await;
-    let (one, other) = (browser.open(&config).await, browser.open(&config).await);
+    let mut client = visitor(&config).await;
+    let (one, other) = (client.open(&config).await, client.open(&config).await);
     other.insert("n", 5).unwrap();
-    browser.commit(&other).await;
+    client.commit(&other).await;
     one.insert("m", 1).unwrap();
     one.take_flash::<String>("info").unwrap();
     assert_eq!(one.get::<u8>("n").unwrap(), Some(1));
@@ -176,9 +176,9 @@ async fn reload_drops_what_was_done_here_and_brings_what_was_done_elsewhere() {
     assert!(!one.contains_key("m") && !one.is_modified());
     assert_eq!(one.peek_flash::<String>("info").unwrap(), ["x"]);
     other.destroy();
-    browser.commit(&other).await;
+    client.commit(&other).await;
     assert!(matches!(one.reload().await, Err(SessionError::Gone)));
-    assert!(matches!(Browser::new().open(&config).await.reload().await, Err(SessionError::Gone)));
+    assert!(matches!(TestClient::new().open(&config).await.reload().await, Err(SessionError::Gone)));
     store.fail(&["get"]);
     assert!(matches!(one.reload().await, Err(SessionError::Store(_))));
 }
@@ -186,35 +186,35 @@ async fn reload_drops_what_was_done_here_and_brings_what_was_done_elsewhere() {
 #[tokio::test]
 async fn save_writes_now_and_the_cookie_comes_with_the_commit() {
     let (config, store) = setup();
-    let mut browser = Browser::new();
-    let session = browser.open(&config).await;
+    let mut client = TestClient::new();
+    let session = client.open(&config).await;
     session.insert("n", 1).unwrap();
     session.save().await.unwrap();
     assert_eq!((store.calls(), store.len()), (vec!["create"], 1));
     assert!(!session.is_new() && !session.is_modified());
-    let cookie = browser.commit(&session).await.cookie().unwrap();
+    let cookie = client.commit(&session).await.cookie().unwrap();
     assert_eq!(config.verify(&cookie.value), Some(session.id()));
     assert_eq!(store.calls(), [""; 0], "the commit has nothing left to do");
     // It writes an unchanged session as well.
-    let session = browser.open(&config).await;
+    let session = client.open(&config).await;
     store.calls();
     session.save().await.unwrap();
     assert_eq!(store.calls(), ["replace"]);
     session.insert("n", 2).unwrap();
-    browser.commit(&session).await;
+    client.commit(&session).await;
     assert_eq!(store.calls(), ["replace"]);
 }
 
 #[tokio::test]
 async fn save_stores_what_nobody_filled() {
-    let store = Spy::default();
+    let store = RecordingStore::default();
     let config = builder().save_uninitialized(false).store(store.clone()).build().unwrap();
-    let mut browser = Browser::new();
-    let session = browser.open(&config).await;
+    let mut client = TestClient::new();
+    let session = client.open(&config).await;
     session.save().await.unwrap();
     assert_eq!(store.len(), 1);
     assert!(
-        browser.commit(&session).await.cookie().is_some(),
+        client.commit(&session).await.cookie().is_some(),
         "Express leaves such a record without a cookie"
     );
 }
@@ -222,75 +222,75 @@ async fn save_stores_what_nobody_filled() {
 #[tokio::test]
 async fn touch_extends_the_life_whatever_the_throttle_says() {
     let (config, store) = setup();
-    let mut browser = visitor(&config).await;
-    let session = browser.open(&config).await;
+    let mut client = visitor(&config).await;
+    let session = client.open(&config).await;
     store.calls();
     store.ttls();
     session.touch();
     assert!(!session.is_modified());
-    let answer = browser.commit(&session).await;
+    let answer = client.commit(&session).await;
     assert!(answer.cookie().is_none());
     assert_eq!((store.calls(), store.ttls()), (vec!["touch"], vec![DAY]));
-    browser.commit(&session).await;
+    client.commit(&session).await;
     assert_eq!(store.calls(), [""; 0], "once");
     session.touch();
-    browser.commit(&session).await;
+    client.commit(&session).await;
     assert_eq!(store.calls(), ["touch"]);
 }
 
 #[tokio::test]
 async fn a_touch_that_finds_nothing_sends_no_cookie() {
-    let store = Spy::default();
+    let store = RecordingStore::default();
     let config = builder().rolling(true).store(store.clone()).build().unwrap();
-    let mut browser = visitor(&config).await;
-    let (late, logout) = (browser.open(&config).await, browser.open(&config).await);
+    let mut client = visitor(&config).await;
+    let (late, logout) = (client.open(&config).await, client.open(&config).await);
     logout.destroy();
-    browser.commit(&logout).await;
+    client.commit(&logout).await;
     late.touch();
-    assert!(browser.commit(&late).await.cookie().is_none());
+    assert!(client.commit(&late).await.cookie().is_none());
     assert_eq!(store.len(), 0);
 }
 
 #[tokio::test]
 async fn remember_me_holds_for_later_requests() {
     let config = builder().browser_session().build().unwrap();
-    let mut browser = Browser::new();
-    let session = browser.open(&config).await;
+    let mut client = TestClient::new();
+    let session = client.open(&config).await;
     assert_eq!((session.max_age(), session.expires()), (None, None));
     session.set_max_age(Some(30 * DAY));
     assert_eq!(session.max_age(), Some(30 * DAY));
-    let cookie = browser.commit(&session).await.cookie().unwrap();
+    let cookie = client.commit(&session).await.cookie().unwrap();
     assert_eq!(cookie.attribute("Max-Age"), Some("2592000"));
     for n in 0..3 {
-        let session = browser.open(&config).await;
+        let session = client.open(&config).await;
         assert_eq!(session.max_age(), Some(30 * DAY));
         assert_eq!(session.cookie().original_max_age(), Some(30 * DAY));
         session.insert("n", n).unwrap();
-        let cookie = browser.commit(&session).await.cookie().unwrap();
+        let cookie = client.commit(&session).await.cookie().unwrap();
         assert_eq!(cookie.attribute("Max-Age"), Some("2592000"));
     }
     // And back: the cookie that ends with the browser is sent once.
-    let session = browser.open(&config).await;
+    let session = client.open(&config).await;
     session.set_max_age(None);
-    let cookie = browser.commit(&session).await.cookie().unwrap();
+    let cookie = client.commit(&session).await.cookie().unwrap();
     assert!(!cookie.has("Max-Age") && !cookie.has("Expires"));
-    let session = browser.open(&config).await;
+    let session = client.open(&config).await;
     assert_eq!(session.max_age(), None);
     session.insert("n", 9).unwrap();
-    assert!(browser.commit(&session).await.cookie().is_none());
+    assert!(client.commit(&session).await.cookie().is_none());
 }
 
 #[tokio::test]
 async fn a_changed_max_age_alone_is_a_modification() {
     let (config, store) = setup();
-    let mut browser = visitor(&config).await;
-    let session = browser.open(&config).await;
+    let mut client = visitor(&config).await;
+    let session = client.open(&config).await;
     store.ttls();
     session.set_max_age(Some(DAY));
     assert!(!session.is_modified(), "it was a day before");
     session.set_max_age(Some(HOUR));
     assert!(session.is_modified());
-    let cookie = browser.commit(&session).await.cookie().unwrap();
+    let cookie = client.commit(&session).await.cookie().unwrap();
     assert_eq!((cookie.attribute("Max-Age"), store.ttls()), (Some("3600"), vec![HOUR]));
     let text = store.text(&session.id()).await.unwrap();
     assert!(text.contains("\"originalMaxAge\":3600000,\"expires\":\"20"), "{text}");
@@ -299,7 +299,7 @@ async fn a_changed_max_age_alone_is_a_modification() {
 #[tokio::test]
 async fn max_age_is_bounded_and_whole_milliseconds() {
     let (config, _) = setup();
-    let session = Browser::new().open(&config).await;
+    let session = TestClient::new().open(&config).await;
     session.set_max_age(Some(Duration::MAX));
     assert_eq!(session.max_age(), Some(400 * DAY));
     session.set_max_age(Some(Duration::from_nanos(1_999_999)));
@@ -310,11 +310,11 @@ async fn max_age_is_bounded_and_whole_milliseconds() {
 #[tokio::test]
 async fn a_max_age_of_zero_ends_the_session() {
     let (config, _) = setup();
-    let mut browser = visitor(&config).await;
-    let before = browser.clone();
-    let session = browser.open(&config).await;
+    let mut client = visitor(&config).await;
+    let before = client.clone();
+    let session = client.open(&config).await;
     session.set_max_age(Some(Duration::ZERO));
-    let cookie = browser.commit(&session).await.cookie().unwrap();
+    let cookie = client.commit(&session).await.cookie().unwrap();
     assert_eq!(cookie.attribute("Max-Age"), Some("0"));
     assert!(before.open(&config).await.is_new());
 }
@@ -326,10 +326,10 @@ async fn expires_is_when_the_session_ends() {
         let left = at.unwrap().duration_since(SystemTime::now()).unwrap();
         assert!(left <= life && left + Duration::from_secs(5) > life, "{left:?}");
     };
-    let mut browser = Browser::new();
-    let session = browser.open(&config).await;
+    let mut client = TestClient::new();
+    let session = client.open(&config).await;
     near(session.expires(), DAY);
-    browser.commit(&session).await;
+    client.commit(&session).await;
     near(session.expires(), DAY);
     session.set_max_age(Some(HOUR));
     near(session.expires(), HOUR);
@@ -339,7 +339,7 @@ async fn expires_is_when_the_session_ends() {
     session.reload().await.unwrap();
     // Loaded and not touched, it ends when the store says.
     store.say_left(DAY - Duration::from_secs(30));
-    near(browser.open(&config).await.expires(), DAY - Duration::from_secs(30));
+    near(client.open(&config).await.expires(), DAY - Duration::from_secs(30));
     store.say_left(HOUR);
-    near(browser.open(&config).await.expires(), DAY);
+    near(client.open(&config).await.expires(), DAY);
 }

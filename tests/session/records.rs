@@ -3,28 +3,28 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use crate::common::stores::{DAY, Spy, Texts};
-use crate::common::{Browser, builder, id};
+use crate::common::stores::{DAY, RecordingStore, Texts};
+use crate::common::{TestClient, builder, id};
 use serde::Deserialize;
 use serde_json::Value;
 use sessile::{Origin, Record, Session, SessionConfig, SessionError};
 
 const COOKIE: &str = r#""cookie":{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"}"#;
 
-fn setup(text: impl Into<String>) -> (SessionConfig, Texts, Browser) {
+fn setup(text: impl Into<String>) -> (SessionConfig, Texts, TestClient) {
     let store = Texts::with("apple", text);
     let config = builder().browser_session().store(store.clone()).build().unwrap();
-    let browser = Browser::holding(&config, &id("apple"));
-    (config, store, browser)
+    let client = TestClient::holding(&config, &id("apple"));
+    (config, store, client)
 }
 
 /// What stands after the cookie object once another key was set.
 async fn beside_another_key(data: &str) -> String {
-    let (config, store, mut browser) = setup(format!("{{{COOKIE},{data}}}"));
-    let session = browser.open(&config).await;
+    let (config, store, mut client) = setup(format!("{{{COOKIE},{data}}}"));
+    let session = client.open(&config).await;
     assert_eq!(session.origin(), Origin::Loaded, "{data}");
     session.insert("added", 1).unwrap();
-    browser.commit(&session).await;
+    client.commit(&session).await;
     let text = store.text("apple").unwrap();
     Record::from_json(text.as_str()).expect("what is written can be read");
     let rest = text.strip_prefix(&format!("{{{COOKIE},")).unwrap_or_else(|| panic!("{text}"));
@@ -55,8 +55,8 @@ async fn untouched_values_go_back_byte_for_byte() {
 #[tokio::test]
 async fn of_equal_keys_the_last_counts_as_in_javascript() {
     let data = r#""a":1,"b":2,"a":3.0,"\u0061":"four""#;
-    let (config, _, browser) = setup(format!("{{{COOKIE},{data}}}"));
-    let session = browser.open(&config).await;
+    let (config, _, client) = setup(format!("{{{COOKIE},{data}}}"));
+    let session = client.open(&config).await;
     assert_eq!((session.keys(), session.len()), (vec!["a".to_owned(), "b".to_owned()], 2));
     assert_eq!(session.get::<String>("a").unwrap().as_deref(), Some("four"));
     assert_eq!(beside_another_key(data).await, r#""a":"four","b":2"#);
@@ -65,32 +65,32 @@ async fn of_equal_keys_the_last_counts_as_in_javascript() {
 
 #[tokio::test]
 async fn an_empty_list_as_long_as_null_is_another_value() {
-    let (config, store, mut browser) = setup(format!("{{{COOKIE},\"a\":[  ],\"b\":null}}"));
-    let session = browser.open(&config).await;
+    let (config, store, mut client) = setup(format!("{{{COOKIE},\"a\":[  ],\"b\":null}}"));
+    let session = client.open(&config).await;
     session.insert("b", ()).unwrap();
     assert!(!session.is_modified());
     session.insert("a", ()).unwrap();
-    browser.commit(&session).await;
+    client.commit(&session).await;
     assert!(store.text("apple").unwrap().ends_with(r#","a":null,"b":null}"#), "{:?}", store.text("apple"));
 }
 
 #[tokio::test]
 async fn an_escaped_key_is_the_key_it_spells() {
-    let (config, store, mut browser) = setup(format!(r#"{{{COOKIE},"\u0061":1,"b\"":2}}"#));
-    let session = browser.open(&config).await;
+    let (config, store, mut client) = setup(format!(r#"{{{COOKIE},"\u0061":1,"b\"":2}}"#));
+    let session = client.open(&config).await;
     assert_eq!(session.keys(), ["a", "b\""]);
     assert_eq!((session.get::<u8>("a").unwrap(), session.get::<u8>("b\"").unwrap()), (Some(1), Some(2)));
     session.insert("a", 5).unwrap();
     assert_eq!(session.remove::<u8>("b\"").unwrap(), Some(2));
-    browser.commit(&session).await;
+    client.commit(&session).await;
     assert!(store.text("apple").unwrap().ends_with(r#""},"\u0061":5}"#), "{:?}", store.text("apple"));
 }
 
 #[tokio::test]
 async fn big_numbers_are_read_whole() {
-    let (config, _, browser) =
+    let (config, _, client) =
         setup(format!("{{{COOKIE},\"n\":9007199254740993,\"m\":18446744073709551615,\"f\":1.0}}"));
-    let session = browser.open(&config).await;
+    let session = client.open(&config).await;
     assert_eq!(session.get::<u64>("n").unwrap(), Some(9_007_199_254_740_993));
     assert_eq!(session.get::<u64>("m").unwrap(), Some(u64::MAX));
     assert_eq!(session.get::<f64>("f").unwrap(), Some(1.0));
@@ -100,8 +100,8 @@ async fn big_numbers_are_read_whole() {
 /// JavaScript writes half of a character; Rust has no text for it.
 #[tokio::test]
 async fn what_rust_cannot_hold_is_an_error_for_that_key_alone() {
-    let (config, _, browser) = setup(format!(r#"{{{COOKIE},"half":"\ud800","n":1}}"#));
-    let session = browser.open(&config).await;
+    let (config, _, client) = setup(format!(r#"{{{COOKIE},"half":"\ud800","n":1}}"#));
+    let session = client.open(&config).await;
     assert!(matches!(session.get::<String>("half"), Err(SessionError::Decode { key, .. }) if key == "half"));
     assert!(session.contains_key("half"));
     assert_eq!(session.get::<u8>("n").unwrap(), Some(1));
@@ -118,8 +118,8 @@ async fn a_value_100_000_levels_deep_survives() {
     let objects = format!("{}1{}", "{\"a\":".repeat(100_000), "}".repeat(100_000));
     let data = format!("\"deep\":{objects},\"flash\":{{\"info\":[{deep}]}}");
     assert_eq!(beside_another_key(&data).await, data);
-    let (config, _, browser) = setup(format!("{{{COOKIE},{data}}}"));
-    let session = browser.open(&config).await;
+    let (config, _, client) = setup(format!("{{{COOKIE},{data}}}"));
+    let session = client.open(&config).await;
     assert!(matches!(session.get::<Value>("deep"), Err(SessionError::Decode { .. })));
     assert!(matches!(session.get::<BTreeMap<String, Value>>("deep"), Err(SessionError::Decode { .. })));
     assert!(matches!(session.get::<Deep>("deep"), Err(SessionError::Decode { .. })));
@@ -167,31 +167,31 @@ fn broken() -> Vec<(&'static str, String)> {
 #[tokio::test]
 async fn what_is_no_record_is_a_new_session_and_stays_as_it_is() {
     for (case, text) in broken() {
-        let (config, store, mut browser) = setup(text.as_str());
-        let session = browser.open(&config).await;
+        let (config, store, mut client) = setup(text.as_str());
+        let session = client.open(&config).await;
         let short = &text[..text.floor_char_boundary(80)];
         assert_eq!(session.origin(), Origin::Undecodable, "{case}: {short}");
         assert!(session.is_new() && session.is_empty(), "{case}");
         session.insert("n", 2).unwrap();
-        let cookie = browser.commit(&session).await.cookie().unwrap();
+        let cookie = client.commit(&session).await.cookie().unwrap();
         assert_ne!(config.verify(&cookie.value), Some(id("apple")), "{case}");
         assert_eq!((store.text("apple"), store.len()), (Some(text), 2), "{case}");
-        assert_eq!(browser.open(&config).await.get::<u8>("n").unwrap(), Some(2), "{case}");
+        assert_eq!(client.open(&config).await.get::<u8>("n").unwrap(), Some(2), "{case}");
     }
 }
 
 #[tokio::test]
 async fn destroying_what_cannot_be_decoded_leaves_the_bytes() {
-    let (config, store, mut browser) = setup("{}");
-    let session = browser.open(&config).await;
+    let (config, store, mut client) = setup("{}");
+    let session = client.open(&config).await;
     session.destroy();
-    assert_eq!(browser.commit(&session).await.cookie().unwrap().attribute("Max-Age"), Some("0"));
+    assert_eq!(client.commit(&session).await.cookie().unwrap().attribute("Max-Age"), Some("0"));
     assert_eq!(store.text("apple").as_deref(), Some("{}"));
 }
 
 async fn open(cookie: &str) -> Session {
     let (config, ..) = setup(format!("{{\"cookie\":{cookie},\"n\":1}}"));
-    Browser::holding(&config, &id("apple")).open(&config).await
+    TestClient::holding(&config, &id("apple")).open(&config).await
 }
 
 /// What Express makes of cookie objects that others wrote: the max-age alone counts.
@@ -223,11 +223,11 @@ async fn cookie_objects_of_others() {
 /// Live records routinely carry a past `expires`: a touch extends the life in the store and leaves the text alone.
 #[tokio::test]
 async fn a_past_expires_is_no_expiry() {
-    let store = Spy::default();
+    let store = RecordingStore::default();
     let text = r#"{"cookie":{"originalMaxAge":60000,"expires":"2001-01-01T00:00:00.000Z","httpOnly":true,"path":"/"},"n":1}"#;
     store.plant(&id("apple"), text).await;
     let config = builder().store(store.clone()).build().unwrap();
-    assert_eq!(Browser::holding(&config, &id("apple")).open(&config).await.origin(), Origin::Loaded);
+    assert_eq!(TestClient::holding(&config, &id("apple")).open(&config).await.origin(), Origin::Loaded);
 }
 
 /// The cookie object of a live session is its own, whatever the options say now; its times alone move.
@@ -248,10 +248,10 @@ async fn the_cookie_object_keeps_what_it_says() {
             r#"{"original\u004daxAge":60000,"expires":@,"\ud800":[1.0]}"#,
         ),
     ] {
-        let (config, store, mut browser) = setup(format!("{{\"cookie\":{before},\"n\":1}}"));
-        let session = browser.open(&config).await;
+        let (config, store, mut client) = setup(format!("{{\"cookie\":{before},\"n\":1}}"));
+        let session = client.open(&config).await;
         session.insert("n", 2).unwrap();
-        browser.commit(&session).await;
+        client.commit(&session).await;
         let text = store.text("apple").unwrap();
         let record = Record::from_json(text.as_str()).unwrap();
         let after = match record.cookie_expires() {
@@ -271,17 +271,17 @@ async fn the_cookie_object_keeps_what_it_says() {
 /// The first key of an Express record is `cookie`; another writer may put it anywhere.
 #[tokio::test]
 async fn cookie_may_stand_anywhere_and_under_an_escaped_key() {
-    let (config, store, mut browser) =
+    let (config, store, mut client) =
         setup(format!("{{\"n\":1.0,{},\"m\":2}}", COOKIE.replace("cookie", "c\\u006fokie")));
-    let session = browser.open(&config).await;
+    let session = client.open(&config).await;
     assert_eq!(session.keys(), ["n", "m"]);
     session.insert("m", 3).unwrap();
-    browser.commit(&session).await;
+    client.commit(&session).await;
     let cookie = COOKIE.replace("cookie", "c\\u006fokie");
     let text = format!("{{\"n\":1.0,{cookie},\"m\":3}}");
     assert_eq!(store.text("apple").unwrap(), text, "a value as long as the one before takes its place");
     session.insert("m", 33).unwrap();
-    browser.commit(&session).await;
+    client.commit(&session).await;
     assert_eq!(store.text("apple").unwrap(), format!("{{{COOKIE},\"n\":1.0,\"m\":33}}"));
 }
 
@@ -295,8 +295,8 @@ async fn the_record_of_express_s_example_goes_through() {
     assert_eq!(serde_json::from_str::<Record>(text).unwrap().as_json(), text);
     let expires = record.cookie_expires().unwrap().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     assert_eq!(expires.as_millis(), 1_767_326_645_678);
-    let (config, _, browser) = setup(text);
-    let session = browser.open(&config).await;
+    let (config, _, client) = setup(text);
+    let session = client.open(&config).await;
     assert_eq!(session.get::<String>("t").unwrap().as_deref(), Some("é\u{2028}\"\\/\u{1}"));
     assert_eq!(session.get::<Option<u8>>("z").unwrap(), Some(None));
     assert_eq!(session.peek_flash::<String>("error").unwrap(), ["bad <b>"]);
@@ -331,10 +331,10 @@ fn expires_of_any_year_is_read() {
 /// A key that is no text in Rust is data all the same.
 #[tokio::test]
 async fn clear_removes_what_has_no_name_in_rust() {
-    let (config, store, mut browser) = setup(format!(r#"{{{COOKIE},"\ud800":1}}"#));
-    let session = browser.open(&config).await;
+    let (config, store, mut client) = setup(format!(r#"{{{COOKIE},"\ud800":1}}"#));
+    let session = client.open(&config).await;
     session.clear();
     assert!(session.is_modified());
-    browser.commit(&session).await;
+    client.commit(&session).await;
     assert_eq!(store.text("apple").unwrap(), format!("{{{COOKIE}}}"));
 }
