@@ -2,12 +2,12 @@
 
 pub mod axum_app;
 pub mod http;
-pub mod pair;
-pub mod place;
+pub mod http_client;
 pub mod proxy;
 pub mod scenarios;
-pub mod shopper;
-pub mod visitor;
+pub mod servers;
+pub mod shared_store;
+pub mod shop_client;
 
 use std::path::Path;
 use std::sync::LazyLock;
@@ -33,7 +33,7 @@ pub fn shop(secret: &str, sessions: &Path) -> Option<Server> {
     sessile_test_servers::node(&script, &[("SECRET", secret), ("SESSIONS", &sessions)])
 }
 
-/// Makes a test of each of these functions for each store; they take the [`Pair`](pair::Pair) over it.
+/// Makes a test of each of these functions for each store; they take the [`Servers`](servers::Servers) over it.
 #[macro_export]
 macro_rules! on_each_store {
     ($($check:ident)*) => {
@@ -45,12 +45,15 @@ macro_rules! on_each_store {
     };
     (@ $store:ident $kind:ident; $($check:ident)*) => {
         mod $store {
-            static PAIR: $crate::pair::Shared = $crate::pair::Shared::new($crate::place::Kind::$kind);
+            use $crate::servers::SharedServers;
+            use $crate::shared_store::Kind;
+
+            static SERVERS: SharedServers = SharedServers::new(Kind::$kind);
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $check() {
-                    let Some(pair) = PAIR.get() else { return };
-                    super::$check(pair).await;
+                    let Some(servers) = SERVERS.get() else { return };
+                    super::$check(servers).await;
                 }
             )*
         }

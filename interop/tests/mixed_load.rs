@@ -3,7 +3,7 @@
 mod load;
 
 use load::{Load, Rules};
-use sessile_interop::place::Kind;
+use sessile_interop::shared_store::Kind;
 
 /// Requests of axum run in parallel with each other and with Express' reads; Express' writes have the session for
 /// themselves, as they overwrite whatever they did not load. Then every single thing both wrote is there.

@@ -1,5 +1,4 @@
-//! Someone with a browser in front of the shop of `examples/with_express`: one cookie jar, pages, forms, redirects
-//! followed.
+//! The HTTP client of the shop of `examples/with_express`: one cookie jar, pages, forms, redirects followed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,11 +7,12 @@ use reqwest::Method;
 use reqwest::cookie::{CookieStore as _, Jar};
 use reqwest::header::LOCATION;
 
-use crate::visitor::NAME;
+use crate::http_client::NAME;
 
-/// A visitor of the shop.
+/// A client of the shop, with the cookies of one browser. The shop has pages and forms where the servers of an
+/// [`HttpClient`](crate::http_client::HttpClient) speak JSON.
 #[derive(Clone, Default)]
-pub struct Shopper {
+pub struct ShopClient {
     jar: Arc<Jar>,
 }
 
@@ -26,12 +26,12 @@ pub struct Page {
     pub basket: Vec<String>,
 }
 
-impl Shopper {
-    /// Someone with this cookie.
+impl ShopClient {
+    /// A client with this cookie.
     pub fn with_cookie(value: &str, at: &str) -> Self {
-        let shopper = Self::default();
-        shopper.jar.add_cookie_str(&format!("{NAME}={value}; Path=/"), &at.parse().expect("an address"));
-        shopper
+        let client = Self::default();
+        client.jar.add_cookie_str(&format!("{NAME}={value}; Path=/"), &at.parse().expect("an address"));
+        client
     }
 
     /// The value of the session's cookie, as it is sent to this address.

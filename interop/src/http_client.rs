@@ -1,4 +1,4 @@
-//! Someone with a browser in front of both servers: one cookie jar, real requests.
+//! The HTTP client that talks to both servers: one cookie jar, real requests.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -9,17 +9,18 @@ use reqwest::cookie::{CookieStore as _, Jar};
 use reqwest::header::{COOKIE, DATE, SET_COOKIE};
 use serde_json::{Value, json};
 
-use crate::pair::{Pair, Side};
+use crate::servers::{Servers, Side};
 
-/// No answer takes this long; one that does is none.
+/// How long a client waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The name of the session's cookie.
 pub const NAME: &str = "connect.sid";
 
-/// A visitor of a [`Pair`]. The cookies of a host are those of all its ports, so both servers see the same.
+/// A client of [`Servers`], with the cookies of one browser. A host's cookies hold for all its ports, so both servers see
+/// the same ones.
 #[derive(Clone)]
-pub struct Visitor {
-    pair: Arc<Pair>,
+pub struct HttpClient {
+    servers: Arc<Servers>,
     jar: Arc<Jar>,
     client: reqwest::Client,
 }
@@ -42,43 +43,43 @@ pub struct SetCookie {
     pub life: Option<Duration>,
 }
 
-impl Visitor {
-    /// Someone without a cookie.
-    pub fn new(pair: &Arc<Pair>) -> Self {
+impl HttpClient {
+    /// A client without a cookie.
+    pub fn new(servers: &Arc<Servers>) -> Self {
         let jar = Arc::<Jar>::default();
         let client = reqwest::Client::builder().cookie_provider(Arc::clone(&jar)).timeout(PATIENCE).build();
-        Self { pair: Arc::clone(pair), jar, client: client.expect("a client") }
+        Self { servers: Arc::clone(servers), jar, client: client.expect("a client") }
     }
 
-    /// Someone with this cookie.
-    pub fn with_cookie(pair: &Arc<Pair>, value: &str) -> Self {
-        let visitor = Self::new(pair);
-        let url = format!("http://{}/", pair.address(Side::Axum)).parse().expect("an address");
-        visitor.jar.add_cookie_str(&format!("{NAME}={value}; Path=/"), &url);
-        visitor
+    /// A client with this cookie.
+    pub fn with_cookie(servers: &Arc<Servers>, value: &str) -> Self {
+        let client = Self::new(servers);
+        let url = format!("http://{}/", servers.address(Side::Axum)).parse().expect("an address");
+        client.jar.add_cookie_str(&format!("{NAME}={value}; Path=/"), &url);
+        client
     }
 
-    /// The client that has this visitor's cookies.
-    pub fn client(&self) -> &reqwest::Client {
+    /// The library's client, which sends and keeps the same cookies.
+    pub fn reqwest(&self) -> &reqwest::Client {
         &self.client
     }
 
     /// The same cookies in front of other servers.
-    pub fn moved_to(&self, pair: &Arc<Pair>) -> Self {
-        Self { pair: Arc::clone(pair), ..self.clone() }
+    pub fn moved_to(&self, servers: &Arc<Servers>) -> Self {
+        Self { servers: Arc::clone(servers), ..self.clone() }
     }
 
     /// The value of the session's cookie, as the browser would send it.
     pub fn cookie(&self) -> Option<String> {
-        let url = format!("http://{}/", self.pair.address(Side::Axum)).parse().expect("an address");
+        let url = format!("http://{}/", self.servers.address(Side::Axum)).parse().expect("an address");
         let line = self.jar.cookies(&url)?;
         let mut cookies = line.to_str().expect("text").split("; ");
         cookies.find_map(|pair| Some(pair.strip_prefix(NAME)?.strip_prefix('=')?.to_owned()))
     }
 
-    /// A request, whatever the answer.
+    /// Sends a request, and accepts an answer of any status.
     pub async fn send(&self, at: Side, method: Method, path: &str, body: Option<Value>) -> Answer {
-        let url = format!("http://{}{path}", self.pair.address(at));
+        let url = format!("http://{}{path}", self.servers.address(at));
         let mut request = self.client.request(method, url);
         if let Some(body) = body {
             request = request.json(&body);
@@ -92,7 +93,7 @@ impl Visitor {
 
     async fn ask(&self, at: Side, method: Method, path: &str, body: Option<Value>) -> Answer {
         let answer = self.send(at, method.clone(), path, body).await;
-        assert_eq!(answer.status, 200, "{at:?} {method} {path}: {answer:?}\n{}", self.pair.log());
+        assert_eq!(answer.status, 200, "{at:?} {method} {path}: {answer:?}\n{}", self.servers.log());
         answer
     }
 
@@ -138,9 +139,9 @@ impl Visitor {
         text(&self.get(at, "/session").await.body["id"])
     }
 
-    /// The record behind this visitor's session.
+    /// The record under this id, as it stands in the store.
     pub async fn record(&self, id: &str) -> Value {
-        let raw = self.pair.place.raw(id).await.expect("a record");
+        let raw = self.servers.store.raw(id).await.expect("a record");
         serde_json::from_str(&raw).expect("JSON")
     }
 }

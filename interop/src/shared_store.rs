@@ -1,4 +1,4 @@
-//! Where the sessions are that both sides share, and a way in past both: what a third program would read and write there.
+//! The store that both sides share, and a way into it past both: what a third program would read and write there.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sessile::{
     FileStore, MySqlStore, PostgresStore, RedisStore, SessionConfig, SessionConfigBuilder, SqliteStore,
 };
-use sessile_test_servers::{self as servers, Server};
+use sessile_test_servers::{self as test_servers, Server};
 use sqlx::Connection as _;
 use tempfile::TempDir;
 
@@ -17,7 +17,7 @@ const ZONE: &str = "America/New_York";
 /// How long a session without a max-age lives; `node/stores.js` says the same.
 pub const TTL: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// One place for sessions.
+/// A kind of store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     File,
@@ -27,8 +27,8 @@ pub enum Kind {
     Sqlite,
 }
 
-/// A place that is there: a folder, a file or a running server.
-pub enum Place {
+/// A store that both sides can open: a folder, a file or a running server.
+pub enum SharedStore {
     File(TempDir),
     Redis(Server),
     Postgres(Server),
@@ -36,16 +36,16 @@ pub enum Place {
     Sqlite(TempDir),
 }
 
-impl Place {
-    /// A new place; `None` where its server is not installed.
+impl SharedStore {
+    /// A new store; `None` where its server is not installed.
     pub fn start(kind: Kind) -> Option<Self> {
         let folder =
             || tempfile::Builder::new().prefix("sessile-interop-").tempdir().expect("a temporary folder");
         Some(match kind {
             Kind::File => Self::File(folder()),
-            Kind::Redis => Self::Redis(servers::redis(&[])?),
-            Kind::Postgres => Self::Postgres(servers::postgres(ZONE, &[])?),
-            Kind::MySql => Self::MySql(servers::mariadb()?),
+            Kind::Redis => Self::Redis(test_servers::redis(&[])?),
+            Kind::Postgres => Self::Postgres(test_servers::postgres(ZONE, &[])?),
+            Kind::MySql => Self::MySql(test_servers::mariadb()?),
             Kind::Sqlite => Self::Sqlite(folder()),
         })
     }
@@ -234,7 +234,7 @@ fn split(text: &str) -> (String, Option<i64>) {
     (format!("{before}{}", &rest[end..]), rest[..end].parse().ok())
 }
 
-/// How the axum side reaches a [`Place`].
+/// How the axum side reaches a [`SharedStore`].
 #[derive(Debug, Clone)]
 pub enum Access {
     File(PathBuf),

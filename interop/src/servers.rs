@@ -7,7 +7,7 @@ use sessile::{SessionConfig, SessionOptions};
 use sessile_test_servers::Server;
 
 use crate::http::Served;
-use crate::place::{Kind, Place};
+use crate::shared_store::{Kind, SharedStore};
 use crate::{axum_app, express_is_installed, node};
 
 /// One of the two servers.
@@ -20,11 +20,11 @@ pub enum Side {
 /// The secret of every test that does not say otherwise.
 pub const SECRET: &str = "one secret of at least 32 bytes for both";
 
-/// Both servers, running.
-pub struct Pair {
+/// Both servers, running over one [`SharedStore`].
+pub struct Servers {
     express: Server,
     axum: Served,
-    pub place: Arc<Place>,
+    pub store: Arc<SharedStore>,
 }
 
 /// The options of both sides, as Express names them: `secret` as given, an hour, nothing for the uninitialised.
@@ -37,17 +37,17 @@ pub fn options(secret: Value) -> Value {
     })
 }
 
-impl Pair {
-    /// Starts both sides over a place; `None` where Node.js is not installed.
-    pub fn start(place: &Arc<Place>, express: &Value, axum: &Value) -> Option<Arc<Self>> {
-        let (store, options) = (place.for_express().to_string(), express.to_string());
-        let express = node("app.js", &[("STORE", &store), ("OPTIONS", &options)])?;
+impl Servers {
+    /// Starts both sides over a store; `None` where Node.js is not installed.
+    pub fn start(store: &Arc<SharedStore>, express: &Value, axum: &Value) -> Option<Arc<Self>> {
+        let (express_store, options) = (store.for_express().to_string(), express.to_string());
+        let express = node("app.js", &[("STORE", &express_store), ("OPTIONS", &options)])?;
         let options: SessionOptions =
             serde_json::from_value(axum.clone()).expect("Express' options are ours");
-        let access = place.for_axum();
+        let access = store.for_axum();
         let make = async move || axum_app::router(access.config(options.into_builder()).await);
         let axum = Served::start(make);
-        Some(Arc::new(Self { express, axum, place: Arc::clone(place) }))
+        Some(Arc::new(Self { express, axum, store: Arc::clone(store) }))
     }
 
     /// `127.0.0.1` and the port of one side.
@@ -64,31 +64,31 @@ impl Pair {
     }
 }
 
-/// A pair for all tests of a kind of store that run at a time; it ends with the last of them.
-pub struct Shared {
+/// The servers that all tests of one kind of store use together; they end with the last of the tests that hold them.
+pub struct SharedServers {
     kind: Kind,
-    pair: Mutex<Weak<Pair>>,
+    servers: Mutex<Weak<Servers>>,
 }
 
-impl Shared {
+impl SharedServers {
     pub const fn new(kind: Kind) -> Self {
-        Self { kind, pair: Mutex::new(Weak::new()) }
+        Self { kind, servers: Mutex::new(Weak::new()) }
     }
 
-    /// The pair, which is started where no other test has it; `None` where its programs are not installed.
-    pub fn get(&self) -> Option<Arc<Pair>> {
-        let mut held = self.pair.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(pair) = held.upgrade() {
-            return Some(pair);
+    /// The servers, which are started where no other test holds them; `None` where its programs are not installed.
+    pub fn get(&self) -> Option<Arc<Servers>> {
+        let mut held = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(servers) = held.upgrade() {
+            return Some(servers);
         }
         if !express_is_installed() {
             return None;
         }
-        let place = Arc::new(Place::start(self.kind)?);
+        let store = Arc::new(SharedStore::start(self.kind)?);
         let options = options(json!(SECRET));
-        let pair = Pair::start(&place, &options, &options)?;
-        *held = Arc::downgrade(&pair);
-        Some(pair)
+        let servers = Servers::start(&store, &options, &options)?;
+        *held = Arc::downgrade(&servers);
+        Some(servers)
     }
 }
 
