@@ -10,9 +10,10 @@ use crate::app::{App, Ask, Axum};
 use crate::contestants::{Contestant, sessile};
 use crate::inner::{Core, figure, output};
 use crate::payload::USUAL;
+use crate::proof::Proof;
 use crate::report::{Part, Table, grouped};
 use crate::runtime::block_on;
-use crate::scenario::{Proof, Scenario};
+use crate::scenario::Scenario;
 use crate::statistics::Spread;
 
 const STORED: usize = 200_000;

@@ -6,8 +6,9 @@ use std::time::Instant;
 use crate::app::{App, Ask};
 use crate::contestants::Contestant;
 use crate::payload::USUAL;
+use crate::proof::Proof;
 use crate::report::{Table, grouped};
-use crate::scenario::{Proof, Scenario};
+use crate::scenario::Scenario;
 use crate::statistics::Spread;
 
 /// As many visitors ask at a time, each with a session of their own.

@@ -13,6 +13,7 @@ pub mod actix;
 pub mod axum_sessions;
 pub mod bare;
 pub mod jar;
+mod secret;
 pub mod sessile;
 pub mod tower;
 
@@ -23,9 +24,6 @@ use axum::Router;
 
 use crate::app::{App, Axum};
 use crate::scenario::Scenario;
-
-pub(crate) const SECRET: &str =
-    "a secret of sixty-four bytes or more, which is what axum-extra's and actix' keys ask for";
 
 /// Someone who keeps sessions in memory, or nobody who does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
