@@ -16,8 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The name of the session's cookie.
 pub const NAME: &str = "connect.sid";
 
-/// A client of [`Servers`], with the cookies of one browser. A host's cookies hold for all its ports, so both servers see
-/// the same ones.
+/// A client of [`Servers`], with the cookies of one browser. A host's cookies hold for all its ports, so both
+/// servers see the same ones.
 #[derive(Clone)]
 pub struct HttpClient {
     servers: Arc<Servers>,

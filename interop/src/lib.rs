@@ -20,7 +20,8 @@ pub fn node(script: &str, environment: &[(&str, &str)]) -> Option<Server> {
     sessile_test_servers::node(&folder.join(script), environment)
 }
 
-/// Whether Node.js and the packages are installed; found out once, before a server is started for them in vain.
+/// Whether Node.js and the packages are installed; found out once, before a server is started for them in
+/// vain.
 pub fn express_is_installed() -> bool {
     static INSTALLED: LazyLock<bool> = LazyLock::new(|| node("versions.js", &[]).is_some());
     *INSTALLED
@@ -33,7 +34,8 @@ pub fn shop(secret: &str, sessions: &Path) -> Option<Server> {
     sessile_test_servers::node(&script, &[("SECRET", secret), ("SESSIONS", &sessions)])
 }
 
-/// Makes a test of each of these functions for each store; they take the [`Servers`](servers::Servers) over it.
+/// Makes a test of each of these functions for each store; they take the [`Servers`](servers::Servers) over
+/// it.
 #[macro_export]
 macro_rules! on_each_store {
     ($($check:ident)*) => {

@@ -27,7 +27,8 @@ pub struct Servers {
     pub store: Arc<SharedStore>,
 }
 
-/// The options of both sides, as Express names them: `secret` as given, an hour, nothing for the uninitialised.
+/// The options of both sides, as Express names them: `secret` as given, an hour, nothing for the
+/// uninitialised.
 pub fn options(secret: Value) -> Value {
     json!({
         "secret": secret,
@@ -64,7 +65,8 @@ impl Servers {
     }
 }
 
-/// The servers that all tests of one kind of store use together; they end with the last of the tests that hold them.
+/// The servers that all tests of one kind of store use together; they end with the last of the tests that
+/// hold them.
 pub struct SharedServers {
     kind: Kind,
     servers: Mutex<Weak<Servers>>,
@@ -75,7 +77,8 @@ impl SharedServers {
         Self { kind, servers: Mutex::new(Weak::new()) }
     }
 
-    /// The servers, which are started where no other test holds them; `None` where its programs are not installed.
+    /// The servers, which are started where no other test holds them; `None` where its programs are not
+    /// installed.
     pub fn get(&self) -> Option<Arc<Servers>> {
         let mut held = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(servers) = held.upgrade() {

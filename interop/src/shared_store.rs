@@ -1,4 +1,5 @@
-//! The store that both sides share, and a way into it past both: what a third program would read and write there.
+//! The store that both sides share, and a way into it past both: what a third program would read and write
+//! there.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -9,8 +9,8 @@ use reqwest::header::LOCATION;
 
 use crate::http_client::NAME;
 
-/// A client of the shop, with the cookies of one browser. The shop has pages and forms where the servers of an
-/// [`HttpClient`](crate::http_client::HttpClient) speak JSON.
+/// A client of the shop, with the cookies of one browser. The shop has pages and forms where the servers of
+/// an [`HttpClient`](crate::http_client::HttpClient) speak JSON.
 #[derive(Clone, Default)]
 pub struct ShopClient {
     jar: Arc<Jar>,

@@ -1,4 +1,5 @@
-//! Values that JavaScript and Rust represent differently: what axum did not change stands in the store byte for byte.
+//! Values that JavaScript and Rust represent differently: what axum did not change stands in the store byte
+//! for byte.
 
 use std::sync::Arc;
 use std::time::Duration;

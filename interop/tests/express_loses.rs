@@ -1,5 +1,6 @@
-//! What Express loses to its own races, and what axum does not. express-session writes the whole record it has loaded,
-//! whatever became of the record meanwhile; no store can see that, so sessile on the other side cannot mend it.
+//! What Express loses to its own races, and what axum does not. express-session writes the whole record it
+//! has loaded, whatever became of the record meanwhile; no store can see that, so sessile on the other side
+//! cannot mend it.
 
 use std::sync::Arc;
 
@@ -9,7 +10,8 @@ use sessile_interop::http_client::{Answer, HttpClient};
 use sessile_interop::servers::{Servers, SharedServers, Side};
 use sessile_interop::shared_store::Kind;
 
-/// A request of `side` that has loaded the session, waits until `meanwhile` is done, and then writes the key `late`.
+/// A request of `side` that has loaded the session, waits until `meanwhile` is done, and then writes the key
+/// `late`.
 async fn slow_write(
     servers: &Arc<Servers>,
     client: &HttpClient,

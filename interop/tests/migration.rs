@@ -1,5 +1,5 @@
-//! `docs/coming-from-express.md`, "In steps", walked from its first step to its last: Express alone, then both, then axum
-//! alone. Nobody is logged out on the way.
+//! `docs/coming-from-express.md`, "In steps", walked from its first step to its last: Express alone, then
+//! both, then axum alone. Nobody is logged out on the way.
 
 #[path = "../../examples/with_express/shop.rs"]
 mod shop;

@@ -1,4 +1,5 @@
-//! One live session, two servers: Express and axum read, change and end it in turn, over every store that both know.
+//! One live session, two servers: Express and axum read, change and end it in turn, over every store that
+//! both know.
 
 macro_rules! stores {
     ($($name:ident => $kind:ident),* $(,)?) => {$(

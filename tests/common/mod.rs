@@ -1,4 +1,5 @@
-//! What the tests share: a client that keeps cookies, stores that record their calls and fail on demand, captured logs.
+//! What the tests share: a client that keeps cookies, stores that record their calls and fail on demand,
+//! captured logs.
 #![allow(dead_code, reason = "every test target uses a part of this module")]
 
 pub(crate) mod logs;

@@ -8,8 +8,8 @@ use sessile::{MemoryStore, Record, Replaced, SessionId, SessionStore, StoreError
 
 pub(crate) const DAY: Duration = Duration::from_secs(86_400);
 
-/// A memory store that records its calls in their order and the lives it is given, and fails, waits or reports a life on
-/// demand.
+/// A memory store that records its calls in their order and the lives it is given, and fails, waits or
+/// reports a life on demand.
 ///
 /// The kit's `Probe` does other things: it counts calls, fails a single one of them, and yields at each.
 #[derive(Clone, Default)]

@@ -1,5 +1,5 @@
-//! Which cookie values name a session: the list that express-session 1.19 accepts and rejects, and where this crate
-//! differs on purpose.
+//! Which cookie values name a session: the list that express-session 1.19 accepts and rejects, and where this
+//! crate differs on purpose.
 
 use crate::common::stores::RecordingStore;
 use crate::common::{cookie_lines, id};

@@ -1,5 +1,5 @@
-//! The guide for those who come from Express tells the truth: what its tables say is in its programs, which are compiled,
-//! and no option is missing.
+//! The guide for those who come from Express tells the truth: what its tables say is in its programs, which
+//! are compiled, and no option is missing.
 
 const GUIDE: &str = include_str!("../../docs/coming-from-express.md");
 

@@ -1,5 +1,5 @@
-//! `cookie.secure` and `cookie.sameSite` that follow the request (S43 to S46, S49 to S59), and cookies that follow it in
-//! any other way (S47, S48).
+//! `cookie.secure` and `cookie.sameSite` that follow the request (S43 to S46, S49 to S59), and cookies that
+//! follow it in any other way (S47, S48).
 
 use axum::http::HeaderMap;
 use sessile::{ConfigError, SameSite, Secure, Session, SessionConfig, SessionConfigBuilder, SessionOptions};
@@ -55,7 +55,8 @@ async fn s46_auto_over_http_is_not_secure() {
 
 /// A cookie configured by a function: its path, its `httpOnly` and its `secure: false` hold.
 ///
-/// Differs: there is no function; requests that want another cookie get another `SessionConfig`, over the same store.
+/// Differs: there is no function; requests that want another cookie get another `SessionConfig`, over the
+/// same store.
 #[tokio::test]
 async fn s47_each_request_can_have_a_configuration_of_its_own() {
     let site = Site::new(options().path("/admin").http_only(false).secure(false), hello);
@@ -71,7 +72,8 @@ async fn s47_each_request_can_have_a_configuration_of_its_own() {
 
 /// The function receives the request.
 ///
-/// Differs: the handler, or a middleware, makes the configuration from the request and opens the session with it.
+/// Differs: the handler, or a middleware, makes the configuration from the request and opens the session with
+/// it.
 #[tokio::test]
 async fn s48_a_configuration_can_be_made_from_the_request() {
     let base = options().build().unwrap();
@@ -98,7 +100,8 @@ fn refused_without_secure() {
 
 /// `sameSite: 'auto'` over https: `None`.
 ///
-/// Differs: with `secure` off it is refused at start, because browsers drop a `SameSite=None` cookie that is not Secure.
+/// Differs: with `secure` off it is refused at start, because browsers drop a `SameSite=None` cookie that is
+/// not Secure.
 #[tokio::test]
 async fn s49_same_site_auto_over_https_is_none() {
     refused_without_secure();
@@ -191,7 +194,8 @@ async fn s58_same_site_auto_with_secure_over_https_is_none() {
 
 /// With `secure: true`, over http: no cookie.
 ///
-/// Differs: that it is http has to be known, from a trusted proxy. Without one the cookie is sent, Secure and `Lax`.
+/// Differs: that it is http has to be known, from a trusted proxy. Without one the cookie is sent, Secure and
+/// `Lax`.
 #[tokio::test]
 async fn s59_same_site_auto_with_secure_over_http_is_not_sent() {
     let secure = || options().secure(true).same_site_auto();

@@ -18,8 +18,8 @@ async fn cookie(options: SessionConfigBuilder) -> SetCookie {
 
 /// `cookie.httpOnly = false` and `cookie.secure = true` of one session reach the header.
 ///
-/// Differs: the attributes are the configuration's, for all its sessions. What a record says of them stays in the record,
-/// for Express.
+/// Differs: the attributes are the configuration's, for all its sessions. What a record says of them stays in
+/// the record, for Express.
 #[tokio::test]
 async fn s115_the_configured_attributes_reach_the_header() {
     let site = Site::new(options().http_only(false).secure(true), count);
@@ -77,7 +77,8 @@ async fn s118_the_options_reach_the_header() {
 
 /// An expiry that is no date is reported, and the answer is a 200.
 ///
-/// Differs: there is none. A max-age no cookie may have is cut to 400 days; in the options it is an error at start.
+/// Differs: there is none. A max-age no cookie may have is cut to 400 days; in the options it is an error at
+/// start.
 #[tokio::test]
 async fn s119_an_expiry_is_always_a_date() {
     let site = Site::new(options(), async |session: Session| session.set_max_age(Some(Duration::MAX)));
@@ -194,8 +195,8 @@ async fn s125_over_https_a_secure_cookie_is_sent() {
 
 /// Over plain http: not sent.
 ///
-/// Differs: `true` sends it all the same, because a process behind a proxy cannot see TLS; browsers drop it then. Where a
-/// trusted proxy says http it is not sent, and nothing is stored.
+/// Differs: `true` sends it all the same, because a process behind a proxy cannot see TLS; browsers drop it
+/// then. Where a trusted proxy says http it is not sent, and nothing is stored.
 #[tokio::test]
 async fn s126_over_http_a_secure_cookie_is_not_sent() {
     let site = Site::new(options().secure(true).trust_proxy(true), hello);
@@ -243,7 +244,8 @@ async fn s129_a_max_age_over_32_bits_is_exact() {
 
 /// An expiry of `Date(0)` ends the cookie.
 ///
-/// Differs: it is a max-age of zero; the header says `Max-Age=0` and the present time, and the store drops the session.
+/// Differs: it is a max-age of zero; the header says `Max-Age=0` and the present time, and the store drops
+/// the session.
 #[tokio::test]
 async fn s130_a_max_age_of_zero_ends_the_cookie() {
     let site = Site::new(options(), async |session: Session| session.set_max_age(Some(Duration::ZERO)));

@@ -1,4 +1,5 @@
-//! The cookie object (C1 to C18): what Express calls `req.session.cookie`, as the session gives it and as the record has it.
+//! The cookie object (C1 to C18): what Express calls `req.session.cookie`, as the session gives it and as the
+//! record has it.
 
 use std::time::{Duration, SystemTime};
 
@@ -79,8 +80,8 @@ fn c8_data_is_no_option() {
 
 /// `expires` is kept as it was given.
 ///
-/// Differs: a session is given a max-age, not a date; what `expires()` says of a stored session is the same each
-/// time.
+/// Differs: a session is given a max-age, not a date; what `expires()` says of a stored session is the same
+/// each time.
 #[tokio::test]
 async fn c9_expires_stays_the_same() {
     let store = RecordingStore::default();

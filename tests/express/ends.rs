@@ -23,7 +23,8 @@ async fn serve(app: Router) -> SocketAddr {
     address
 }
 
-/// Asks while the store is held up: not a byte arrives before the store has the session, then all of it at once.
+/// Asks while the store is held up: not a byte arrives before the store has the session, then all of it at
+/// once.
 async fn ask(answer: fn() -> Response) -> String {
     let store = Probe::new(MemoryStore::new());
     let config = options().store(store.clone()).build().unwrap();

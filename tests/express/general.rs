@@ -122,8 +122,8 @@ async fn s13_a_record_with_the_key_save_still_loads() {
 
 /// A session id that is none brings no cookie and no record, and the answer is a 200.
 ///
-/// Differs: such an id cannot be made, so neither can `genid` give one; one that comes in a signed cookie is looked up
-/// nowhere.
+/// Differs: such an id cannot be made, so neither can `genid` give one; one that comes in a signed cookie is
+/// looked up nowhere.
 #[tokio::test]
 async fn s15_an_id_that_is_none_brings_no_cookie_and_no_record() {
     for text in ["", "a\nb", "\u{7f}", &"x".repeat(257)] {
@@ -139,7 +139,8 @@ async fn s15_an_id_that_is_none_brings_no_cookie_and_no_record() {
     assert_eq!((site.store.calls(), site.store.len()), (vec![], 0));
 }
 
-/// With `rolling`, and a body that is still being streamed, the cookie's expiry advances with the next response.
+/// With `rolling`, and a body that is still being streamed, the cookie's expiry advances with the next
+/// response.
 #[tokio::test]
 async fn s16_rolling_advances_the_expiry_while_bodies_are_streamed() {
     async fn streamed(session: Session) -> Result<impl IntoResponse, SessionError> {

@@ -100,8 +100,8 @@ async fn s28_an_expired_record_is_not_listed() {
 
 /// A record without a `cookie` object is an error.
 ///
-/// Differs: the user is not locked out by a 500. The event log has the error, the request gets a new session under a new
-/// id, and the bytes in the store stay as they are.
+/// Differs: the user is not locked out by a 500. The event log has the error, the request gets a new session
+/// under a new id, and the bytes in the store stay as they are.
 #[tokio::test]
 async fn s29_a_record_without_cookie_is_an_error() {
     use crate::common::stores::Texts;

@@ -54,8 +54,8 @@ async fn s63_a_percent_sign_is_encoded_as_express_encodes_it() {
 
 /// `genid` makes an id out of the request: for `/foo` it becomes exactly this cookie.
 ///
-/// Differs: it gets no request, because an id is to be a secret and nothing a visitor may choose. What it gives is taken
-/// all the same, once for each new session.
+/// Differs: it gets no request, because an id is to be a secret and nothing a visitor may choose. What it
+/// gives is taken all the same, once for each new session.
 #[tokio::test]
 async fn s64_genid_is_asked_once_for_each_new_session() {
     assert_eq!(value("/foo").await, "s%3A%2Ffoo.paEKBtAHbV5s1IB8B2zPnzAgYmmnRPIqObW4VRYj%2FMQ");

@@ -8,8 +8,8 @@ use crate::common::stores::RecordingStore;
 use crate::common::{App, TestClient, TestResponse};
 use crate::site::{Site, hello, look, options};
 
-/// The answer to a first visit, the same whether or not the handler looks at the session; what has no cookie has no
-/// record either.
+/// The answer to a first visit, the same whether or not the handler looks at the session; what has no cookie
+/// has no record either.
 async fn visit(path: &str, uri: &str) -> TestResponse {
     visit_with(path, uri, TestClient::new).await
 }

@@ -42,8 +42,8 @@ const EVERYTHING: [&str; 7] = ["get", "set", "destroy", "touch", "create", "repl
 
 /// While the store is disconnected there is no session and no cookie.
 ///
-/// Differs: a handler that asks for the session is answered with 503 in its place, so none takes a user for a stranger. One
-/// that does not ask is answered as ever.
+/// Differs: a handler that asks for the session is answered with 503 in its place, so none takes a user for a
+/// stranger. One that does not ask is answered as ever.
 #[tokio::test]
 async fn s103_without_the_store_there_is_no_session() {
     let store_down = async |config: SessionConfig, handler_asks: bool| {

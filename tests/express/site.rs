@@ -1,5 +1,5 @@
-//! A site as express-session's tests set it up: the secret `keyboard cat`, a max-age of a minute, the session committed by
-//! the layer.
+//! A site as express-session's tests set it up: the secret `keyboard cat`, a max-age of a minute, the session
+//! committed by the layer.
 
 use axum::Router;
 use axum::handler::Handler;

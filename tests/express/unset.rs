@@ -66,8 +66,8 @@ async fn s95_a_new_session_that_is_destroyed_leaves_nothing() {
 
 /// An error of the store's `destroy` is reported.
 ///
-/// Differs: it is a 503, not a 200 with the handler's body: the user is told that the logout did not happen. The session
-/// and its cookie live on.
+/// Differs: it is a 503, not a 200 with the handler's body: the user is told that the logout did not happen.
+/// The session and its cookie live on.
 #[tokio::test]
 async fn s96_an_error_of_destroy_is_reported() {
     let site = Site::new(options(), leave);

@@ -124,8 +124,8 @@ async fn s78_without_resave_a_nested_cookie_counts_as_a_change() {
 
 /// Off: an error of the store's `touch` is reported, and the answer is a 200 with its body.
 ///
-/// Differs: while the session is loaded it is a warning in the log. Where `rolling` promises the browser a longer life, the
-/// answer is a 503 without a cookie.
+/// Differs: while the session is loaded it is a warning in the log. Where `rolling` promises the browser a
+/// longer life, the answer is a 503 without a cookie.
 #[tokio::test]
 async fn s79_an_error_of_touch_is_reported() {
     let logs = Logs::capture();
@@ -183,8 +183,8 @@ async fn s83_without_save_uninitialized_a_changed_session_is_stored() {
 
 /// An error of the store's `set` is reported.
 ///
-/// Differs: Express has sent the head by then, so the answer stays a 200 with a cookie for a session that is not there.
-/// Here it is a 503 without a cookie.
+/// Differs: Express has sent the head by then, so the answer stays a 200 with a cookie for a session that is
+/// not there. Here it is a 503 without a cookie.
 #[tokio::test]
 async fn s84_an_error_of_set_is_reported() {
     let logs = Logs::capture();

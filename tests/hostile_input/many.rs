@@ -1,5 +1,5 @@
-//! Keys and messages by the hundred thousand, which somebody may have made an application store: what they take grows with
-//! their number and not with its square.
+//! Keys and messages by the hundred thousand, which somebody may have made an application store: what they
+//! take grows with their number and not with its square.
 
 use std::collections::HashMap;
 use std::sync::mpsc::{RecvTimeoutError, channel};

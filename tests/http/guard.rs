@@ -150,8 +150,8 @@ async fn after_destroy_nothing_is_stored_by_any_cache() {
     }
 }
 
-/// A browser removes a cookie only where name, domain, path and partition are those it was set with, and accepts the
-/// line only where it would accept the cookie itself.
+/// A browser removes a cookie only where name, domain, path and partition are those it was set with, and
+/// accepts the line only where it would accept the cookie itself.
 #[tokio::test]
 async fn the_removal_cookie_repeats_what_the_cookie_was_set_with() {
     let configs: Vec<(&str, SessionConfig)> = vec![

@@ -73,8 +73,8 @@ async fn a_handler_that_only_reads_gets_vary() {
     assert_eq!(store.calls(), ["get"]);
 }
 
-/// What a request that extracts no session asks of the store, and whether it gets a cookie: as a first visit, then
-/// with a session.
+/// What a request that extracts no session asks of the store, and whether it gets a cookie: as a first visit,
+/// then with a session.
 async fn unasked(builder: SessionConfigBuilder) -> [(Vec<&'static str>, bool); 2] {
     let (store, app, mut client) = setup(builder);
     let cookie = client.get(&app, "/plain").await.cookie();

@@ -14,7 +14,8 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 const HOUR: Duration = Duration::from_secs(3600);
 const SESSIONS: usize = 1_000_000;
 const DATA: &str = r#"{"cookie":{"originalMaxAge":60000,"expires":null,"httpOnly":true,"path":"/"},"n":1}"#;
-/// The sweep rests for a hundred times as long as its round took: this is its rest after a round of six seconds.
+/// The sweep rests for a hundred times as long as its round took: this is its rest after a round of six
+/// seconds.
 const STANDSTILL: Duration = Duration::from_secs(600);
 
 fn id(n: usize) -> SessionId {
@@ -33,8 +34,8 @@ fn threads() -> usize {
 
 /// Waits until `measure` has fallen to `goal`.
 ///
-/// The wait lasts as long as the measure keeps falling, so that it depends on no machine's speed: the test fails where
-/// the measure has not fallen for [`STANDSTILL`].
+/// The wait lasts as long as the measure keeps falling, so that it depends on no machine's speed: the test
+/// fails where the measure has not fallen for [`STANDSTILL`].
 fn wait_for_fall(what: &str, goal: usize, measure: impl Fn() -> usize) {
     let (mut lowest, mut fell) = (usize::MAX, Instant::now());
     loop {
@@ -166,8 +167,8 @@ async fn a_later_record_that_expires_sooner_is_swept_in_time() {
     assert_eq!(store.len(), 1);
 }
 
-/// A store with a million sessions that expire together, at a time when all of them are there, and one session that
-/// stays; the time at which they expire.
+/// A store with a million sessions that expire together, at a time when all of them are there, and one
+/// session that stays; the time at which they expire.
 async fn a_million_sessions_and(kept: &SessionId) -> (MemoryStore, Instant) {
     let mut life = Duration::from_secs(20);
     loop {

@@ -1,5 +1,5 @@
-//! What a session is to a handler: a map of data, messages for the next request, an id and a lifetime, all of which a
-//! commit writes.
+//! What a session is to a handler: a map of data, messages for the next request, an id and a lifetime, all of
+//! which a commit writes.
 
 #[path = "../common/mod.rs"]
 mod common;

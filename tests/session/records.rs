@@ -220,7 +220,8 @@ async fn cookie_objects_of_others() {
     }
 }
 
-/// Live records routinely carry a past `expires`: a touch extends the life in the store and leaves the text alone.
+/// Live records routinely carry a past `expires`: a touch extends the life in the store and leaves the text
+/// alone.
 #[tokio::test]
 async fn a_past_expires_is_no_expiry() {
     let store = RecordingStore::default();

@@ -13,7 +13,8 @@ fn record(by: &str) -> Record {
     Record::from_json(format!(r#"{{"cookie":{{"originalMaxAge":60000}},"by":"{by}"}}"#)).unwrap()
 }
 
-/// Lets the store and somebody else work on one file at a time, each round a little later; `check` sees what both left.
+/// Lets the store and somebody else work on one file at a time, each round a little later; `check` sees what
+/// both left.
 fn race<T: Send>(
     store: impl AsyncFn(&FileStore, &SessionId) -> T + Sync,
     other: impl Fn(&Path) + Sync,

@@ -1,5 +1,5 @@
-//! The stores that need no server. `MemoryStore` has more tests in `tests/memory_store`, servers have theirs in
-//! `tests/servers`.
+//! The stores that need no server. `MemoryStore` has more tests in `tests/memory_store`, servers have theirs
+//! in `tests/servers`.
 
 mod conformance;
 mod file;

@@ -89,7 +89,8 @@ pub fn per_session(contestant: Contestant, path: &str) -> f64 {
 
 const LIVE: usize = 1_000;
 
-/// The longest request before a sweep and during it, in milliseconds, and how long after the expiry it was over, in seconds.
+/// The longest request before a sweep and during it, in milliseconds, and how long after the expiry it was
+/// over, in seconds.
 pub fn sweep() -> [f64; 3] {
     block_on(async {
         let store = MemoryStore::new();

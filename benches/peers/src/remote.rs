@@ -1,4 +1,5 @@
-//! Stores on servers: how often each kind of request asks the server, and how many requests a second get an answer.
+//! Stores on servers: how often each kind of request asks the server, and how many requests a second get an
+//! answer.
 
 use std::rc::Rc;
 use std::time::Instant;

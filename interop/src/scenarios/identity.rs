@@ -66,8 +66,9 @@ pub async fn a_logout_is_final(servers: &Arc<Servers>, here: Side, there: Side) 
     }
 }
 
-/// A request that axum has loaded the session for is refused when Express ends the session meanwhile. The other way
-/// round Express brings the session back: see `tests/express_loses.rs`. So here the side that is slow is always axum.
+/// A request that axum has loaded the session for is refused when Express ends the session meanwhile. The
+/// other way round Express brings the session back: see `tests/express_loses.rs`. So here the side that is
+/// slow is always axum.
 pub async fn a_logout_beats_a_slow_request(servers: &Arc<Servers>, here: Side, there: Side) {
     let client = HttpClient::new(servers);
     let id = client.log_in(there).await;

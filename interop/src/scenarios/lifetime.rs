@@ -9,7 +9,8 @@ use crate::http_client::{HttpClient, SetCookie};
 use crate::servers::{Servers, Side};
 use crate::shared_store::TTL;
 
-/// Express loses a millisecond of the max-age when the clock ticks between its two looks at it; stores round to seconds.
+/// Express loses a millisecond of the max-age when the clock ticks between its two looks at it; stores round
+/// to seconds.
 const SLACK: Duration = Duration::from_secs(8);
 
 #[track_caller]
@@ -44,7 +45,8 @@ pub async fn a_max_age_is_honoured(servers: &Arc<Servers>, here: Side, there: Si
     assert_near(servers.store.life(&new).await, long, "the record");
 }
 
-/// A session without a max-age lives as long as the store's own ttl says, and no cookie of the other side changes that.
+/// A session without a max-age lives as long as the store's own ttl says, and no cookie of the other side
+/// changes that.
 pub async fn a_browser_session_is_honoured(servers: &Arc<Servers>, here: Side, there: Side) {
     let client = HttpClient::new(servers);
     let id = client.log_in(here).await;

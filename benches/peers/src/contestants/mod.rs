@@ -92,7 +92,8 @@ impl Contestant {
         if matches!(self, BareActix | Actix) { BareActix } else { BareAxum }
     }
 
-    /// Its application for requests of this kind, with an empty store in memory; `None` for those on actix-web.
+    /// Its application for requests of this kind, with an empty store in memory; `None` for those on
+    /// actix-web.
     pub async fn router(self, scenario: Scenario) -> Option<Router> {
         let rolling = scenario == Scenario::Rolling;
         Some(match self {
