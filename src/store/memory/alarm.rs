@@ -1,7 +1,7 @@
 //! When the sweep wakes.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, LockResult, Mutex, PoisonError};
 use std::time::Instant;
 
 use super::clock::{StoreClock, Tick};
@@ -49,7 +49,7 @@ impl SweepTimer {
         if self.due.load(Ordering::Relaxed) <= tick.as_nanos() {
             return;
         }
-        let mut wake = lock(&self.wake);
+        let mut wake = unpoisoned(self.wake.lock());
         match *wake {
             Wake::Stop => return,
             Wake::At(earlier) if earlier <= tick => return,
@@ -59,18 +59,18 @@ impl SweepTimer {
     }
 
     pub(super) fn stop(&self) {
-        self.set(&mut lock(&self.wake), Wake::Stop);
+        self.set(&mut *unpoisoned(self.wake.lock()), Wake::Stop);
         self.changed.notify_one();
     }
 
     /// Sleeps until the alarm goes off, at `earliest` the soonest; `false`: the store is gone.
     pub(super) fn wait(&self, earliest: Instant) -> bool {
-        let mut wake = lock(&self.wake);
+        let mut wake = unpoisoned(self.wake.lock());
         loop {
             let remaining = match *wake {
                 Wake::Stop => return false,
                 Wake::Never => {
-                    wake = self.changed.wait(wake).unwrap_or_else(PoisonError::into_inner);
+                    wake = unpoisoned(self.changed.wait(wake));
                     continue;
                 }
                 Wake::At(tick) => tick.since(self.clock.now().tick),
@@ -80,11 +80,12 @@ impl SweepTimer {
                 self.set(&mut wake, Wake::Never);
                 return true;
             }
-            wake = self.changed.wait_timeout(wake, sleep).unwrap_or_else(PoisonError::into_inner).0;
+            wake = unpoisoned(self.changed.wait_timeout(wake, sleep)).0;
         }
     }
 }
 
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+/// What was locked, also when a thread panicked while it held the lock: no panic leaves it half changed.
+pub(super) fn unpoisoned<T>(locked: LockResult<T>) -> T {
+    locked.unwrap_or_else(PoisonError::into_inner)
 }

@@ -18,7 +18,7 @@ use crate::error::StoreError;
 use crate::held::{Compared, Moment};
 use crate::id::SessionId;
 use crate::record::Record;
-use alarm::{SweepTimer, lock};
+use alarm::{SweepTimer, unpoisoned};
 use clock::StoreClock;
 use entries::{Entries, Entry, SHARDS};
 
@@ -142,7 +142,7 @@ impl MemoryStore {
         let now = self.0.clock.now().tick;
         let entry = Entry { record: record.clone(), expires: now.after(ttl) };
         let expires = entry.expires;
-        let adding = self.0.limit.map(|limit| (limit, lock(&self.0.adding)));
+        let adding = self.0.limit.map(|limit| (limit, unpoisoned(self.0.adding.lock())));
         if let Some((limit, _)) = adding
             && self.0.map.len() >= limit
             && !self.0.map.contains_key(id)
