@@ -1,8 +1,8 @@
-//! Points in time, as a memory store counts them.
+//! The clock of a memory store, and its points in time.
 
 use std::time::{Duration, Instant};
 
-/// A store's clock.
+/// A clock that counts from the creation of its store.
 #[derive(Clone)]
 pub(super) struct StoreClock {
     /// Tick zero.
@@ -18,18 +18,19 @@ impl StoreClock {
     pub(super) fn now(&self) -> Now {
         let instant = Self::read();
         let nanos = instant.saturating_duration_since(self.origin).as_nanos();
-        // Invariant: the elapsed nanoseconds fit, because the store has not been there for 584 years.
+        // Invariant: the nanoseconds since the store's creation fit into 64 bits, which last for 584 years.
         debug_assert!(u64::try_from(nanos).is_ok());
         Now { instant, tick: Tick(nanos as u64) }
     }
 
-    /// Every time that a memory store stores or compares is read here.
+    /// Reads the system's clock. All times that the store keeps or compares come from this function.
     fn read() -> Instant {
         Instant::now()
     }
 }
 
-/// A time in half of an `Instant`'s size: nanoseconds since the store was created, which last for 584 years.
+/// A point in time: nanoseconds since the store's creation. A tick has half of an `Instant`'s size, and every
+/// entry holds one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Tick(u64);
 
@@ -38,6 +39,7 @@ impl Tick {
         self.0
     }
 
+    /// The time from an earlier tick to this one; zero when the other tick is the later one.
     pub(super) fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
@@ -47,6 +49,7 @@ impl Tick {
     }
 }
 
+/// The present, as a tick for the store and as an `Instant` for its callers, who do not know ticks.
 #[derive(Clone, Copy)]
 pub(super) struct Now {
     pub(super) instant: Instant,
