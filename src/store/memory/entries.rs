@@ -78,9 +78,11 @@ impl Entries {
         if surplus == 0 {
             return;
         }
-        let surplus = surplus.max(limit / 64).min(self.map.len());
         let mut all: Vec<_> = self.map.iter().map(|entry| (entry.expires, entry.key().clone())).collect();
-        all.select_nth_unstable_by_key(surplus - 1, |(expires, _)| *expires);
+        // Other requests may have removed entries since the map was counted, even all of them.
+        let surplus = surplus.max(limit / 64).min(all.len());
+        let Some(last) = surplus.checked_sub(1) else { return };
+        all.select_nth_unstable_by_key(last, |(expires, _)| *expires);
         for (_, id) in &all[..surplus] {
             self.map.remove(id);
         }
@@ -90,5 +92,32 @@ impl Entries {
 impl Drop for Entries {
     fn drop(&mut self) {
         self.timer.stop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn entries_may_go_while_room_is_made() {
+        let entries = Entries::new(Some(1));
+        let id = SessionId::random();
+        std::thread::scope(|threads| {
+            let adding = threads.spawn(|| {
+                for _ in 0..3_000 {
+                    let _adding = entries.adding.lock();
+                    let now = entries.clock.now().tick;
+                    let expires = now.after(Duration::from_secs(3600));
+                    entries.map.insert(id.clone(), Entry { record: Record::default(), expires });
+                    entries.make_room(1, now);
+                }
+            });
+            while !adding.is_finished() {
+                entries.map.remove(&id);
+            }
+        });
     }
 }
