@@ -97,8 +97,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let metrics_of_store = Arc::new(Metrics::default());
     let store = Measured { inner: MemoryStore::new(), metrics: Arc::clone(&metrics_of_store) };
     // An example's secret. Read yours from the environment.
-    let sessions =
-        SessionConfig::builder("an example's secret of at least 32 bytes").store(store).build()?;
+    let sessions = SessionConfig::builder("an example's secret of at least 32 bytes").store(store).build()?;
     let app = Router::new()
         .route("/", get(count))
         .route("/metrics", get(metrics))

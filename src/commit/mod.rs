@@ -18,7 +18,8 @@ use crate::cookie::attributes::Secure;
 use crate::error::SessionError;
 use crate::request::Transport;
 use crate::session::snapshot::Snapshot;
-use crate::session::state::{CommitState, CookieAction, RequestCookie, Stage, State};
+use crate::session::stage::{CommitState, Stage};
+use crate::session::state::{CookieAction, RequestCookie, State};
 use crate::session::{Session, SessionInner};
 use crate::store::loaded::Loaded;
 

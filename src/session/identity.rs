@@ -2,7 +2,7 @@
 
 use crate::id::SessionId;
 use crate::session::Session;
-use crate::session::state::{NewId, Stage};
+use crate::session::stage::{NewId, Stage};
 
 impl Session {
     /// The id under which the next commit stores the session.

@@ -10,6 +10,7 @@ mod identity;
 pub(crate) mod key;
 pub(crate) mod lifetime;
 pub(crate) mod snapshot;
+pub(crate) mod stage;
 pub(crate) mod state;
 mod value;
 pub(crate) mod view;

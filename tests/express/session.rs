@@ -74,9 +74,10 @@ async fn s104_when_the_store_is_back_so_is_the_session() {
 #[tokio::test]
 async fn s105_after_destroy_there_is_no_session() {
     let site = Site::new(options(), async |session: Session| {
+        session.insert("user", "ada").unwrap();
         session.destroy();
-        assert!(matches!(session.insert("user", "ada"), Err(SessionError::Destroyed)));
         assert_eq!(session.get::<String>("user").unwrap(), None);
+        assert!(matches!(session.save().await, Err(SessionError::Destroyed)));
     });
     let answer = site.first("/").await;
     assert_eq!((answer.status.as_u16(), answer.cookies().len(), site.store.len()), (200, 0, 0));

@@ -112,25 +112,20 @@ async fn destroy_removes_the_record_and_the_cookie() {
 }
 
 #[tokio::test]
-async fn after_destroy_every_write_says_so() {
+async fn after_destroy_what_adds_nothing_changes_nothing() {
     let (config, store) = setup();
     let mut client = visitor(&config).await;
     let session = client.open(&config).await;
     session.insert("m", 2).unwrap();
     session.destroy();
     for round in 0..2 {
-        let results = [
-            session.insert("n", 2).err(),
-            session.remove::<u8>("n").err(),
-            session.update("n", |n: Option<u8>| n).err(),
-            session.flash("info", "y").err(),
-            session.take_flash::<String>("info").err(),
-            session.save().await.err(),
-            session.reload().await.err(),
-        ];
-        for (at, result) in results.into_iter().enumerate() {
-            assert!(matches!(result, Some(SessionError::Destroyed)), "write {at}: {result:?}");
+        assert_eq!(session.remove::<u8>("n").unwrap(), None);
+        assert_eq!(session.update("n", |n: Option<u8>| n).unwrap(), None);
+        assert_eq!(session.take_flash::<String>("info").unwrap(), [""; 0]);
+        for result in [session.save().await, session.reload().await] {
+            assert!(matches!(result, Err(SessionError::Destroyed)), "{result:?}");
         }
+        session.touch();
         session.clear();
         session.set_max_age(None);
         session.cycle_id();
@@ -141,6 +136,23 @@ async fn after_destroy_every_write_says_so() {
         let answer = client.commit(&session).await;
         assert_eq!(answer.cookie().unwrap().attribute("Max-Age"), Some("0"), "round {round}");
         assert_eq!(store.len(), 0);
+    }
+    // A session that begins after it is another one.
+    let begin: [fn(&Session); 3] = [
+        |session| session.insert("n", 2).unwrap(),
+        |session| session.flash("info", "y").unwrap(),
+        |session| assert_eq!(session.update("n", |_: Option<u8>| Some(1)).unwrap(), Some(1)),
+    ];
+    for act in begin {
+        let mut client = visitor(&config).await;
+        let session = client.open(&config).await;
+        let ended = session.id();
+        session.destroy();
+        act(&session);
+        let answer = client.commit(&session).await;
+        assert_ne!(answer.cookie().unwrap().attribute("Max-Age"), Some("0"));
+        assert_ne!(session.id(), ended);
+        assert!(!store.ids().contains(&ended));
     }
 }
 
