@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tokio::task::{JoinSet, yield_now};
+use tokio::task::{JoinHandle, JoinSet, yield_now};
 
 use super::setup::{Probed, increment, open, options, user, value};
 use crate::config::SessionConfig;
@@ -90,10 +90,12 @@ fn config(store: impl SessionStore) -> SessionConfig {
     options(&spare).store(store).touch_after(never).build().expect("the kit's own options")
 }
 
-/// Lets other tasks run until all of them wait for something.
-async fn let_others_run() {
-    for _ in 0..100 {
-        yield_now().await;
+/// Lets a request run to its end, if nothing stops it. A request that waits for the write that is held does not end, so
+/// the wait does.
+async fn let_it_run<T>(request: &JoinHandle<T>) {
+    let began = Instant::now();
+    while !request.is_finished() && began.elapsed() < Duration::from_millis(100) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
 
@@ -112,7 +114,7 @@ pub async fn a_cut_off_write_revives_no_session<S: SessionStore>(store: S) {
 
     logout.destroy();
     let ended = tokio::spawn(async move { logout.commit().await.map(drop) });
-    let_others_run().await;
+    let_it_run(&ended).await;
     drop(held);
     ended.await.expect("the logout does not panic").expect("the logout is acknowledged");
     store.idle().await;
@@ -134,7 +136,7 @@ pub async fn a_cut_off_write_loses_no_other<S: SessionStore>(store: S) {
 
     other.insert("n", 7).expect("insert");
     let written = tokio::spawn(async move { other.commit().await.map(drop) });
-    let_others_run().await;
+    let_it_run(&written).await;
     drop(held);
     written.await.expect("the commit does not panic").expect("the commit is acknowledged");
     store.idle().await;
@@ -180,7 +182,7 @@ pub async fn a_bare_wrapper_touches_and_moves_safely<S: SessionStore>(store: S) 
             other.insert("n", 7).expect("insert");
         }
         let written = tokio::spawn(async move { other.commit().await.map(drop) });
-        let_others_run().await;
+        let_it_run(&written).await;
         drop(held);
         touched.await.expect("the touch does not panic").expect("touch");
         written.await.expect("the commit does not panic").expect("commit");
