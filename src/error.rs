@@ -75,6 +75,8 @@ enum StoreErrorKind {
     Unavailable,
     #[error("a stored session record cannot be decoded")]
     Corrupt,
+    #[error("the session store does not support this")]
+    Unsupported,
 }
 
 impl StoreError {
@@ -89,6 +91,12 @@ impl StoreError {
         Self { kind: StoreErrorKind::Corrupt, source: source.into() }
     }
 
+    /// The store cannot do this at all, whatever its state; `what` says what was asked of it. Requests are answered
+    /// with 501.
+    pub fn unsupported(what: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self { kind: StoreErrorKind::Unsupported, source: what.into() }
+    }
+
     /// Whether this is [`StoreError::unavailable`].
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
@@ -100,11 +108,25 @@ impl StoreError {
     pub fn is_corrupt(&self) -> bool {
         self.kind == StoreErrorKind::Corrupt
     }
+
+    /// Whether this is [`StoreError::unsupported`].
+    #[must_use]
+    pub fn is_unsupported(&self) -> bool {
+        self.kind == StoreErrorKind::Unsupported
+    }
+
+    fn status(&self) -> StatusCode {
+        match self.kind {
+            StoreErrorKind::Unavailable | StoreErrorKind::Corrupt => StatusCode::SERVICE_UNAVAILABLE,
+            StoreErrorKind::Unsupported => StatusCode::NOT_IMPLEMENTED,
+        }
+    }
 }
 
 /// What a [`Session`](crate::Session) call can fail with.
 ///
-/// As a response: `Store` is 503, `Gone` and `Conflict` are 409, the rest is 500; the body names none of it.
+/// As a response: `Store` is 503, or 501 for [`StoreError::unsupported`]; `Gone` and `Conflict` are 409; the rest is 500.
+/// The body names none of it. [`status`](Self::status) is for an error type of your own.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SessionError {
@@ -136,6 +158,15 @@ pub enum SessionError {
     /// Other requests kept winning the race for this record until the retries were used up. Nothing was written.
     #[error("the session was changed by too many other requests at once")]
     Conflict,
+    /// The record would be longer than
+    /// [`max_record_bytes`](crate::SessionConfigBuilder::max_record_bytes) allows. Nothing was written.
+    #[error("the session record of {bytes} bytes is over the limit of {limit} bytes")]
+    TooLarge {
+        /// How long the record would be, in bytes.
+        bytes: usize,
+        /// The longest record that is written, in bytes.
+        limit: usize,
+    },
     /// The session's cookie is no legal header value.
     #[error("the session cookie cannot be written as a header")]
     Cookie,
@@ -151,13 +182,17 @@ impl SessionError {
         Self::Decode { key: key.to_owned(), source }
     }
 
-    fn status(&self) -> StatusCode {
+    /// The status of the response that this error becomes.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
         match self {
-            Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Store(error) => error.status(),
             Self::Gone | Self::Conflict => StatusCode::CONFLICT,
-            Self::Encode { .. } | Self::Decode { .. } | Self::Destroyed | Self::Cookie => {
-                StatusCode::INTERNAL_SERVER_ERROR
-            }
+            Self::Encode { .. }
+            | Self::Decode { .. }
+            | Self::Destroyed
+            | Self::TooLarge { .. }
+            | Self::Cookie => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 }
@@ -168,7 +203,8 @@ impl IntoResponse for SessionError {
     }
 }
 
-/// Why a [`Session`](crate::Session) could not be extracted. Answers 503 with an opaque body.
+/// Why a [`Session`](crate::Session) could not be extracted. As a response, it has the [`status`](Self::status) and an
+/// opaque body.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SessionRejection {
@@ -177,9 +213,19 @@ pub enum SessionRejection {
     Store(#[from] StoreError),
 }
 
+impl SessionRejection {
+    /// The status of the response that this rejection becomes: 503, or 501 for [`StoreError::unsupported`].
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Store(error) => error.status(),
+        }
+    }
+}
+
 impl IntoResponse for SessionRejection {
     fn into_response(self) -> Response {
-        opaque(StatusCode::SERVICE_UNAVAILABLE, &self)
+        opaque(self.status(), &self)
     }
 }
 

@@ -61,6 +61,10 @@ pub struct SessionOptions {
     pub touch_after: Option<u64>,
     /// Seconds a session without a max-age stays in the store (connect-redis' `ttl`). Default: 86,400.
     pub ttl: Option<u64>,
+    /// The longest record that is written, in bytes. Default: 1,048,576 (1 MiB).
+    pub max_record_bytes: Option<usize>,
+    /// How many flash messages of a kind wait at most; past it the oldest go. Default: 100.
+    pub max_flash: Option<usize>,
 }
 
 /// The `cookie` part of [`SessionOptions`].
@@ -143,6 +147,8 @@ impl SessionOptions {
             self.proxy => trust_proxy,
             self.touch_after.map(Duration::from_secs) => touch_after,
             self.ttl.map(Duration::from_secs) => store_ttl,
+            self.max_record_bytes => max_record_bytes,
+            self.max_flash => max_flash,
             cookie.secure => secure,
             cookie.http_only => http_only,
             cookie.path => path,
@@ -176,6 +182,8 @@ impl fmt::Debug for SessionOptions {
             .field("proxy", &self.proxy)
             .field("touch_after", &self.touch_after)
             .field("ttl", &self.ttl)
+            .field("max_record_bytes", &self.max_record_bytes)
+            .field("max_flash", &self.max_flash)
             .finish()
     }
 }

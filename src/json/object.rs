@@ -122,7 +122,7 @@ impl<'t> Visitor<'t> for MemberVisitor<'t> {
 }
 
 /// So many keys are compared one by one, which takes less time than a table of so few does.
-const FEW: usize = 16;
+pub(crate) const FEW: usize = 16;
 
 /// The keys of the members so far.
 struct Keys<'t> {

@@ -7,6 +7,7 @@ mod compose;
 pub(crate) mod cookie_object;
 pub(crate) mod draft;
 mod indexed_text;
+pub(crate) mod member_table;
 #[cfg(test)]
 mod tests;
 
@@ -137,18 +138,30 @@ impl Record {
         self.0.pairs(MEMBERS)
     }
 
-    fn count(&self) -> usize {
+    /// How many members there are beside `cookie`.
+    pub(crate) fn count(&self) -> usize {
         (self.0.spans() - MEMBERS) / 2
     }
 
-    /// Which member has this key.
-    fn member(&self, key: &str) -> Option<(usize, Span)> {
+    /// Which member has this key, and where its value stands. Each call searches all members; whoever asks for many
+    /// keys makes a [`MemberTable`](member_table::MemberTable).
+    pub(crate) fn member(&self, key: &str) -> Option<(usize, Span)> {
         self.0.find(MEMBERS, key)
+    }
+
+    /// A part of the text.
+    pub(crate) fn part(&self, span: Span) -> &str {
+        self.0.part(span)
+    }
+
+    /// A part of the text as bytes, which costs no check that they are text.
+    pub(crate) fn within(&self, span: Span) -> &[u8] {
+        self.0.within(span)
     }
 
     /// The raw JSON of a value, as bytes, which costs no check that it is text; `cookie` is none.
     pub(crate) fn raw(&self, key: &str) -> Option<&[u8]> {
-        self.member(key).map(|(_, value)| self.0.within(value))
+        self.member(key).map(|(_, value)| self.within(value))
     }
 
     /// Keys, as they stand between their quotes, and raw values, but `cookie`, in the order of the text.
@@ -157,9 +170,14 @@ impl Record {
         self.members().map(|(key, value)| (key.of(text), value.of(text)))
     }
 
+    /// Whether both are the same text in memory.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.0.is(&other.0)
+    }
+
     /// Whether both are the same text in memory, or the same bytes.
     pub(crate) fn same(&self, other: &Self) -> bool {
-        self.0.is(&other.0) || self.0.bytes() == other.0.bytes()
+        self.is(other) || self.0.bytes() == other.0.bytes()
     }
 }
 

@@ -9,14 +9,28 @@ impl Session {
     ///
     /// For a destroyed session it is the id of the record that is removed.
     pub fn id(&self) -> SessionId {
-        let mut state = self.state();
-        match &mut state.stage {
-            Stage::New { id } => id.get_or_insert_with(|| self.0.config.inner().new_id()).clone(),
+        if let Some(id) = self.known_id() {
+            return id;
+        }
+        // `genid` is the user's code, so it runs without the lock on the state.
+        let fresh = self.0.config.inner().new_id();
+        match &mut self.state().stage {
+            Stage::New { id } => id.get_or_insert(fresh).clone(),
             Stage::Existing(snapshot) => snapshot.id.clone(),
             Stage::Destroyed { stored: Some(snapshot) } => snapshot.id.clone(),
             Stage::NewId { id, .. } => id.clone(),
             // Nothing is stored under any id, so any unused id is a true answer.
-            Stage::Destroyed { stored: None } => self.0.config.inner().new_id(),
+            Stage::Destroyed { stored: None } => fresh,
+        }
+    }
+
+    /// The id, unless it has still to be generated.
+    fn known_id(&self) -> Option<SessionId> {
+        match &self.state().stage {
+            Stage::New { id } => id.clone(),
+            Stage::Existing(snapshot) => Some(snapshot.id.clone()),
+            Stage::Destroyed { stored } => stored.as_ref().map(|snapshot| snapshot.id.clone()),
+            Stage::NewId { id, .. } => Some(id.clone()),
         }
     }
 
@@ -44,11 +58,12 @@ impl Session {
     /// leaves the old session working. To keep the data, use [`cycle_id`](Self::cycle_id). After
     /// [`destroy`](Self::destroy) the call does nothing.
     pub fn regenerate(&self) {
+        let id = self.0.config.inner().new_id();
         let mut state = self.state();
         if !state.is_destroyed() {
             state.forget_changes();
         }
-        state.change_id(self.0.config.inner().new_id(), NewId::Regenerate);
+        state.change_id(id, NewId::Regenerate);
     }
 
     /// Gives the session a new id, and keeps the data, the flash messages and the max-age.
@@ -57,7 +72,8 @@ impl Session {
     /// The next commit stores the record under the new id first and then removes the old record. After
     /// [`destroy`](Self::destroy) the call does nothing.
     pub fn cycle_id(&self) {
-        self.state().change_id(self.0.config.inner().new_id(), NewId::Cycle);
+        let id = self.0.config.inner().new_id();
+        self.state().change_id(id, NewId::Cycle);
     }
 
     /// Ends the session, for example at logout: the next commit removes the record and expires the cookie.
