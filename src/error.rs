@@ -82,6 +82,8 @@ enum StoreErrorKind {
     Corrupt,
     #[error("the session store returns versions but does not override the methods that compare them")]
     NotOverridden,
+    #[error("the session store does not support this")]
+    Unsupported,
 }
 
 impl StoreError {
@@ -107,6 +109,12 @@ impl StoreError {
         self.kind == StoreErrorKind::NotOverridden
     }
 
+    /// The store cannot do this at all, whatever its state; `what` says what was asked of it. Requests are answered
+    /// with 501.
+    pub fn unsupported(what: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self { kind: StoreErrorKind::Unsupported, source: what.into() }
+    }
+
     /// Whether this error was made by [`StoreError::unavailable`].
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
@@ -118,12 +126,28 @@ impl StoreError {
     pub fn is_corrupt(&self) -> bool {
         self.kind == StoreErrorKind::Corrupt
     }
+
+    /// Whether this error was made by [`StoreError::unsupported`].
+    #[must_use]
+    pub fn is_unsupported(&self) -> bool {
+        self.kind == StoreErrorKind::Unsupported
+    }
+
+    fn status(&self) -> StatusCode {
+        match self.kind {
+            StoreErrorKind::Unavailable | StoreErrorKind::Corrupt | StoreErrorKind::NotOverridden => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            StoreErrorKind::Unsupported => StatusCode::NOT_IMPLEMENTED,
+        }
+    }
 }
 
 /// Why a call of a [`Session`](crate::Session) method failed.
 ///
-/// As a response, `Store` is 503, `Gone` and `Conflict` are 409, and all others are 500. The body is the text
-/// of the status and does not name the error.
+/// As a response, `Store` is 503, or 501 for [`StoreError::unsupported`]; `Gone` and `Conflict` are 409, and all
+/// others are 500. The body is the text of the status and does not name the error. [`status`](Self::status) is
+/// for an error type of your own.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SessionError {
@@ -157,6 +181,15 @@ pub enum SessionError {
     /// [`genid`](crate::SessionConfigBuilder::genid) made was taken. Nothing was written.
     #[error("the session was changed by too many other requests at once")]
     Conflict,
+    /// The record would be longer than
+    /// [`max_record_bytes`](crate::SessionConfigBuilder::max_record_bytes) allows. Nothing was written.
+    #[error("the session record of {bytes} bytes is over the limit of {limit} bytes")]
+    TooLarge {
+        /// How long the record would be, in bytes.
+        bytes: usize,
+        /// The longest record that is written, in bytes.
+        limit: usize,
+    },
     /// The session's cookie is not a legal header value.
     #[error("the session cookie cannot be written as a header")]
     Cookie,
@@ -172,13 +205,17 @@ impl SessionError {
         Self::Decode { key: key.to_owned(), source }
     }
 
-    fn status(&self) -> StatusCode {
+    /// The status of the response that this error becomes.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
         match self {
-            Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Store(error) => error.status(),
             Self::Gone | Self::Conflict => StatusCode::CONFLICT,
-            Self::Encode { .. } | Self::Decode { .. } | Self::Destroyed | Self::Cookie => {
-                StatusCode::INTERNAL_SERVER_ERROR
-            }
+            Self::Encode { .. }
+            | Self::Decode { .. }
+            | Self::Destroyed
+            | Self::TooLarge { .. }
+            | Self::Cookie => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 }
@@ -189,8 +226,8 @@ impl IntoResponse for SessionError {
     }
 }
 
-/// Why a [`Session`](crate::Session) could not be extracted. As a response it is 503, and the body does not
-/// name the error.
+/// Why a [`Session`](crate::Session) could not be extracted. As a response it has the [`status`](Self::status),
+/// and the body does not name the error.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SessionRejection {
@@ -199,9 +236,19 @@ pub enum SessionRejection {
     Store(#[from] StoreError),
 }
 
+impl SessionRejection {
+    /// The status of the response that this rejection becomes: 503, or 501 for [`StoreError::unsupported`].
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Store(error) => error.status(),
+        }
+    }
+}
+
 impl IntoResponse for SessionRejection {
     fn into_response(self) -> Response {
-        opaque(StatusCode::SERVICE_UNAVAILABLE, &self)
+        opaque(self.status(), &self)
     }
 }
 

@@ -117,7 +117,9 @@ impl<'c> Execution<'c> {
     fn compose(&self, base: Option<&Record>) -> Result<Record, SessionError> {
         let draft = View { base, log: &self.log }
             .replay(self.config.templates.get(self.transport), self.config.policy.max_age)?;
-        Ok(draft.compose(self.now))
+        let record = draft.compose(self.now);
+        self.config.policy.check_size(&record)?;
+        Ok(record)
     }
 
     /// The snapshot of a record that this commit has stored under a new id.

@@ -314,6 +314,25 @@ impl SessionConfigBuilder {
         self
     }
 
+    /// The longest record that is written, in bytes of its JSON (no such option in Express). Default: 1 MiB
+    /// (1,048,576).
+    ///
+    /// A commit that would write a longer one is [`SessionError::TooLarge`](crate::SessionError::TooLarge), and writes
+    /// nothing. A longer record that another program wrote is loaded all the same.
+    pub fn max_record_bytes(mut self, max_record_bytes: usize) -> Self {
+        self.policy.max_record_bytes = max_record_bytes;
+        self
+    }
+
+    /// How many flash messages of a kind wait at most (no such option in Express). Default: 100.
+    ///
+    /// When one more is pushed, the oldest go, so that messages which no page shows do not make a session grow without
+    /// end. If Express has left more than that, they stay until the next push.
+    pub fn max_flash(mut self, max_flash: usize) -> Self {
+        self.policy.max_flash = max_flash;
+        self
+    }
+
     /// The clock that tells the time (not an option of Express). Default:
     /// [`SystemClock`](crate::SystemClock).
     ///

@@ -59,6 +59,10 @@ pub struct SessionOptions {
     /// How long the store keeps a session without a max-age, in seconds (connect-redis: `ttl`). Default:
     /// 86,400, a day. See [`store_ttl`](SessionConfigBuilder::store_ttl).
     pub ttl: Option<u64>,
+    /// The longest record that is written, in bytes. Default: 1,048,576 (1 MiB).
+    pub max_record_bytes: Option<usize>,
+    /// How many flash messages of a kind wait at most; past it the oldest go. Default: 100.
+    pub max_flash: Option<usize>,
 }
 
 /// The options under `cookie` in [`SessionOptions`]: the cookie's attributes.
@@ -162,6 +166,8 @@ impl SessionOptions {
             self.proxy => trust_proxy,
             self.touch_after.map(Duration::from_secs) => touch_after,
             self.ttl.map(Duration::from_secs) => store_ttl,
+            self.max_record_bytes => max_record_bytes,
+            self.max_flash => max_flash,
             cookie.secure => secure,
             cookie.http_only => http_only,
             cookie.path => path,
@@ -195,6 +201,8 @@ impl fmt::Debug for SessionOptions {
             .field("proxy", &self.proxy)
             .field("touch_after", &self.touch_after)
             .field("ttl", &self.ttl)
+            .field("max_record_bytes", &self.max_record_bytes)
+            .field("max_flash", &self.max_flash)
             .finish()
     }
 }

@@ -2,8 +2,17 @@
 
 use std::time::Duration;
 
+use crate::error::SessionError;
+use crate::record::Record;
+
 /// The default of `max_age` and `store_ttl`.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The default of `max_record_bytes`, in bytes: 1 MiB, as much as a page can sensibly read for each request.
+const MAX_RECORD_BYTES: usize = 1 << 20;
+
+/// The default of `max_flash`: more messages of a kind than a page shows, and few enough to be stored.
+const MAX_FLASH: usize = 100;
 
 /// The options that loading and committing depend on. The builder's methods of the same names say when to
 /// change them.
@@ -24,6 +33,10 @@ pub(crate) struct Policy {
     pub(crate) rolling: bool,
     /// Whether `X-Forwarded-Proto` is believed. Default: `false`.
     pub(crate) trust_proxy: bool,
+    /// The longest record that is written, in bytes. Default: 1 MiB.
+    pub(crate) max_record_bytes: usize,
+    /// How many flash messages of one kind wait at most. Default: 100.
+    pub(crate) max_flash: usize,
 }
 
 impl Default for Policy {
@@ -36,6 +49,8 @@ impl Default for Policy {
             save_uninitialized: true,
             rolling: false,
             trust_proxy: false,
+            max_record_bytes: MAX_RECORD_BYTES,
+            max_flash: MAX_FLASH,
         }
     }
 }
@@ -44,6 +59,12 @@ impl Policy {
     /// How long the store keeps a session with this max-age.
     pub(crate) fn ttl(&self, max_age: Option<Duration>) -> Duration {
         max_age.unwrap_or(self.store_ttl)
+    }
+
+    /// Refuses a record that is too long to be written.
+    pub(crate) fn check_size(&self, record: &Record) -> Result<(), SessionError> {
+        let (bytes, limit) = (record.as_bytes().len(), self.max_record_bytes);
+        if bytes > limit { Err(SessionError::TooLarge { bytes, limit }) } else { Ok(()) }
     }
 
     /// How long a session that is only read waits for its expiry to be extended.

@@ -131,7 +131,7 @@ impl<'t> Visitor<'t> for MemberVisitor<'t> {
 }
 
 /// How many keys are compared one by one. For so few, a hash table takes more time.
-const FEW: usize = 16;
+pub(crate) const FEW: usize = 16;
 
 /// The keys of the members so far, in which a key that stands twice is found.
 struct Keys<'t> {

@@ -12,7 +12,7 @@ use super::draft::{Draft, Edit, Kept, Source};
 use super::indexed_text::IndexedTextBuilder;
 use super::{EXPIRES, FLASH, MAX_AGE, MEMBERS, OBJECT, Record};
 use crate::json::date::{null, time};
-use crate::json::object::Span;
+use crate::json::object::{FEW, Span};
 use crate::json::text::escape;
 
 /// What a record written from scratch begins with.
@@ -45,6 +45,7 @@ impl Draft<'_> {
         let stored = base.0.span(EXPIRES);
         let fits = |edit: &Edit<'_>| match (edit.member, &edit.value) {
             (Some((_, stored)), Some(value)) => stored.len() == value.len(),
+            (None, None) => true,
             _ => false,
         };
         if stored.len() != expires.len() || !self.edits.iter().all(fits) {
@@ -103,8 +104,9 @@ impl Draft<'_> {
             Kept::Flash => Some(base.member(FLASH).map(|(member, _)| member)),
         };
         let mut run = Run::at(0);
+        let edits = EditsByMember::new(&self.edits, base);
         for (member, (key, value)) in base.members().enumerate() {
-            match self.edits.iter().find(|edit| edit.is_of(member)) {
+            match edits.of(member) {
                 Some(Edit { value: None, .. }) => {}
                 Some(Edit { value: Some(new), .. }) => {
                     members.flush(&mut run, text);
@@ -142,11 +144,39 @@ impl Draft<'_> {
     /// An upper bound on the length of the new record's members, in bytes.
     fn max_members_len(&self) -> usize {
         let stored = self.from.record().map_or(0, |base| base.as_bytes().len());
-        let edits = self.edits.iter().map(|edit| {
-            // JSON escapes one byte of a key with six bytes at most, as in `\u0000`.
-            6 * edit.key.len() + edit.value.as_deref().map_or(0, str::len) + ",\"\":".len()
-        });
+        let values = self.edits.iter().filter_map(|edit| Some((edit.key, edit.value.as_deref()?)));
+        // JSON escapes one byte of a key with six bytes at most, as in `\u0000`.
+        let edits = values.map(|(key, value)| 6 * key.len() + value.len() + ",\"\":".len());
         stored + edits.sum::<usize>()
+    }
+}
+
+/// Finds the edit of a stored member.
+struct EditsByMember<'d> {
+    edits: &'d [Edit<'d>],
+    /// The place of each member's edit; empty while there are [`FEW`] edits.
+    places: Vec<Option<usize>>,
+}
+
+impl<'d> EditsByMember<'d> {
+    fn new(edits: &'d [Edit<'d>], base: &Record) -> Self {
+        let mut places = Vec::new();
+        if edits.len() > FEW {
+            places.resize(base.count(), None);
+            for (edit, place) in edits.iter().zip(0..) {
+                if let Some((member, _)) = edit.member {
+                    places[member] = Some(place);
+                }
+            }
+        }
+        Self { edits, places }
+    }
+
+    fn of(&self, member: usize) -> Option<&'d Edit<'d>> {
+        match self.places.get(member) {
+            Some(place) => place.map(|place| &self.edits[place]),
+            None => self.edits.iter().find(|edit| edit.is_of(member)),
+        }
     }
 }
 

@@ -8,6 +8,7 @@ mod compose;
 pub(crate) mod cookie_object;
 pub(crate) mod draft;
 mod indexed_text;
+pub(crate) mod member_table;
 #[cfg(test)]
 mod tests;
 
@@ -155,19 +156,30 @@ impl Record {
     }
 
     /// The number of members, except for `cookie`.
-    fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         (self.0.spans() - MEMBERS) / 2
     }
 
-    /// The number of the member with this key, counted from zero without `cookie`, and the span of its value.
-    fn member(&self, key: &str) -> Option<(usize, Span)> {
+    /// The number of the member with this key, counted from zero without `cookie`, and the span of its value. Each
+    /// call searches all members; for many keys there is [`MemberTable`](member_table::MemberTable).
+    pub(crate) fn member(&self, key: &str) -> Option<(usize, Span)> {
         self.0.find(MEMBERS, key)
+    }
+
+    /// A part of the text.
+    pub(crate) fn part(&self, span: Span) -> &str {
+        self.0.str_at(span)
+    }
+
+    /// A part of the text as bytes, without the check that they are UTF-8.
+    pub(crate) fn within(&self, span: Span) -> &[u8] {
+        self.0.bytes_at(span)
     }
 
     /// A value's raw JSON, without the check that the bytes are UTF-8. `None` for `cookie`, which is not
     /// data.
     pub(crate) fn raw(&self, key: &str) -> Option<&[u8]> {
-        self.member(key).map(|(_, value)| self.0.bytes_at(value))
+        self.member(key).map(|(_, value)| self.within(value))
     }
 
     /// The keys, escaped as they stand between their quotes, and the raw values, except for `cookie`, in the
@@ -177,10 +189,15 @@ impl Record {
         self.members().map(|(key, value)| (key.of(text), value.of(text)))
     }
 
+    /// Whether both records share one buffer.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.0.shares_buffer_with(&other.0)
+    }
+
     /// Whether both records are the same bytes. Clones of one record are told by their shared buffer, without
     /// a comparison.
     pub(crate) fn same(&self, other: &Self) -> bool {
-        self.0.shares_buffer_with(&other.0) || self.0.bytes() == other.0.bytes()
+        self.is(other) || self.0.bytes() == other.0.bytes()
     }
 }
 

@@ -1,19 +1,21 @@
-//! [`Change`]: one change that a request makes to its session.
+//! [`Change`]: one change that a request makes to its session, and [`Log`]: all of them.
 
-use std::sync::Arc;
+use std::ops::{Deref, RangeTo};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use smallvec::SmallVec;
 use smol_str::SmolStr;
 
 use crate::error::SessionError;
+use crate::json::object::{FEW, Span};
+use crate::record::Record;
+use crate::session::flash_queue::FlashQueues;
+use crate::session::key_index::KeyIndex;
+use crate::sync::lock;
 
 /// The closure of an `update`, on raw JSON: computes a new value from the current one.
 pub(crate) type UpdateFn = dyn Fn(Option<&[u8]>) -> Result<Option<SmolStr>, SessionError> + Send + Sync;
-
-/// The changes of a request, oldest first. There is room inline for one change, since most requests make one
-/// at most.
-pub(crate) type Log = SmallVec<[Change; 1]>;
 
 /// One change that a request makes to its session. Values and messages are raw JSON.
 ///
@@ -37,9 +39,11 @@ pub(crate) enum Change {
         apply: Arc<UpdateFn>,
         now: Option<SmolStr>,
     },
+    /// Queues a message. Of more than `most` messages of the kind, the oldest go.
     FlashPush {
         kind: SmolStr,
         message: SmolStr,
+        most: usize,
     },
     /// Takes these messages, and leaves those that other requests have queued meanwhile.
     FlashTake {
@@ -52,10 +56,19 @@ pub(crate) enum Change {
 
 impl Change {
     /// The key whose value is changed. `Clear` names no key.
-    pub(crate) fn key(&self) -> Option<&str> {
+    pub(crate) fn key(&self) -> Option<&SmolStr> {
         match self {
             Self::Set { key, .. } | Self::Remove { key } | Self::Update { key, .. } => Some(key),
             Self::Clear | Self::FlashPush { .. } | Self::FlashTake { .. } | Self::MaxAge(_) => None,
+        }
+    }
+
+    /// The value that the change leaves under its key.
+    pub(crate) fn value(&self) -> Option<&SmolStr> {
+        match self {
+            Self::Set { value, .. } => Some(value),
+            Self::Update { now, .. } => now.as_ref(),
+            _ => None,
         }
     }
 
@@ -74,5 +87,186 @@ impl Change {
             Self::FlashPush { kind, .. } | Self::FlashTake { kind, .. } => Some(kind),
             _ => None,
         }
+    }
+
+    /// Makes the change to the flash messages, if it is one of theirs.
+    pub(crate) fn apply_to_flash(&self, queues: &mut FlashQueues) {
+        match self {
+            Self::FlashPush { kind, message, most } => queues.push(kind, message, *most),
+            Self::FlashTake { kind, messages } => queues.take(kind, messages),
+            _ => {}
+        }
+    }
+}
+
+/// The changes of a request, oldest first. There is room inline for one change, since most requests make one
+/// at most.
+///
+/// The log has an index for those who ask what many changes come to. Each part of the index is made when it is
+/// first asked, and takes up later changes when it is asked again.
+#[derive(Default)]
+pub(crate) struct Log {
+    changes: SmallVec<[Change; 1]>,
+    /// The place of the last change of the max-age.
+    max_age: Option<usize>,
+    /// The number of changes of flash messages.
+    flash: usize,
+    index: Mutex<Index>,
+}
+
+#[derive(Default)]
+struct Index {
+    /// The number of searches for a member of a large record, until there is an index of the keys.
+    searches: usize,
+    keys: Option<Box<KeyIndex>>,
+    /// The number of changes that `keys` has taken up.
+    keys_noted: usize,
+    /// Whether the last change was removed after `keys` had taken it up.
+    reopened: bool,
+    flash: Option<Box<FlashQueues>>,
+    /// The number of changes that `flash` has taken up.
+    flash_noted: usize,
+}
+
+impl Log {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    pub(crate) fn push(&mut self, change: Change) {
+        match &change {
+            Change::MaxAge(_) => self.max_age = Some(self.changes.len()),
+            Change::FlashPush { .. } | Change::FlashTake { .. } => self.flash += 1,
+            _ => {}
+        }
+        self.changes.push(change);
+    }
+
+    /// Removes the last change.
+    pub(crate) fn pop(&mut self) -> Option<Change> {
+        let change = self.changes.pop()?;
+        if change.key().is_none() {
+            self.start_over();
+            return Some(change);
+        }
+        let left = self.changes.len();
+        let index = self.index.get_mut().unwrap_or_else(PoisonError::into_inner);
+        index.reopened |= index.keys_noted > left;
+        index.keys_noted = index.keys_noted.min(left);
+        index.flash_noted = index.flash_noted.min(left);
+        Some(change)
+    }
+
+    /// Removes the oldest changes.
+    pub(crate) fn drain(&mut self, oldest: RangeTo<usize>) {
+        self.changes.drain(oldest);
+        self.start_over();
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.changes.clear();
+        self.start_over();
+    }
+
+    /// Drops the index, and counts anew.
+    fn start_over(&mut self) {
+        self.index = Mutex::default();
+        self.max_age = self.changes.iter().rposition(|change| matches!(change, Change::MaxAge(_)));
+        self.flash = self.changes.iter().filter(|change| change.flash_kind().is_some()).count();
+    }
+
+    /// The max-age that the changes set, if they set one.
+    pub(crate) fn max_age(&self) -> Option<Option<Duration>> {
+        match self.changes[self.max_age?] {
+            Change::MaxAge(max_age) => Some(max_age),
+            _ => None,
+        }
+    }
+
+    /// Whether a change is one of flash messages.
+    pub(crate) fn has_flash(&self) -> bool {
+        self.flash > 0
+    }
+
+    /// Where a record has the value of a key. Of a large record only the first searches go through all members.
+    pub(crate) fn find_stored(&self, base: &Record, key: &str) -> Option<Span> {
+        if base.count() > FEW {
+            let mut index = lock(&self.index);
+            if index.keys.is_some() || index.searches >= FEW {
+                return index.keys(Some(base), &self.changes).find_stored(key);
+            }
+            index.searches += 1;
+        }
+        base.member(key).map(|(_, value)| value)
+    }
+
+    /// Asks what the changes have made of the keys of this record.
+    pub(crate) fn keys<R>(&self, base: Option<&Record>, ask: impl FnOnce(&KeyIndex) -> R) -> R {
+        ask(lock(&self.index).keys(base, &self.changes))
+    }
+
+    /// Asks what the changes have made of the flash messages of this record.
+    pub(crate) fn flash<R>(&self, base: Option<&Record>, ask: impl FnOnce(&mut FlashQueues) -> R) -> R {
+        ask(lock(&self.index).flash(base, &self.changes))
+    }
+}
+
+impl Index {
+    fn keys(&mut self, base: Option<&Record>, changes: &[Change]) -> &KeyIndex {
+        let reopened = std::mem::take(&mut self.reopened);
+        let next = || changes.get(self.keys_noted).and_then(Change::key);
+        // A removed change is harmless if another change of the same key has taken its place.
+        let broken = |keys: &KeyIndex| reopened && !next().is_some_and(|key| keys.has(key, self.keys_noted));
+        let keys = self.keys.take().filter(|keys| is_one(keys.base(), base) && !broken(keys));
+        if keys.is_none() {
+            self.keys_noted = 0;
+        }
+        let keys = self.keys.insert(keys.unwrap_or_else(|| Box::new(KeyIndex::new(base))));
+        for (place, change) in changes.iter().enumerate().skip(self.keys_noted) {
+            match change.key() {
+                Some(key) => keys.note(place, key, change.value()),
+                None if matches!(change, Change::Clear) => keys.note_clear(),
+                None => {}
+            }
+        }
+        self.keys_noted = changes.len();
+        keys
+    }
+
+    fn flash(&mut self, base: Option<&Record>, changes: &[Change]) -> &mut FlashQueues {
+        let queues = self.flash.take().filter(|queues| is_one(queues.base(), base));
+        if queues.is_none() {
+            self.flash_noted = 0;
+        }
+        let queues = self.flash.insert(queues.unwrap_or_else(|| Box::new(FlashQueues::new(base))));
+        for change in &changes[self.flash_noted..] {
+            change.apply_to_flash(queues);
+        }
+        self.flash_noted = changes.len();
+        queues
+    }
+}
+
+/// Whether both are the same record in memory, or both are none.
+fn is_one(one: Option<&Record>, other: Option<&Record>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => one.is(other),
+        (one, other) => one.is_none() && other.is_none(),
+    }
+}
+
+impl Clone for Log {
+    /// The index stays behind: a commit replays the changes and asks nothing.
+    fn clone(&self) -> Self {
+        let Self { changes, max_age, flash, index: _ } = self;
+        Self { changes: changes.clone(), max_age: *max_age, flash: *flash, index: Mutex::default() }
+    }
+}
+
+impl Deref for Log {
+    type Target = [Change];
+
+    fn deref(&self) -> &[Change] {
+        &self.changes
     }
 }

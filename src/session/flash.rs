@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
+use smol_str::SmolStr;
 
 use crate::error::SessionError;
 use crate::session::Session;
@@ -97,9 +98,10 @@ impl Session {
         // messages.
         let checked = matches!(state.log.last(), Some(Change::FlashPush { kind: last, .. }) if last == kind);
         if !checked {
-            state.view().messages(kind)?;
+            state.view().check_flash(kind)?;
         }
-        state.push(Change::FlashPush { kind: kind.into(), message: json });
+        let most = self.inner().config.inner().policy.max_flash;
+        state.push(Change::FlashPush { kind: kind.into(), message: json, most });
         Ok(())
     }
 
@@ -113,14 +115,20 @@ impl Session {
     ///   flash messages are not in connect-flash's format. No message is then removed.
     /// - [`Destroyed`](SessionError::Destroyed), when the session was destroyed in this request.
     pub fn take_flash<T: DeserializeOwned>(&self, kind: &str) -> Result<Vec<T>, SessionError> {
-        let mut state = self.writable()?;
-        let raw = state.view().messages(kind)?;
-        let messages = decode(kind, &raw)?;
-        let taken: Vec<_> = raw.into_iter().map(Into::into).collect();
-        if !taken.is_empty() {
-            state.push(Change::FlashTake { kind: kind.into(), messages: taken });
+        // The messages are read without the lock on the state, since `T` may ask this session. They are read
+        // again if another handle has changed them meanwhile.
+        loop {
+            let taken = self.writable()?.view().messages(kind)?;
+            let messages = decode(kind, &taken)?;
+            if taken.is_empty() {
+                return Ok(messages);
+            }
+            let mut state = self.writable()?;
+            if state.view().messages(kind)? == taken {
+                state.push(Change::FlashTake { kind: kind.into(), messages: taken });
+                return Ok(messages);
+            }
         }
-        Ok(messages)
     }
 
     /// Returns the messages of a kind, oldest first, and leaves them in the session.
@@ -129,7 +137,8 @@ impl Session {
     /// [`Decode`](SessionError::Decode), when one of the messages cannot be read as a `T`, or the stored
     /// flash messages are not in connect-flash's format.
     pub fn peek_flash<T: DeserializeOwned>(&self, kind: &str) -> Result<Vec<T>, SessionError> {
-        decode(kind, &self.state().view().messages(kind)?)
+        let messages = self.state().view().messages(kind)?;
+        decode(kind, &messages)
     }
 
     /// Removes the messages of every kind and returns them, for a template that shows whatever is there.
@@ -138,36 +147,29 @@ impl Session {
     /// a number out of range, a kind whose name is not valid Unicode, and a kind whose value is not a list.
     pub fn take_all_flash(&self) -> Flashes {
         let Ok(mut state) = self.writable() else { return Flashes::default() };
-        let view = state.view();
         let mut flashes = Flashes::default();
-        let mut taken = Vec::new();
-        for queue in view.queues().unwrap_or_default() {
-            // A name that is not valid Unicode cannot be a Rust string.
-            let Some(kind) = queue.kind() else { continue };
+        for (kind, mut messages) in state.view().all_messages() {
             let mut values = Vec::new();
-            let mut raws = Vec::new();
-            for raw in queue.messages().unwrap_or_default() {
-                match serde_json::from_str::<Value>(raw) {
-                    Ok(value) => {
-                        values.push(value);
-                        raws.push(raw.into());
-                    }
-                    Err(_) => tracing::warn!("a flash message cannot be decoded; it stays in the session"),
+            messages.retain(|raw| match serde_json::from_str::<Value>(raw) {
+                Ok(value) => {
+                    values.push(value);
+                    true
                 }
-            }
+                Err(_) => {
+                    tracing::warn!("a flash message cannot be decoded; it stays in the session");
+                    false
+                }
+            });
             if !values.is_empty() {
-                taken.push(Change::FlashTake { kind: (*kind).into(), messages: raws });
-                flashes.0.push((kind.into_owned(), values));
+                state.push(Change::FlashTake { kind: kind.as_str().into(), messages });
+                flashes.0.push((kind, values));
             }
-        }
-        for change in taken {
-            state.push(change);
         }
         flashes
     }
 }
 
-fn decode<T: DeserializeOwned>(kind: &str, raw: &[&str]) -> Result<Vec<T>, SessionError> {
+fn decode<T: DeserializeOwned>(kind: &str, raw: &[SmolStr]) -> Result<Vec<T>, SessionError> {
     raw.iter()
         .map(|raw| {
             serde_json::from_str(raw)

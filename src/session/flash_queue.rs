@@ -1,148 +1,260 @@
-//! [`FlashQueue`]: the flash messages of one kind, as stored and with a request's changes.
+//! [`FlashQueues`]: the flash messages of every kind, as stored and with a request's changes.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
 
 use foldhash::quality::RandomState;
-use smallvec::SmallVec;
 use smol_str::SmolStr;
 
 use crate::error::{Refused, SessionError};
-use crate::json::object::{self, Member};
-use crate::json::text::{escape, unescape};
-use crate::record::FLASH;
-use crate::session::change::Change;
+use crate::json::object::{self, FEW, Span};
+use crate::json::text::{escape, is_key, unescape};
+use crate::record::{FLASH, Record};
 
-/// The flash messages of one kind: the stored list, and the changes that the request made to it.
-pub(crate) struct FlashQueue<'a> {
-    kind: FlashKind<'a>,
-    /// The stored list, as raw JSON, if there is one.
-    pub(crate) stored: Option<&'a str>,
-    /// The changes that the request made to this kind, oldest first.
-    changes: SmallVec<[&'a Change; 1]>,
+/// The flash messages of a record, and what changes have made of them.
+pub(crate) struct FlashQueues {
+    base: Option<Record>,
+    /// Whether the stored value is not in connect-flash's format.
+    foreign: bool,
+    /// The stored kinds in their stored order, then the new kinds in the order of the changes.
+    queues: Vec<FlashQueue>,
+    /// The place of each kind's queue; `None` while there are [`FEW`] queues.
+    places: Option<HashMap<SmolStr, usize, RandomState>>,
+    /// The number of queues that differ from the stored ones.
+    modified: usize,
+}
+
+/// The messages of one kind.
+struct FlashQueue {
+    kind: FlashKind,
+    /// Where the stored list stands in the record.
+    stored: Option<Span>,
+    /// `None` until they are needed: a list is not read for the sake of another kind.
+    messages: Option<Result<Messages, Foreign>>,
+    /// Whether there were changes to this kind.
+    changed: bool,
+    modified: bool,
 }
 
 /// The name of a kind of flash messages.
-enum FlashKind<'a> {
-    /// A stored kind, as the JSON has it between its quotes, with its escapes.
-    Raw(&'a str),
+enum FlashKind {
+    /// A stored kind: where its name stands in the record, with its escapes.
+    Stored(Span),
     /// A kind of which no list is stored, as plain text.
-    New(&'a str),
+    New(SmolStr),
 }
 
-impl<'a> FlashQueue<'a> {
-    fn new(kind: FlashKind<'a>, stored: Option<&'a str>) -> Self {
-        Self { kind, stored, changes: SmallVec::new() }
+/// Messages as raw JSON, oldest first.
+#[derive(Default)]
+struct Messages {
+    stored: Vec<SmolStr>,
+    now: VecDeque<SmolStr>,
+}
+
+/// The stored value of a kind is not a list.
+struct Foreign;
+
+impl FlashQueues {
+    /// The messages of a record before any change.
+    pub(crate) fn new(base: Option<&Record>) -> Self {
+        let mut queues =
+            Self { base: base.cloned(), foreign: false, queues: Vec::new(), places: None, modified: 0 };
+        if let Some((base, (_, flash))) = base.and_then(|base| Some((base, base.member(FLASH)?))) {
+            let text = base.part(flash);
+            match object::members(text) {
+                Ok(members) => queues.queues.extend(members.iter().map(|member| {
+                    let kind = FlashKind::Stored(member.key.shifted(flash.start()));
+                    FlashQueue::new(kind, Some(member.value.shifted(flash.start())))
+                })),
+                // A `null` is no messages, as in connect-flash; an empty list is what the package `flash` puts
+                // into every session.
+                Err(_) => queues.foreign = !object::list(text).is_ok_and(|list| list.is_empty()),
+            }
+        }
+        queues
+    }
+
+    /// The record that the changes are compared with.
+    pub(crate) fn base(&self) -> Option<&Record> {
+        self.base.as_ref()
+    }
+
+    /// Queues a message. Of more than `most` messages the oldest go, stored ones too.
+    pub(crate) fn push(&mut self, kind: &SmolStr, message: &SmolStr, most: usize) {
+        self.change(kind, |messages| {
+            messages.push_back(message.clone());
+            messages.drain(..messages.len().saturating_sub(most));
+        });
+    }
+
+    /// Removes the taken messages. Where several waiting messages are equal, the oldest are removed.
+    pub(crate) fn take(&mut self, kind: &SmolStr, taken: &[SmolStr]) {
+        self.change(kind, |messages| remove_taken(messages, taken));
+    }
+
+    fn change(&mut self, kind: &SmolStr, change: impl FnOnce(&mut VecDeque<SmolStr>)) {
+        let place = self.find(kind).unwrap_or_else(|| self.add(kind));
+        let Self { queues, base, modified, .. } = self;
+        let queue = &mut queues[place];
+        queue.changed = true;
+        let differs = match queue.read(base.as_ref()) {
+            Ok(messages) => {
+                change(&mut messages.now);
+                messages.now != messages.stored
+            }
+            // An unreadable list counts as modified, so that the commit reports it.
+            Err(Foreign) => true,
+        };
+        *modified = *modified + usize::from(differs) - usize::from(queue.modified);
+        queue.modified = differs;
+    }
+
+    /// The place of a kind's queue.
+    fn find(&mut self, kind: &str) -> Option<usize> {
+        let Self { queues, base, places, .. } = self;
+        if queues.len() <= FEW {
+            return queues.iter().position(|queue| match &queue.kind {
+                FlashKind::New(name) => name == kind,
+                FlashKind::Stored(name) => base.as_ref().is_some_and(|base| is_key(base.within(*name), kind)),
+            });
+        }
+        let places = places.get_or_insert_with(|| {
+            let named = queues.iter().zip(0..);
+            named.filter_map(|(queue, place)| Some((queue.kind(base.as_ref())?.into(), place))).collect()
+        });
+        places.get(kind).copied()
+    }
+
+    /// Adds an empty queue, and gives its place.
+    fn add(&mut self, kind: &SmolStr) -> usize {
+        let place = self.queues.len();
+        if let Some(places) = &mut self.places {
+            places.insert(kind.clone(), place);
+        }
+        self.queues.push(FlashQueue::new(FlashKind::New(kind.clone()), None));
+        place
+    }
+
+    /// Checks that messages of a kind can be queued.
+    ///
+    /// # Errors
+    /// `Decode`, when the stored flash messages are not in connect-flash's format.
+    pub(crate) fn check(&mut self, kind: &str) -> Result<(), SessionError> {
+        self.queue(kind).map(drop)
+    }
+
+    /// The waiting messages of a kind, as raw JSON, oldest first. The errors are those of [`check`](Self::check).
+    pub(crate) fn messages(&mut self, kind: &str) -> Result<Vec<SmolStr>, SessionError> {
+        Ok(self.queue(kind)?.map_or_else(Vec::new, |messages| messages.now.iter().cloned().collect()))
+    }
+
+    fn queue(&mut self, kind: &str) -> Result<Option<&Messages>, SessionError> {
+        if self.foreign {
+            return Err(foreign(FLASH.to_owned()));
+        }
+        let Some(place) = self.find(kind) else { return Ok(None) };
+        match self.queues[place].read(self.base.as_ref()) {
+            Ok(messages) => Ok(Some(messages)),
+            Err(Foreign) => Err(foreign(format!("{FLASH}.{kind}"))),
+        }
+    }
+
+    /// The waiting messages of every kind that can be read and has a name in Unicode.
+    pub(crate) fn all(&mut self) -> Vec<(String, Vec<SmolStr>)> {
+        let base = self.base.as_ref();
+        let readable = self.queues.iter_mut().filter_map(|queue| {
+            let kind = queue.kind(base)?.into_owned();
+            let messages = queue.read(base).ok()?;
+            Some((kind, messages.now.iter().cloned().collect()))
+        });
+        readable.collect()
+    }
+
+    /// Whether the changes make a difference.
+    pub(crate) fn is_modified(&self) -> bool {
+        self.modified > 0
+    }
+
+    /// The `flash` object after the changes. The kinds without changes keep their stored bytes.
+    ///
+    /// # Errors
+    /// Those of [`check`](Self::check), for each changed kind.
+    pub(crate) fn into_text(mut self) -> Result<String, SessionError> {
+        if self.foreign {
+            return Err(foreign(FLASH.to_owned()));
+        }
+        let base = self.base.as_ref();
+        let mut text = String::from("{");
+        let mut push = |raw_kind: &str, value: &str| {
+            if text.len() > 1 {
+                text.push(',');
+            }
+            text.push('"');
+            text.push_str(raw_kind);
+            text.push_str("\":");
+            text.push_str(value);
+        };
+        for queue in &mut self.queues {
+            match (base, queue.stored) {
+                (Some(base), Some(list)) if !queue.changed => {
+                    push(&queue.raw_kind(Some(base)), base.part(list))
+                }
+                _ => match queue.read(base) {
+                    Err(Foreign) => {
+                        return Err(foreign(format!("{FLASH}.{}", queue.kind(base).unwrap_or_default())));
+                    }
+                    Ok(messages) if messages.now.is_empty() => {}
+                    Ok(messages) => {
+                        let list: Vec<_> = messages.now.iter().map(SmolStr::as_str).collect();
+                        let list = format!("[{}]", list.join(","));
+                        push(&queue.raw_kind(base), &list);
+                    }
+                },
+            }
+        }
+        text.push('}');
+        Ok(text)
+    }
+}
+
+impl FlashQueue {
+    fn new(kind: FlashKind, stored: Option<Span>) -> Self {
+        Self { kind, stored, messages: None, changed: false, modified: false }
     }
 
     /// The kind's name. `None`, when the stored name is not valid Unicode.
-    pub(crate) fn kind(&self) -> Option<Cow<'a, str>> {
-        match self.kind {
-            FlashKind::Raw(raw) => unescape(raw),
-            FlashKind::New(kind) => Some(Cow::Borrowed(kind)),
+    fn kind<'a>(&'a self, base: Option<&'a Record>) -> Option<Cow<'a, str>> {
+        match &self.kind {
+            FlashKind::Stored(name) => unescape(base?.part(*name)),
+            FlashKind::New(name) => Some(Cow::Borrowed(name)),
         }
     }
 
     /// The kind's name as JSON has it between its quotes, with its escapes.
-    pub(crate) fn raw_kind(&self) -> Cow<'a, str> {
-        match self.kind {
-            FlashKind::Raw(raw) => Cow::Borrowed(raw),
-            FlashKind::New(kind) => escape(kind),
+    fn raw_kind<'a>(&'a self, base: Option<&'a Record>) -> Cow<'a, str> {
+        match &self.kind {
+            FlashKind::Stored(name) => Cow::Borrowed(base.map_or("", |base| base.part(*name))),
+            FlashKind::New(name) => escape(name),
         }
     }
 
-    /// Whether the request made changes to this kind.
-    pub(crate) fn has_changes(&self) -> bool {
-        !self.changes.is_empty()
-    }
-
-    /// The messages before the request's changes, as raw JSON, oldest first.
-    fn stored_messages(&self) -> Result<Vec<&'a str>, SessionError> {
-        let Some(list) = self.stored else { return Ok(Vec::new()) };
-        list_of(&self.kind().unwrap_or_default(), list)
-    }
-
-    /// The messages after the request's changes, as raw JSON, oldest first.
-    pub(crate) fn messages(&self) -> Result<Vec<&'a str>, SessionError> {
-        Ok(apply(self.stored_messages()?, self.changes.iter().copied()))
-    }
-
-    /// Whether the request's changes make a difference. An unreadable list counts as modified, so that the
-    /// commit reports it.
-    pub(crate) fn is_modified(&self) -> bool {
-        self.has_changes()
-            && match (self.messages(), self.stored_messages()) {
-                (Ok(now), Ok(then)) => now != then,
-                _ => true,
-            }
+    /// The messages. They are read from the stored list the first time; a `null` is an empty list, as in
+    /// connect-flash.
+    fn read(&mut self, base: Option<&Record>) -> Result<&mut Messages, Foreign> {
+        let messages = self.messages.get_or_insert_with(|| {
+            let list = base.zip(self.stored).map_or("null", |(base, list)| base.part(list));
+            let stored: Vec<_> =
+                object::list(list).map_err(|_| Foreign)?.into_iter().map(SmolStr::new).collect();
+            Ok(Messages { now: stored.iter().cloned().collect(), stored })
+        });
+        messages.as_mut().map_err(|_| Foreign)
     }
 }
 
-/// The queues of every kind: the stored kinds in their stored order, then the new kinds in the order of the
-/// log.
-pub(crate) fn all<'a>(
-    flash: Option<&'a str>,
-    log: &'a [Change],
-) -> Result<Vec<FlashQueue<'a>>, SessionError> {
-    let mut queues = Vec::new();
-    if let Some(flash) = flash {
-        for member in members(flash)? {
-            queues.push(FlashQueue::new(FlashKind::Raw(member.key.of(flash)), Some(member.value.of(flash))));
-        }
-    }
-    let mut places: HashMap<Cow<'a, str>, usize, RandomState> = HashMap::default();
-    for change in log {
-        let Some(kind) = change.flash_kind() else { continue };
-        if places.is_empty() {
-            places =
-                queues.iter().zip(0..).filter_map(|(queue, place)| Some((queue.kind()?, place))).collect();
-        }
-        let place = match places.entry(Cow::Borrowed(kind)) {
-            Entry::Occupied(place) => *place.get(),
-            Entry::Vacant(place) => {
-                queues.push(FlashQueue::new(FlashKind::New(kind), None));
-                *place.insert(queues.len() - 1)
-            }
-        };
-        queues[place].changes.push(change);
-    }
-    Ok(queues)
-}
-
-/// The messages of one kind after the changes in the log, as raw JSON, oldest first.
-pub(crate) fn messages<'a>(
-    kind: &str,
-    flash: Option<&'a str>,
-    log: &'a [Change],
-) -> Result<Vec<&'a str>, SessionError> {
-    let stored = match flash {
-        None => Vec::new(),
-        Some(flash) => match members(flash)?.iter().find(|member| member.is(flash, kind)) {
-            None => Vec::new(),
-            Some(member) => list_of(kind, member.value.of(flash))?,
-        },
-    };
-    Ok(apply(stored, log.iter().filter(|change| change.flash_kind() == Some(kind))))
-}
-
-/// Applies the changes of one kind to its messages.
-fn apply<'a>(mut messages: Vec<&'a str>, changes: impl Iterator<Item = &'a Change>) -> Vec<&'a str> {
-    for change in changes {
-        match change {
-            Change::FlashPush { message, .. } => messages.push(message),
-            Change::FlashTake { messages: taken, .. } => remove_taken(&mut messages, taken),
-            _ => {}
-        }
-    }
-    messages
-}
-
-/// Removes the taken messages. Where several waiting messages are equal, the oldest are removed.
-fn remove_taken(messages: &mut Vec<&str>, taken: &[SmolStr]) {
+fn remove_taken(messages: &mut VecDeque<SmolStr>, taken: &[SmolStr]) {
     // The usual case: the taken messages are the oldest. They are not, when another request has taken some of
     // them too.
-    if messages.get(..taken.len()).is_some_and(|oldest| oldest.iter().eq(taken)) {
+    if messages.len() >= taken.len() && taken.iter().eq(messages.iter().take(taken.len())) {
         messages.drain(..taken.len());
         return;
     }
@@ -150,7 +262,7 @@ fn remove_taken(messages: &mut Vec<&str>, taken: &[SmolStr]) {
     for message in taken {
         *remaining.entry(message).or_default() += 1;
     }
-    messages.retain(|message| match remaining.get_mut(message) {
+    messages.retain(|message| match remaining.get_mut(message.as_str()) {
         Some(count) if *count > 0 => {
             *count -= 1;
             false
@@ -159,17 +271,6 @@ fn remove_taken(messages: &mut Vec<&str>, taken: &[SmolStr]) {
     });
 }
 
-/// The kinds in a stored `flash` object, with their lists.
-fn members(flash: &str) -> Result<Vec<Member>, SessionError> {
-    object::members(flash)
-        .map_err(|_| SessionError::Decode { key: FLASH.to_owned(), source: Refused::ForeignFlash.into() })
-}
-
-/// The messages in the stored list of a kind, as raw JSON. A `null` counts as an empty list, as in
-/// connect-flash.
-fn list_of<'j>(kind: &str, json: &'j str) -> Result<Vec<&'j str>, SessionError> {
-    object::list(json).map_err(|_| SessionError::Decode {
-        key: format!("{FLASH}.{kind}"),
-        source: Refused::ForeignFlash.into(),
-    })
+fn foreign(key: String) -> SessionError {
+    SessionError::Decode { key, source: Refused::ForeignFlash.into() }
 }

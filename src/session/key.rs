@@ -17,11 +17,7 @@ use crate::session::Session;
 /// const CART: SessionKey<Vec<u32>> = SessionKey::new("cart");
 ///
 /// fn add(session: &Session, item: u32) -> Result<(), SessionError> {
-///     CART.update(session, move |cart| {
-///         let mut cart = cart.unwrap_or_default();
-///         cart.push(item);
-///         Some(cart)
-///     })?;
+///     CART.modify(session, move |cart| cart.push(item))?;
 ///     Ok(())
 /// }
 /// ```
@@ -79,6 +75,18 @@ impl<T: Serialize + DeserializeOwned> SessionKey<T> {
         F: Fn(Option<T>) -> Option<T> + Send + Sync + 'static,
     {
         session.update(self.name, change)
+    }
+
+    /// Changes the value in place, or the default where there is none, as [`Session::modify`] does.
+    ///
+    /// # Errors
+    /// Those of [`Session::modify`]: `Decode`, `Encode` and `Destroyed`.
+    pub fn modify<F>(&self, session: &Session, change: F) -> Result<T, SessionError>
+    where
+        T: Default + 'static,
+        F: Fn(&mut T) + Send + Sync + 'static,
+    {
+        session.modify(self.name, change)
     }
 }
 

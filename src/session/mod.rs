@@ -8,6 +8,7 @@ pub(crate) mod flash;
 mod flash_queue;
 mod identity;
 pub(crate) mod key;
+mod key_index;
 pub(crate) mod lifetime;
 pub(crate) mod snapshot;
 pub(crate) mod stage;
@@ -21,16 +22,14 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use smallvec::SmallVec;
 use smol_str::SmolStr;
 
 use crate::config::SessionConfig;
 use crate::error::SessionError;
-use crate::json::equality::same_value;
 use crate::request::{RequestLine, Transport};
 use crate::session::change::{Change, UpdateFn};
 use crate::session::state::{Origin, State};
-use crate::session::value::{check_key, decode, encode};
+use crate::session::value::{OwnedValue, RawValue, check_key, decode, encode};
 use crate::sync::lock;
 
 /// The session of one request.
@@ -147,7 +146,7 @@ impl Session {
 
     /// The number of keys that have a value.
     pub fn len(&self) -> usize {
-        self.keys().len()
+        self.state().view().len()
     }
 
     /// The keys that have a value, in the order in which they are stored.
@@ -167,18 +166,31 @@ impl Session {
 
     /// Returns the value under a key; `None` when the key has no value.
     ///
+    /// A stored `null` is no value either, because that is how JavaScript empties a key (`req.session.user =
+    /// null`), unless a `T` can be read from it: `get::<Option<User>>` then gives `Some(None)`.
+    ///
+    /// After a deployment that has changed a type, sessions still hold values of the older type, and reading one is an
+    /// error until it is replaced. Three ways out: `#[serde(default)]` on a new field reads the older values,
+    /// [`insert`](Self::insert) replaces a value without reading it, and
+    /// [`remove::<serde::de::IgnoredAny>`](Self::remove) removes a value of any type.
+    ///
     /// # Errors
     /// [`Decode`](SessionError::Decode), which names the key, when the value cannot be read as a `T`.
     pub fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, SessionError> {
-        match self.state().view().get(key) {
-            Some(raw) => decode(key, raw).map(Some),
-            None => Ok(None),
-        }
+        // The value is read without the lock on the state, since `T` may ask this session.
+        let raw = self.state().view().get(key).map(RawValue::to_owned);
+        raw.map_or(Ok(None), |raw| decode(key, raw.bytes()))
     }
 
-    /// Puts a value under a key. A value equal to the one under the key does not modify the session.
+    /// Puts a value under a key. The value that is already there, in the same JSON text, does not modify the
+    /// session.
     ///
-    /// NaN and the infinities are stored as `null`, as `JSON.stringify` does.
+    /// A map whose keys come in another order is another text, so a [`HashMap`](std::collections::HashMap), which
+    /// has an order of its own each time, costs a superfluous write; a
+    /// [`BTreeMap`](std::collections::BTreeMap) does not.
+    ///
+    /// NaN and the infinities are stored as `null`, as `JSON.stringify` does, and [`get`](Self::get) then finds no
+    /// value.
     ///
     /// Where Express shares the sessions, avoid keys that are also methods of its session object (`save`,
     /// `touch`, `constructor` and the like): Express drops such keys when it loads a session.
@@ -191,7 +203,7 @@ impl Session {
         check_key(key)?;
         let json = encode(key, &value)?;
         let mut state = self.writable()?;
-        if state.view().get(key).is_some_and(|now| same_value(now, &json)) {
+        if state.view().has(key, Some(json.as_bytes())) {
             return Ok(());
         }
         state.push(Change::Set { key: key.into(), value: json });
@@ -200,20 +212,30 @@ impl Session {
 
     /// Removes the value under a key and returns it. Removing an absent key does not modify the session.
     ///
+    /// A stored `null` is removed, and is `None`, unless a `T` can be read from it.
+    ///
     /// # Errors
     /// - [`Decode`](SessionError::Decode), when the value cannot be read as a `T`. The value is then not
-    ///   removed.
+    ///   removed; [`serde::de::IgnoredAny`] reads every value.
     /// - [`Destroyed`](SessionError::Destroyed), when the session was destroyed in this request.
     pub fn remove<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, SessionError> {
-        let mut state = self.writable()?;
-        let Some(raw) = state.view().get(key) else { return Ok(None) };
-        let value = decode(key, raw)?;
-        state.push(Change::Remove { key: key.into() });
-        Ok(Some(value))
+        // The value is read without the lock on the state, since `T` may ask this session. It is read again if
+        // another handle has changed it meanwhile.
+        loop {
+            let raw = self.writable()?.view().get(key).map(RawValue::to_owned);
+            let Some(raw) = raw else { return Ok(None) };
+            let value = decode(key, raw.bytes())?;
+            let mut state = self.writable()?;
+            if state.view().has(key, Some(raw.bytes())) {
+                state.push(Change::Remove { key: key.into() });
+                return Ok(value);
+            }
+        }
     }
 
     /// Computes a new value from the value under a key, and returns the new value. `None` means that the key
-    /// has no value, both as the closure's argument and as its result.
+    /// has no value, both as the closure's argument and as its result. A stored `null` is no value, unless a `T`
+    /// can be read from it.
     ///
     /// When another request has written the record first, [`commit`](Self::commit) runs the closure again on
     /// the value that the other request wrote, so that neither update is lost. The closure may therefore run
@@ -233,22 +255,56 @@ impl Session {
         let shared_key = SmolStr::from(key);
         let error_key = shared_key.clone();
         let apply: Arc<UpdateFn> = Arc::new(move |raw| {
-            let before = raw.map(|raw| decode(&error_key, raw)).transpose()?;
+            let before = raw.map_or(Ok(None), |raw| decode(&error_key, raw))?;
             change(before).map(|after| encode(&error_key, &after)).transpose()
         });
-        // The closure is the caller's code, so it runs without the lock on the state. It runs again if
-        // another handle has changed the value meanwhile.
+        // The closure and `T` are the caller's code, so they run without the lock on the state. They run again
+        // if another handle has changed the value meanwhile.
         loop {
-            let before = self.writable()?.view().get(key).map(SmallVec::<[u8; 64]>::from_slice);
-            let now = apply(before.as_deref())?;
+            let before = self.writable()?.view().get(key).map(RawValue::to_owned);
+            let before = before.as_ref().map(OwnedValue::bytes);
+            let now = apply(before)?;
+            let result = now.as_deref().map_or(Ok(None), |raw| decode(key, raw.as_bytes()))?;
             let mut state = self.writable()?;
-            if state.view().get(key) != before.as_deref() {
-                continue;
+            if state.view().has(key, before) {
+                state.push(Change::Update { key: shared_key, apply, now });
+                return Ok(result);
             }
-            let result = now.as_deref().map(|raw| decode(key, raw.as_bytes())).transpose()?;
-            state.push(Change::Update { key: shared_key, apply, now });
-            return Ok(result);
         }
+    }
+
+    /// Changes the value under a key in place, and returns the new value. Where the key has no value, the change
+    /// begins with the default of `T`.
+    ///
+    /// This is [`update`](Self::update) for the usual case, and the closure may run several times as it does
+    /// there. So it clones what it puts in:
+    ///
+    /// ```
+    /// use sessile::{Session, SessionError, SessionKey};
+    ///
+    /// const CART: SessionKey<Vec<String>> = SessionKey::new("cart");
+    ///
+    /// fn add(session: &Session, item: String) -> Result<usize, SessionError> {
+    ///     let cart = CART.modify(session, move |cart| cart.push(item.clone()))?;
+    ///     Ok(cart.len())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`update`](Self::update): [`Decode`](SessionError::Decode), [`Encode`](SessionError::Encode) and
+    /// [`Destroyed`](SessionError::Destroyed).
+    pub fn modify<T, F>(&self, key: &str, change: F) -> Result<T, SessionError>
+    where
+        T: Serialize + DeserializeOwned + Default + 'static,
+        F: Fn(&mut T) + Send + Sync + 'static,
+    {
+        let changed = self.update(key, move |before: Option<T>| {
+            let mut value = before.unwrap_or_default();
+            change(&mut value);
+            Some(value)
+        })?;
+        // A value that is written as `null` is none for the next reader either.
+        Ok(changed.unwrap_or_default())
     }
 
     /// Removes every key. Flash messages and the max-age stay. After [`destroy`](Self::destroy) it does

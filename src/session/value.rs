@@ -1,4 +1,4 @@
-//! Converts values to JSON and back, and refuses the reserved keys.
+//! Converts values to JSON and back, refuses the reserved keys, and holds the raw JSON of a value.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -6,8 +6,50 @@ use smallvec::SmallVec;
 use smol_str::SmolStr;
 
 use crate::error::{JsonError, Refused, SessionError};
+use crate::json::object::Span;
 use crate::json::text::text;
-use crate::record::{COOKIE, FLASH};
+use crate::record::{COOKIE, FLASH, Record};
+
+/// The raw JSON of a value, where it stands.
+#[derive(Clone, Copy)]
+pub(crate) enum RawValue<'a> {
+    /// In the record.
+    Stored(&'a Record, Span),
+    /// In a change of this request.
+    Changed(&'a SmolStr),
+}
+
+/// The raw JSON of a value, to be read without the lock on the session's state. It shares the text: nothing is
+/// copied or allocated, however long the value is.
+pub(crate) enum OwnedValue {
+    Stored(Record, Span),
+    Changed(SmolStr),
+}
+
+impl<'a> RawValue<'a> {
+    pub(crate) fn bytes(self) -> &'a [u8] {
+        match self {
+            Self::Stored(record, span) => record.within(span),
+            Self::Changed(json) => json.as_bytes(),
+        }
+    }
+
+    pub(crate) fn to_owned(self) -> OwnedValue {
+        match self {
+            Self::Stored(record, span) => OwnedValue::Stored(record.clone(), span),
+            Self::Changed(json) => OwnedValue::Changed(json.clone()),
+        }
+    }
+}
+
+impl OwnedValue {
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Stored(record, span) => record.within(*span),
+            Self::Changed(json) => json.as_bytes(),
+        }
+    }
+}
 
 /// Refuses the keys under which a record keeps the cookie object and the flash messages.
 pub(crate) fn check_key(key: &str) -> Result<(), SessionError> {
@@ -25,7 +67,12 @@ pub(crate) fn encode<T: Serialize>(key: &str, value: &T) -> Result<SmolStr, Sess
     Ok(text.unwrap_or_default().into())
 }
 
-/// Reads a value from JSON. `key` is for the error alone.
-pub(crate) fn decode<T: DeserializeOwned>(key: &str, raw: &[u8]) -> Result<T, SessionError> {
-    serde_json::from_str(text(raw)).map_err(|error| SessionError::decode::<T>(key, &error))
+/// Reads a value from JSON. A `null` that a `T` cannot be read from is no value, since that is how JavaScript empties
+/// a key. `key` is for the error alone.
+pub(crate) fn decode<T: DeserializeOwned>(key: &str, raw: &[u8]) -> Result<Option<T>, SessionError> {
+    match serde_json::from_str(text(raw)) {
+        Ok(value) => Ok(Some(value)),
+        Err(_) if raw == b"null" => Ok(None),
+        Err(error) => Err(SessionError::decode::<T>(key, &error)),
+    }
 }

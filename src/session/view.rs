@@ -1,49 +1,75 @@
 //! [`View`]: a session as one request sees it, which is the record with the request's changes applied.
 //!
-//! A read searches the changes from the newest to the oldest, and then the record. A commit
-//! [replays](View::replay) the changes over a record.
+//! A read searches the changes from the newest to the oldest, and then the record. Where there are many of either,
+//! it asks the index of the [`Log`]. A commit [replays](View::replay) the changes over a record.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::time::Duration;
 
 use foldhash::quality::RandomState;
+use smol_str::SmolStr;
 
 use crate::error::SessionError;
-use crate::json::text::{text, unescape};
+use crate::json::object::FEW;
+use crate::json::text::unescape;
 use crate::record::cookie_object::CookieTemplate;
 use crate::record::draft::{Draft, Json, Source};
 use crate::record::{FLASH, Record};
-use crate::session::change::Change;
-use crate::session::flash_queue::{self, FlashQueue};
+use crate::session::change::{Change, Log};
+use crate::session::flash_queue::FlashQueues;
+use crate::session::key_index::{KeyIndex, Place};
+use crate::session::value::RawValue;
 
 /// A session as one request sees it: the record, if there is one, and the changes over it, oldest first.
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a> {
     pub(crate) base: Option<&'a Record>,
-    pub(crate) log: &'a [Change],
+    pub(crate) log: &'a Log,
 }
 
 impl<'a> View<'a> {
     /// The raw JSON under a key, with this request's changes applied.
-    pub(crate) fn get(self, key: &str) -> Option<&'a [u8]> {
+    pub(crate) fn get(self, key: &str) -> Option<RawValue<'a>> {
+        if self.log.len() > FEW {
+            return match self.log.keys(self.base, |keys| keys.find(key)) {
+                Place::Log(place) => self.log[place].value().map(RawValue::Changed),
+                Place::Record(span) => Some(RawValue::Stored(self.base?, span)),
+                Place::Nowhere => None,
+            };
+        }
         for change in self.log.iter().rev() {
-            match change {
-                Change::Set { key: at, value } if **at == *key => return Some(value.as_bytes()),
-                Change::Remove { key: at } if **at == *key => return None,
-                Change::Update { key: at, now, .. } if **at == *key => {
-                    return now.as_deref().map(str::as_bytes);
-                }
-                Change::Clear => return None,
+            match change.key() {
+                Some(at) if *at == *key => return change.value().map(RawValue::Changed),
+                None if matches!(change, Change::Clear) => return None,
                 _ => {}
             }
         }
         self.stored(key)
     }
 
+    /// Whether this is the raw JSON under a key; `None` stands for no value.
+    pub(crate) fn has(self, key: &str, json: Option<&[u8]>) -> bool {
+        self.get(key).map(RawValue::bytes) == json
+    }
+
     /// The raw JSON under a key in the record. Flash messages do not count as data.
-    fn stored(self, key: &str) -> Option<&'a [u8]> {
-        if key == FLASH { None } else { self.base?.raw(key) }
+    fn stored(self, key: &str) -> Option<RawValue<'a>> {
+        if key == FLASH { None } else { self.stored_member(key) }
+    }
+
+    /// The same, where flash messages count too.
+    fn stored_member(self, key: &str) -> Option<RawValue<'a>> {
+        let base = self.base?;
+        Some(RawValue::Stored(base, self.log.find_stored(base, key)?))
+    }
+
+    /// The number of keys that have a value.
+    pub(crate) fn len(self) -> usize {
+        if self.log.len() > FEW || self.base.is_some_and(|base| base.count() > FEW) {
+            return self.log.keys(self.base, KeyIndex::len);
+        }
+        self.keys().len()
     }
 
     /// The keys that have a value, in the order in which they are stored.
@@ -84,11 +110,7 @@ impl<'a> View<'a> {
 
     /// The max-age that this request gave the session, if it differs from the stored one.
     pub(crate) fn new_max_age(self, configured: Option<Duration>) -> Option<Option<Duration>> {
-        let last = self.log.iter().rev().find_map(|change| match change {
-            Change::MaxAge(max_age) => Some(*max_age),
-            _ => None,
-        });
-        last.filter(|now| *now != self.stored_max_age(configured))
+        self.log.max_age().filter(|now| *now != self.stored_max_age(configured))
     }
 
     /// Whether the data, the flash messages or the max-age differ from the record.
@@ -101,16 +123,17 @@ impl<'a> View<'a> {
         if self.log.is_empty() {
             return false;
         }
-        let data = || self.log.iter().filter_map(Change::key).any(|key| self.get(key) != self.stored(key));
+        let flash = || self.log.has_flash() && self.log.flash(self.base, |queues| queues.is_modified());
+        if self.log.len() > FEW {
+            return self.log.keys(self.base, KeyIndex::is_modified) || flash();
+        }
+        let stored = |key| self.stored(key).map(RawValue::bytes);
+        let data = || self.log.iter().filter_map(Change::key).any(|key| !self.has(key, stored(key)));
         let cleared = || {
             self.log.iter().any(|change| matches!(change, Change::Clear))
                 && self.base.is_some_and(|base| {
                     base.entries().any(|(raw_key, value)| self.is_changed(raw_key, value))
                 })
-        };
-        let flash = || {
-            self.log.iter().any(|change| change.flash_kind().is_some())
-                && self.queues().map_or(true, |queues| queues.iter().any(FlashQueue::is_modified))
         };
         data() || cleared() || flash()
     }
@@ -118,29 +141,35 @@ impl<'a> View<'a> {
     /// Whether a stored member no longer has its stored value.
     fn is_changed(self, raw_key: &str, value: &str) -> bool {
         match unescape(raw_key) {
-            Some(key) => key != FLASH && self.get(&key) != Some(value.as_bytes()),
+            Some(key) => key != FLASH && !self.has(&key, Some(value.as_bytes())),
             // No change names a key that is not valid Unicode. The caller has seen a `Clear`, which removes
             // it.
             None => true,
         }
     }
 
-    /// The stored `flash` object, as raw JSON. A `null` counts as no object, as in connect-flash.
-    fn stored_flash(self) -> Option<&'a str> {
-        self.base?.raw(FLASH).map(text).filter(|flash| *flash != "null")
-    }
-
     /// The waiting flash messages of a kind, as raw JSON, oldest first.
     ///
     /// # Errors
     /// `Decode`, when the stored flash messages are not in connect-flash's format.
-    pub(crate) fn messages(self, kind: &str) -> Result<Vec<&'a str>, SessionError> {
-        flash_queue::messages(kind, self.stored_flash(), self.log)
+    pub(crate) fn messages(self, kind: &str) -> Result<Vec<SmolStr>, SessionError> {
+        self.flash(|queues| queues.messages(kind)).unwrap_or(Ok(Vec::new()))
     }
 
-    /// The flash messages of every kind. The errors are those of [`messages`](Self::messages).
-    pub(crate) fn queues(self) -> Result<Vec<FlashQueue<'a>>, SessionError> {
-        flash_queue::all(self.stored_flash(), self.log)
+    /// Checks that flash messages of a kind can be queued. The errors are those of [`messages`](Self::messages).
+    pub(crate) fn check_flash(self, kind: &str) -> Result<(), SessionError> {
+        self.flash(|queues| queues.check(kind)).unwrap_or(Ok(()))
+    }
+
+    /// The waiting flash messages of every kind that can be read.
+    pub(crate) fn all_messages(self) -> Vec<(String, Vec<SmolStr>)> {
+        self.flash(FlashQueues::all).unwrap_or_default()
+    }
+
+    /// Asks the queues of flash messages; `None`, when there are no messages.
+    fn flash<R>(self, ask: impl FnOnce(&mut FlashQueues) -> R) -> Option<R> {
+        let some = self.log.has_flash() || self.stored_member(FLASH).is_some();
+        some.then(|| self.log.flash(self.base, ask))
     }
 
     /// Applies the changes to the record, and returns the draft of the record to be stored. `new` is the
@@ -160,7 +189,7 @@ impl<'a> View<'a> {
     {
         let from = self.base.map_or(Source::Nothing(new), Source::Record);
         let mut draft = Draft::new(from, self.max_age(configured));
-        for change in self.log {
+        for change in self.log.iter() {
             match change {
                 Change::Set { key, value } => draft.put(key, Some(Json::Kept(value))),
                 Change::Remove { key } => draft.put(key, None),
@@ -172,36 +201,11 @@ impl<'a> View<'a> {
                 Change::FlashPush { .. } | Change::FlashTake { .. } | Change::MaxAge(_) => {}
             }
         }
-        if self.log.iter().any(|change| change.flash_kind().is_some()) {
-            draft.put(FLASH, Some(Json::Made(self.flash_text()?.into())));
+        if self.log.has_flash() {
+            let mut queues = FlashQueues::new(self.base);
+            self.log.iter().for_each(|change| change.apply_to_flash(&mut queues));
+            draft.put(FLASH, Some(Json::Made(queues.into_text()?.into())));
         }
         Ok(draft)
-    }
-
-    /// The new `flash` object. The kinds that this request did not change keep their stored bytes.
-    fn flash_text(self) -> Result<String, SessionError> {
-        let mut text = String::from("{");
-        let mut push = |raw_kind: &str, value: &str| {
-            if text.len() > 1 {
-                text.push(',');
-            }
-            text.push('"');
-            text.push_str(raw_kind);
-            text.push_str("\":");
-            text.push_str(value);
-        };
-        for queue in self.queues()? {
-            match queue.stored {
-                Some(value) if !queue.has_changes() => push(&queue.raw_kind(), value),
-                _ => {
-                    let messages = queue.messages()?;
-                    if !messages.is_empty() {
-                        push(&queue.raw_kind(), &format!("[{}]", messages.join(",")));
-                    }
-                }
-            }
-        }
-        text.push('}');
-        Ok(text)
     }
 }

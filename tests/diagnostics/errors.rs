@@ -27,17 +27,23 @@ async fn statuses_and_bodies() {
         (SessionError::Decode { key: key(), source: "why".into() }, 500, "Internal Server Error"),
         (SessionError::Destroyed, 500, "Internal Server Error"),
         (SessionError::Cookie, 500, "Internal Server Error"),
+        (SessionError::TooLarge { bytes: 2, limit: 1 }, 500, "Internal Server Error"),
+        (SessionError::Store(StoreError::unsupported("lists")), 501, "Not Implemented"),
         (SessionError::Gone, 409, "Conflict"),
         (SessionError::Conflict, 409, "Conflict"),
     ];
     for (error, status, body) in cases {
-        let shown = error.to_string();
+        let (shown, said) = (error.to_string(), error.status().as_u16());
         let answer = TestResponse::of(error.into_response()).await;
         assert_eq!((answer.status.as_u16(), &*answer.body), (status, body), "{shown}");
+        assert_eq!(said, status, "{shown}");
         assert!(answer.cookie().is_none());
     }
-    let answer = TestResponse::of(SessionRejection::Store(refused()).into_response()).await;
-    assert_eq!((answer.status.as_u16(), &*answer.body), (503, "Service Unavailable"));
+    for (error, status) in [(refused(), 503), (StoreError::unsupported("lists"), 501)] {
+        let rejection = SessionRejection::Store(error);
+        assert_eq!(rejection.status().as_u16(), status);
+        assert_eq!(TestResponse::of(rejection.into_response()).await.status.as_u16(), status);
+    }
 }
 
 #[test]
@@ -61,6 +67,10 @@ fn causes_are_kept() {
     let corrupt = Record::from_json("{\"n\":1").unwrap_err();
     assert!(corrupt.is_corrupt() && !corrupt.is_unavailable());
     assert!(corrupt.source().unwrap().to_string().contains("line 1 column"), "{corrupt:?}");
+    let unsupported = StoreError::unsupported("lists of a user's sessions");
+    assert!(unsupported.is_unsupported() && !unsupported.is_unavailable() && !unsupported.is_corrupt());
+    assert_eq!(unsupported.to_string(), "the session store does not support this");
+    assert_eq!(unsupported.source().unwrap().to_string(), "lists of a user's sessions");
 }
 
 #[tokio::test]

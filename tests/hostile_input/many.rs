@@ -1,7 +1,6 @@
 //! Keys and messages by the hundred thousand, which somebody may have made an application store: what they
 //! take grows with their number and not with its square.
 
-use std::collections::HashMap;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
@@ -10,6 +9,8 @@ use crate::common::{TestClient, builder, id};
 use sessile::{Record, Session};
 
 const MANY: usize = 200_000;
+/// So many calls take minutes as well, if each of them looks at all keys or kinds.
+const CALLS: usize = 50_000;
 const COOKIE: &str = r#""cookie":{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"}"#;
 
 /// Takes seconds at most; a square of [`MANY`] takes minutes on a fast machine.
@@ -31,13 +32,18 @@ fn record(members: &[String]) -> String {
 }
 
 fn keys() -> Vec<String> {
-    (0..MANY).map(|n| format!("key-{n}")).collect()
+    numbered(MANY)
+}
+
+fn numbered(count: usize) -> Vec<String> {
+    (0..count).map(|n| format!("key-{n}")).collect()
 }
 
 fn with_session(text: String, act: impl AsyncFnOnce(&Session)) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let config = builder().store(Texts::with("apple", text)).build().unwrap();
+        let builder = builder().max_record_bytes(usize::MAX).max_flash(usize::MAX);
+        let config = builder.store(Texts::with("apple", text)).build().unwrap();
         act(&TestClient::holding(&config, &id("apple")).open(&config).await).await;
     });
 }
@@ -64,16 +70,75 @@ fn escaped_keys_of_a_record() {
     });
 }
 
+/// Each call is made once for each key: none of them looks at the other keys.
 #[test]
-fn keys_of_a_value() {
+fn keys_put_in_one_by_one() {
     in_time(|| {
-        let map: HashMap<_, _> = keys().into_iter().map(|key| (key, 1)).collect();
-        // Each map has a seed of its own, and with it another order.
-        let same: HashMap<_, _> = map.clone().into_iter().collect();
-        let text = record(&[format!("\"map\":{}", serde_json::to_string(&map).unwrap())]);
-        with_session(text, async |session| {
-            session.insert("map", &same).unwrap();
+        with_session(record(&["\"n\":1".to_owned()]), async |session| {
+            for (n, key) in numbered(CALLS).iter().enumerate() {
+                session.insert(key, n).unwrap();
+                session.insert("last", n).unwrap();
+                assert!(session.is_modified() && session.contains_key(key) && !session.is_empty());
+                assert_eq!((session.get::<usize>(key).unwrap(), session.len()), (Some(n), n + 3));
+            }
+            assert_eq!(session.keys().len(), CALLS + 2);
+            session.commit().await.map(drop).unwrap();
+            assert!(!session.is_modified() && session.len() == CALLS + 2);
+        });
+    });
+}
+
+#[test]
+fn keys_read_changed_and_removed_one_by_one() {
+    in_time(|| {
+        let members: Vec<_> = numbered(CALLS).iter().map(|key| format!("\"{key}\":1")).collect();
+        with_session(record(&members), async |session| {
+            for key in numbered(CALLS) {
+                assert_eq!(session.get::<usize>(&key).unwrap(), Some(1));
+                assert!(!session.is_modified() && session.len() == CALLS);
+            }
+            for key in numbered(CALLS) {
+                session.insert(&key, 2).unwrap();
+                session.update(&key, |n: Option<usize>| n.map(|n| n + 1)).unwrap();
+                assert!(session.is_modified() && session.max_age().is_none());
+            }
+            session.commit().await.map(drop).unwrap();
+            for (n, key) in numbered(CALLS).iter().enumerate() {
+                assert_eq!(session.remove::<usize>(key).unwrap(), Some(3));
+                assert_eq!(session.len(), CALLS - n - 1);
+            }
+            assert!(session.is_empty() && session.is_modified());
+            session.commit().await.map(drop).unwrap();
+        });
+    });
+}
+
+/// What goes in and out again leaves as little behind as it was.
+#[test]
+fn keys_put_in_and_taken_out_again() {
+    in_time(|| {
+        let members: Vec<_> = numbered(CALLS).iter().map(|key| format!("\"{key}\":1")).collect();
+        with_session(record(&members), async |session| {
+            for key in numbered(CALLS) {
+                session.remove::<usize>(&key).unwrap();
+                session.insert(&key, 1).unwrap();
+                assert!(!session.is_modified());
+            }
+            for n in 0..CALLS {
+                session.insert("again", n).unwrap();
+                assert_eq!(session.remove::<usize>("again").unwrap(), Some(n));
+            }
             assert!(!session.is_modified());
+            session.clear();
+            for key in numbered(CALLS) {
+                session.insert(&key, 1).unwrap();
+                assert_eq!(session.get::<usize>(&key).unwrap(), Some(1));
+                session.clear();
+                assert!(session.is_modified() && session.is_empty());
+            }
+            session.insert("last", 1).unwrap();
+            session.commit().await.map(drop).unwrap();
+            assert_eq!(session.keys(), ["last"]);
         });
     });
 }
@@ -104,6 +169,46 @@ fn kinds_of_flash_messages() {
             assert_eq!((flashes.len(), flashes.get("key-1")), (MANY + 2, &[1.into(), 2.into()][..]));
             assert!(session.is_modified() && session.take_all_flash().is_empty());
             session.commit().await.map(drop).unwrap();
+        });
+    });
+}
+
+#[test]
+fn kinds_of_flash_messages_one_by_one() {
+    in_time(|| {
+        let kinds: Vec<_> = numbered(CALLS).iter().map(|key| format!("\"{key}\":[1]")).collect();
+        with_session(record(&[format!("\"flash\":{{{}}}", kinds.join(","))]), async |session| {
+            for key in numbered(CALLS) {
+                session.flash(&key, 2).unwrap();
+                session.flash(&format!("new {key}"), 3).unwrap();
+                assert!(session.is_modified());
+                assert_eq!(session.peek_flash::<u8>(&key).unwrap(), [1, 2]);
+            }
+            session.commit().await.map(drop).unwrap();
+            for key in numbered(CALLS) {
+                assert_eq!(session.take_flash::<u8>(&key).unwrap(), [1, 2]);
+                assert_eq!(session.take_flash::<u8>(&format!("new {key}")).unwrap(), [3]);
+                assert_eq!(session.take_flash::<u8>("absent").unwrap(), [0; 0]);
+            }
+            assert!(session.is_modified() && session.take_all_flash().is_empty());
+            session.commit().await.map(drop).unwrap();
+        });
+    });
+}
+
+#[test]
+fn flash_messages_pushed_and_taken_in_turns() {
+    in_time(|| {
+        with_session(record(&[r#""flash":{"info":["a"],"other":["b"]}"#.to_owned()]), async |session| {
+            assert_eq!(session.take_flash::<String>("info").unwrap(), ["a"]);
+            for n in 0..CALLS {
+                session.flash("info", n).unwrap();
+                session.flash("other", n).unwrap();
+                assert_eq!(session.take_flash::<usize>("info").unwrap(), [n]);
+                assert!(session.is_modified());
+            }
+            session.commit().await.map(drop).unwrap();
+            assert_eq!(session.take_all_flash().len(), CALLS + 1);
         });
     });
 }

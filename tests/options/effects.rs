@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::common::stores::{DAY, RecordingStore};
 use crate::common::{SECRET, SetCookie, TestClient, TestResponse, builder, id};
-use sessile::{Priority, SameSite, SessionConfig, SessionConfigBuilder, SessionId};
+use sessile::{Priority, SameSite, Session, SessionConfig, SessionConfigBuilder, SessionError, SessionId};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 
@@ -290,4 +290,83 @@ async fn a_session_with_a_life_of_its_own_is_throttled_by_that() {
     store.say_left(30 * DAY);
     let _ = client.open(&config).await;
     assert_eq!(store.calls(), ["get"]);
+}
+
+#[tokio::test]
+async fn a_record_over_the_limit_is_not_written() {
+    let store = RecordingStore::default();
+    let refused = |error: SessionError| match error {
+        SessionError::TooLarge { bytes, limit } => (bytes, limit),
+        other => panic!("{other:?}"),
+    };
+    // The default is 1 MiB.
+    let config = builder().store(store.clone()).build().unwrap();
+    let session = TestClient::new().open(&config).await;
+    session.insert("pad", "x".repeat(1 << 20)).unwrap();
+    let (bytes, limit) = refused(session.commit().await.unwrap_err());
+    assert!(limit == 1 << 20 && bytes > limit && bytes < limit + 200, "{bytes} over {limit}");
+    session.insert("pad", "x".repeat((1 << 20) - 200)).unwrap();
+    assert!(session.commit().await.is_ok(), "nothing else stands in its way");
+    store.calls();
+
+    let config = builder().max_record_bytes(300).store(store.clone()).build().unwrap();
+    let mut browser = TestClient::new();
+    let session = browser.open(&config).await;
+    session.insert("user", "ada").unwrap();
+    browser.commit(&session).await;
+    assert_eq!(store.calls(), ["create"]);
+    let before = store.text(&session.id()).await.unwrap();
+    let acts: [fn(&Session); 4] =
+        [|_| {}, Session::cycle_id, Session::regenerate, |session| session.flash("info", 1).unwrap()];
+    for act in acts {
+        let session = browser.open(&config).await;
+        act(&session);
+        session.insert("pad", "x".repeat(200)).unwrap();
+        store.calls();
+        let (bytes, limit) = refused(session.commit().await.unwrap_err());
+        assert!(bytes > 300 && limit == 300, "{bytes} over {limit}");
+        assert_eq!(store.calls(), [""; 0], "nothing is written");
+        assert!(refused(session.save().await.unwrap_err()).0 > 300);
+        drop(session);
+    }
+    assert_eq!(store.text(&session.id()).await.unwrap(), before);
+    // As long as the limit is not over it.
+    let exact = before.len() + r#","p":"""#.len();
+    let session = browser.open(&config).await;
+    session.insert("p", "x".repeat(300 - exact)).unwrap();
+    browser.commit(&session).await;
+    assert_eq!(store.text(&session.id()).await.unwrap().len(), 300);
+
+    // What another program wrote is read, and may be made shorter or be ended.
+    let long = before.replace("ada", &"a".repeat(1000));
+    store.plant(&id("long"), &long).await;
+    let mut browser = TestClient::holding(&config, &id("long"));
+    let session = browser.open(&config).await;
+    assert_eq!(session.get::<String>("user").unwrap().unwrap().len(), 1000);
+    browser.commit(&session).await;
+    session.insert("user", "ada").unwrap();
+    browser.commit(&session).await;
+    assert_eq!(browser.open(&config).await.get::<String>("user").unwrap().as_deref(), Some("ada"));
+    store.plant(&id("long"), &long).await;
+    let session = browser.open(&config).await;
+    session.destroy();
+    browser.commit(&session).await;
+    assert_eq!(store.text(&id("long")).await, None);
+}
+
+/// The other request's part counts as well: what is too long is what would be stored.
+#[tokio::test]
+async fn a_record_that_a_conflict_makes_too_long_is_not_written() {
+    let store = RecordingStore::default();
+    let config = builder().max_record_bytes(300).store(store.clone()).build().unwrap();
+    let mut browser = TestClient::new();
+    let session = browser.open(&config).await;
+    session.insert("n", 1).unwrap();
+    browser.commit(&session).await;
+    let (one, other) = (browser.open(&config).await, browser.open(&config).await);
+    one.insert("one", "x".repeat(100)).unwrap();
+    other.insert("other", "x".repeat(100)).unwrap();
+    browser.commit(&one).await;
+    assert!(matches!(other.commit().await, Err(SessionError::TooLarge { limit: 300, .. })));
+    assert_eq!(browser.open(&config).await.keys(), ["n", "one"]);
 }

@@ -5,7 +5,10 @@ use std::time::Duration;
 use crate::common::logs::Logs;
 use crate::common::stores::{DAY, RecordingStore};
 use crate::common::{SECRET, TestClient, builder};
-use sessile::{ConfigError, Priority, SameSite, Secure, SessionConfig, SessionConfigBuilder, SessionOptions};
+use sessile::{
+    ConfigError, Priority, SameSite, Secure, SessionConfig, SessionConfigBuilder, SessionError,
+    SessionOptions,
+};
 
 fn refused(builder: SessionConfigBuilder) -> ConfigError {
     builder.build().expect_err("it should be refused")
@@ -190,7 +193,7 @@ fn a_file_with_every_key() {
     let options = options(
         r#"{
             "secret": ["first", "second"], "name": "sid", "resave": true, "saveUninitialized": false, "rolling": true,
-            "proxy": true, "touchAfter": 30, "ttl": 3600,
+            "proxy": true, "touchAfter": 30, "ttl": 3600, "maxRecordBytes": 65536, "maxFlash": 20,
             "cookie": {
                 "maxAge": 60000, "secure": "auto", "httpOnly": false, "path": "/app", "domain": "example.com",
                 "sameSite": "none", "partitioned": true, "priority": "High"
@@ -203,6 +206,7 @@ fn a_file_with_every_key() {
     assert_eq!((options.resave, options.save_uninitialized), (Some(true), Some(false)));
     assert_eq!((options.rolling, options.proxy), (Some(true), Some(true)));
     assert_eq!((options.touch_after, options.ttl), (Some(30), Some(3600)));
+    assert_eq!((options.max_record_bytes, options.max_flash), (Some(65_536), Some(20)));
     let cookie = &options.cookie;
     assert_eq!((cookie.max_age, cookie.secure), (Some(Some(60_000)), Some(Secure::Auto)));
     assert_eq!((cookie.http_only, cookie.partitioned), (Some(false), Some(true)));
@@ -216,7 +220,7 @@ async fn a_file_takes_effect() {
     let options = options(
         r#"{
             "secret": ["first", "second"], "name": "sid", "resave": true, "rolling": true, "proxy": true,
-            "saveUninitialized": false, "touchAfter": 0,
+            "saveUninitialized": false, "touchAfter": 0, "maxRecordBytes": 400, "maxFlash": 1,
             "cookie": {
                 "maxAge": 60000, "secure": "auto", "httpOnly": false, "path": "/app", "domain": "example.com",
                 "sameSite": true, "partitioned": true, "priority": "high"
@@ -249,6 +253,12 @@ async fn a_file_takes_effect() {
     assert_eq!(store.calls(), ["get"], "rolling has the commit extend the life");
     assert!(client.commit(&session).await.cookie().is_some(), "rolling");
     assert_eq!(store.calls(), ["replace"], "resave");
+    session.flash("info", 1).unwrap();
+    session.flash("info", 2).unwrap();
+    assert_eq!(session.peek_flash::<u8>("info").unwrap(), [2], "maxFlash");
+    session.insert("pad", "x".repeat(400)).unwrap();
+    let error = session.commit().await.unwrap_err();
+    assert!(matches!(error, SessionError::TooLarge { limit: 400, .. }), "maxRecordBytes: {error}");
 }
 
 #[tokio::test]

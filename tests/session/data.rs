@@ -1,6 +1,6 @@
 //! The session as a map: reads, writes, and what counts as a modification.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::common::stores::RecordingStore;
 use crate::common::{TestClient, builder, id, router};
@@ -120,9 +120,9 @@ async fn equal_values_are_no_modification() {
     #[derive(Serialize)]
     struct User {
         name: &'static str,
-        tags: HashMap<&'static str, u8>,
+        tags: BTreeMap<&'static str, u8>,
     }
-    let tags = |order: &[u8]| order.iter().map(|n| (NAMES[usize::from(*n)], *n)).collect::<HashMap<_, _>>();
+    let tags = |order: &[u8]| order.iter().map(|n| (NAMES[usize::from(*n)], *n)).collect::<BTreeMap<_, _>>();
     const NAMES: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
     let user = |order: &[u8]| User { name: "bob", tags: tags(order) };
     let (config, store) = setup();
@@ -135,11 +135,8 @@ async fn equal_values_are_no_modification() {
     let session = client.open(&config).await;
     store.calls();
     session.insert("n", 1).unwrap();
-    // Each hash map of Rust has an order of its own.
-    for _ in 0..20 {
-        session.insert("user", user(&[7, 6, 5, 4, 3, 2, 1, 0])).unwrap();
-        session.insert("list", vec![user(&[2, 1, 0]), user(&[5, 4, 3])]).unwrap();
-    }
+    session.insert("user", user(&[7, 6, 5, 4, 3, 2, 1, 0])).unwrap();
+    session.insert("list", vec![user(&[2, 1, 0]), user(&[5, 4, 3])]).unwrap();
     assert_eq!(session.remove::<u8>("absent").unwrap(), None);
     session.update("n", |n: Option<u8>| n).unwrap();
     session.update("absent", |n: Option<u8>| n).unwrap();
@@ -168,22 +165,46 @@ async fn there_and_back_is_no_modification() {
     assert_eq!(store.calls(), [""; 0]);
 }
 
+/// A map whose keys keep their order.
+struct InOrder([&'static str; 2]);
+
+impl Serialize for InOrder {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.map(|key| (key, 1)))
+    }
+}
+
+/// The columns of a table, say: it is their order that the user has chosen.
+#[tokio::test]
+async fn another_order_of_keys_is_stored_and_read() {
+    let (config, store) = setup();
+    let mut browser =
+        visitor(&config, |session| session.insert("columns", InOrder(["date", "name"])).unwrap()).await;
+    let session = browser.open(&config).await;
+    session.insert("columns", InOrder(["name", "date"])).unwrap();
+    assert!(session.is_modified());
+    let text = session.get::<Box<serde_json::value::RawValue>>("columns").unwrap().unwrap();
+    assert_eq!(text.get(), r#"{"name":1,"date":1}"#);
+    browser.commit(&session).await;
+    assert!(store.text(&session.id()).await.unwrap().ends_with(r#""columns":{"name":1,"date":1}}"#));
+}
+
 #[tokio::test]
 async fn different_values_are_modifications() {
     let (config, _) = setup();
-    let object = serde_json::json!({"a": 1, "b": [1, 2]});
     let client = visitor(&config, |session| {
         session.insert("n", 1).unwrap();
-        session.insert("object", &object).unwrap();
+        session.insert("object", InOrder(["a", "b"])).unwrap();
     })
     .await;
-    let changes: [fn(&Session); 7] = [
+    let changes: [fn(&Session); 8] = [
         |session| session.insert("n", 2).unwrap(),
         |session| session.insert("n", "1").unwrap(),
         |session| session.insert("n", 1.0).unwrap(),
         |session| session.insert("m", ()).unwrap(),
         |session| session.insert("object", serde_json::json!({"a": 1, "b": [2, 1]})).unwrap(),
         |session| session.insert("object", serde_json::json!({"a": 1, "c": [1, 2]})).unwrap(),
+        |session| session.insert("object", InOrder(["b", "a"])).unwrap(),
         |session| session.clear(),
     ];
     for (at, change) in changes.into_iter().enumerate() {
@@ -257,6 +278,102 @@ async fn update_returns_what_it_left() {
     assert!(!session.contains_key("n"));
     client.commit(&session).await;
     assert!(!client.open(&config).await.contains_key("n"));
+}
+
+/// Changing in place is an update: it begins with the default, and loses no step of another request.
+#[tokio::test]
+async fn modify_changes_the_value_in_place() {
+    const CART: SessionKey<Vec<String>> = SessionKey::new("cart");
+    let (config, _) = setup();
+    let mut browser = TestClient::new();
+    let session = browser.open(&config).await;
+    assert_eq!(CART.modify(&session, |cart| cart.push("tea".into())).unwrap(), ["tea"]);
+    browser.commit(&session).await;
+    let (one, other) = (browser.open(&config).await, browser.open(&config).await);
+    let item = "milk".to_owned();
+    assert_eq!(CART.modify(&one, move |cart| cart.push(item.clone())).unwrap(), ["tea", "milk"]);
+    assert_eq!(other.modify("cart", |cart: &mut Vec<String>| cart.push("pot".into())).unwrap().len(), 2);
+    browser.commit(&one).await;
+    browser.commit(&other).await;
+    let session = browser.open(&config).await;
+    assert_eq!(CART.get(&session).unwrap().unwrap(), ["tea", "milk", "pot"]);
+    // An error of the wrong type changes nothing, and a reserved key is refused.
+    assert!(matches!(session.modify("cart", |n: &mut u8| *n += 1), Err(SessionError::Decode { .. })));
+    assert!(matches!(session.modify("flash", |n: &mut u8| *n += 1), Err(SessionError::Encode { .. })));
+    assert!(!session.is_modified());
+    // What JSON has no number for is no value for the next reader.
+    assert_eq!(session.modify("ratio", |ratio: &mut f64| *ratio = f64::NAN).unwrap(), 0.0);
+    session.insert("cart", ()).unwrap();
+    assert_eq!(CART.modify(&session, |cart| cart.push("cup".into())).unwrap(), ["cup"]);
+}
+
+/// `req.session.user = null` is the logout of many an Express app.
+#[tokio::test]
+async fn null_is_no_value() {
+    const USER: SessionKey<String> = SessionKey::new("user");
+    let (config, store) = setup();
+    let mut browser = visitor(&config, |session| session.insert("user", ()).unwrap()).await;
+    let session = browser.open(&config).await;
+    assert_eq!((USER.get(&session).unwrap(), session.get::<u64>("user").unwrap()), (None, None));
+    assert!(session.contains_key("user") && !session.is_empty() && !session.is_modified());
+    // A type that reads `null` gets it.
+    assert_eq!(session.get::<Option<String>>("user").unwrap(), Some(None));
+    assert_eq!(session.get::<serde_json::Value>("user").unwrap(), Some(serde_json::Value::Null));
+    assert_eq!(session.get::<()>("user").unwrap(), Some(()));
+    // No more than the text `null` is one.
+    session.insert("user", "null").unwrap();
+    assert!(matches!(session.get::<u64>("user"), Err(SessionError::Decode { .. })));
+    session.insert("user", ()).unwrap();
+    let set = |user: Option<String>| Some(user.map_or("nobody", |_| "somebody").to_owned());
+    assert_eq!(USER.update(&session, set).unwrap().as_deref(), Some("nobody"));
+    browser.commit(&session).await;
+    assert!(store.text(&session.id()).await.unwrap().ends_with("\"user\":\"nobody\"}"));
+    // To remove it is a change, though there was no value.
+    session.insert("user", ()).unwrap();
+    browser.commit(&session).await;
+    let session = browser.open(&config).await;
+    assert_eq!(USER.remove(&session).unwrap(), None);
+    assert!(session.is_modified() && !session.contains_key("user"));
+    browser.commit(&session).await;
+    assert!(!browser.open(&config).await.contains_key("user"));
+}
+
+#[tokio::test]
+async fn numbers_that_json_has_not_are_null() {
+    let (config, _) = setup();
+    let session = TestClient::new().open(&config).await;
+    for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        session.insert("n", number).unwrap();
+        assert_eq!(session.get::<f64>("n").unwrap(), None);
+        assert_eq!(session.get::<serde_json::Value>("n").unwrap(), Some(serde_json::Value::Null));
+    }
+    let _ = session.commit().await.unwrap();
+}
+
+/// The ways out that the documentation names for a value that a deployment has made unreadable.
+#[tokio::test]
+async fn a_value_of_an_older_type_can_be_replaced_or_removed() {
+    #[derive(Debug, Default, Serialize, Deserialize)]
+    struct Settings {
+        language: String,
+        #[serde(default)]
+        theme: String,
+    }
+    let (config, _) = setup();
+    let browser = visitor(&config, |session| {
+        session.insert("user", "ada").unwrap();
+        session.insert("settings", serde_json::json!({"language": "en"})).unwrap();
+    })
+    .await;
+    let session = browser.open(&config).await;
+    assert!(session.get::<u64>("user").is_err());
+    session.insert("user", 42).unwrap();
+    assert_eq!(session.get::<u64>("user").unwrap(), Some(42));
+    assert!(session.remove::<String>("user").is_err());
+    assert!(session.remove::<serde::de::IgnoredAny>("user").unwrap().is_some());
+    assert!(!session.contains_key("user"));
+    assert_eq!(session.get::<Settings>("settings").unwrap().unwrap().theme, "");
+    let _ = session.commit().await.unwrap();
 }
 
 #[tokio::test]

@@ -168,9 +168,16 @@ async fn a_message_of_another_type_is_an_error_and_all_stay() {
 #[tokio::test]
 async fn foreign_shapes_are_errors_and_stay() {
     let (config, store) = setup();
-    for flash in
-        ["5", "\"text\"", "[\"a\"]", "true", r#"{"info":"text"}"#, r#"{"info":{"a":1}}"#, r#"{"info":7}"#]
-    {
+    for flash in [
+        "5",
+        "\"text\"",
+        "[\"a\"]",
+        r#"[{"type":"info","message":"a"}]"#,
+        "true",
+        r#"{"info":"text"}"#,
+        r#"{"info":{"a":1}}"#,
+        r#"{"info":7}"#,
+    ] {
         let mut client = planted(&config, &store, flash).await;
         let session = client.open(&config).await;
         let results = [
@@ -196,14 +203,23 @@ async fn foreign_shapes_are_errors_and_stay() {
 #[tokio::test]
 async fn null_is_no_messages() {
     let (config, store) = setup();
-    for (before, after) in
-        [("null", r#"{"info":["x"]}"#), (r#"{"info":null,"b":null}"#, r#"{"info":["x"],"b":null}"#)]
-    {
+    for (before, after) in [
+        ("null", r#"{"info":["x"]}"#),
+        // The package `flash` puts this into every session.
+        ("[]", r#"{"info":["x"]}"#),
+        ("[ ]", r#"{"info":["x"]}"#),
+        (r#"{"info":null,"b":null}"#, r#"{"info":["x"],"b":null}"#),
+    ] {
         let mut client = planted(&config, &store, before).await;
         let session = client.open(&config).await;
         assert_eq!(session.take_flash::<String>("info").unwrap(), [""; 0]);
         assert!(session.take_all_flash().is_empty() && !session.is_modified());
+        session.insert("n", 2).unwrap();
+        browser.commit(&session).await;
+        assert_eq!(stored(&store, &session).await, format!(r#","n":2,"flash":{before}}}"#));
+        session.insert("n", 1).unwrap();
         session.flash("info", "x").unwrap();
+        assert_eq!(session.peek_flash::<String>("info").unwrap(), ["x"]);
         client.commit(&session).await;
         assert_eq!(stored(&store, &session).await, format!(r#","n":1,"flash":{after}}}"#));
     }
@@ -279,4 +295,57 @@ async fn kinds_may_be_any_text() {
     }
     client.commit(&session).await;
     assert!(client.open(&config).await.take_all_flash().is_empty());
+}
+
+/// Messages that no page shows do not make a session grow without end.
+#[tokio::test]
+async fn the_oldest_messages_of_a_kind_go_past_the_limit() {
+    let (config, store) = setup();
+    let mut browser = TestClient::new();
+    let session = browser.open(&config).await;
+    (0..101).for_each(|n| session.flash("info", n).unwrap());
+    session.flash("other", 0).unwrap();
+    let hundred: Vec<_> = (1..101).collect();
+    assert_eq!(session.peek_flash::<u64>("info").unwrap(), hundred, "100 by default");
+    browser.commit(&session).await;
+    let session = browser.open(&config).await;
+    assert_eq!(session.peek_flash::<u64>("info").unwrap(), hundred);
+    assert_eq!(session.peek_flash::<u64>("other").unwrap(), [0], "each kind by itself");
+
+    let config =
+        builder().browser_session().no_same_site().max_flash(2).store(store.clone()).build().unwrap();
+    // What another program left stays until one more is pushed.
+    let mut browser = planted(&config, &store, r#"{"info":[1,2,3],"other":[1,2,3]}"#).await;
+    let session = browser.open(&config).await;
+    assert_eq!(session.peek_flash::<u64>("info").unwrap(), [1, 2, 3]);
+    session.flash("info", 4).unwrap();
+    assert_eq!(session.peek_flash::<u64>("info").unwrap(), [3, 4]);
+    browser.commit(&session).await;
+    assert_eq!(stored(&store, &session).await, r#","n":1,"flash":{"info":[3,4],"other":[1,2,3]}}"#);
+
+    // So it is over what other requests have pushed meanwhile.
+    let (one, other) = (browser.open(&config).await, browser.open(&config).await);
+    one.flash("info", 5).unwrap();
+    other.flash("info", 6).unwrap();
+    other.flash("info", 7).unwrap();
+    browser.commit(&other).await;
+    browser.commit(&one).await;
+    assert_eq!(browser.open(&config).await.peek_flash::<u64>("info").unwrap(), [7, 5]);
+}
+
+/// Two equal messages cannot be told apart: the one that was queued between two that take is lost, as it is documented.
+#[tokio::test]
+async fn an_equal_message_between_two_that_take_goes_with_them() {
+    let (config, store) = setup();
+    let mut browser = planted(&config, &store, r#"{"info":["Saved."]}"#).await;
+    let (one, other) = (browser.open(&config).await, browser.open(&config).await);
+    for session in [&one, &other] {
+        assert_eq!(session.take_flash::<String>("info").unwrap(), ["Saved."]);
+    }
+    browser.commit(&one).await;
+    let writer = browser.open(&config).await;
+    writer.flash("info", "Saved.").unwrap();
+    browser.commit(&writer).await;
+    browser.commit(&other).await;
+    assert_eq!(browser.open(&config).await.peek_flash::<String>("info").unwrap(), [""; 0]);
 }

@@ -9,4 +9,5 @@ mod data;
 mod decisions;
 mod flash;
 mod lifetime;
+mod programs;
 mod records;
