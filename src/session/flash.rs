@@ -90,10 +90,9 @@ impl Session {
     /// # Errors
     /// - [`Encode`](SessionError::Encode), when the message cannot be written as JSON.
     /// - [`Decode`](SessionError::Decode), when the stored flash messages are not in connect-flash's format.
-    /// - [`Destroyed`](SessionError::Destroyed), when the session was destroyed in this request.
     pub fn flash(&self, kind: &str, message: impl Serialize) -> Result<(), SessionError> {
         let json = encode(kind, &message)?;
-        let mut state = self.writable()?;
+        let mut state = self.state();
         // When the last change was a push of the same kind, that push has already checked the stored
         // messages.
         let checked = matches!(state.log.last(), Some(Change::FlashPush { kind: last, .. }) if last == kind);
@@ -113,17 +112,16 @@ impl Session {
     /// # Errors
     /// - [`Decode`](SessionError::Decode), when one of the messages cannot be read as a `T`, or the stored
     ///   flash messages are not in connect-flash's format. No message is then removed.
-    /// - [`Destroyed`](SessionError::Destroyed), when the session was destroyed in this request.
     pub fn take_flash<T: DeserializeOwned>(&self, kind: &str) -> Result<Vec<T>, SessionError> {
         // The messages are read without the lock on the state, since `T` may ask this session. They are read
         // again if another handle has changed them meanwhile.
         loop {
-            let taken = self.writable()?.view().messages(kind)?;
+            let taken = self.state().view().messages(kind)?;
             let messages = decode(kind, &taken)?;
             if taken.is_empty() {
                 return Ok(messages);
             }
-            let mut state = self.writable()?;
+            let mut state = self.state();
             if state.view().messages(kind)? == taken {
                 state.push(Change::FlashTake { kind: kind.into(), messages: taken });
                 return Ok(messages);
@@ -146,7 +144,7 @@ impl Session {
     /// What Rust cannot represent stays in the session: a message with a string that is not valid Unicode or
     /// a number out of range, a kind whose name is not valid Unicode, and a kind whose value is not a list.
     pub fn take_all_flash(&self) -> Flashes {
-        let Ok(mut state) = self.writable() else { return Flashes::default() };
+        let mut state = self.state();
         let mut flashes = Flashes::default();
         for (kind, mut messages) in state.view().all_messages() {
             let mut values = Vec::new();

@@ -52,7 +52,7 @@ impl<T: Serialize + DeserializeOwned> SessionKey<T> {
     /// Puts a value under the key, as [`Session::insert`] does.
     ///
     /// # Errors
-    /// Those of [`Session::insert`]: `Encode` and `Destroyed`.
+    /// Those of [`Session::insert`]: `Encode`.
     pub fn insert(&self, session: &Session, value: T) -> Result<(), SessionError> {
         session.insert(self.name, value)
     }
@@ -60,7 +60,7 @@ impl<T: Serialize + DeserializeOwned> SessionKey<T> {
     /// Removes the value and returns it, as [`Session::remove`] does.
     ///
     /// # Errors
-    /// Those of [`Session::remove`]: `Decode` and `Destroyed`.
+    /// Those of [`Session::remove`]: `Decode`.
     pub fn remove(&self, session: &Session) -> Result<Option<T>, SessionError> {
         session.remove(self.name)
     }
@@ -68,7 +68,7 @@ impl<T: Serialize + DeserializeOwned> SessionKey<T> {
     /// Computes a new value from the current one, as [`Session::update`] does.
     ///
     /// # Errors
-    /// Those of [`Session::update`]: `Decode`, `Encode` and `Destroyed`.
+    /// Those of [`Session::update`]: `Decode`, `Encode`.
     pub fn update<F>(&self, session: &Session, change: F) -> Result<Option<T>, SessionError>
     where
         T: 'static,
@@ -80,7 +80,7 @@ impl<T: Serialize + DeserializeOwned> SessionKey<T> {
     /// Changes the value in place, or the default where there is none, as [`Session::modify`] does.
     ///
     /// # Errors
-    /// Those of [`Session::modify`]: `Decode`, `Encode` and `Destroyed`.
+    /// Those of [`Session::modify`]: `Decode`, `Encode`.
     pub fn modify<F>(&self, session: &Session, change: F) -> Result<T, SessionError>
     where
         T: Default + 'static,
@@ -125,7 +125,7 @@ impl<T: Serialize + DeserializeOwned> FlashKey<T> {
     /// Queues a message, as [`Session::flash`] does.
     ///
     /// # Errors
-    /// Those of [`Session::flash`]: `Encode`, `Decode` and `Destroyed`.
+    /// Those of [`Session::flash`]: `Encode`, `Decode`.
     pub fn push(&self, session: &Session, message: T) -> Result<(), SessionError> {
         session.flash(self.kind, message)
     }
@@ -133,7 +133,7 @@ impl<T: Serialize + DeserializeOwned> FlashKey<T> {
     /// Removes the messages and returns them, as [`Session::take_flash`] does.
     ///
     /// # Errors
-    /// Those of [`Session::take_flash`]: `Decode` and `Destroyed`.
+    /// Those of [`Session::take_flash`]: `Decode`.
     pub fn take(&self, session: &Session) -> Result<Vec<T>, SessionError> {
         session.take_flash(self.kind)
     }

@@ -57,10 +57,8 @@ impl Session {
     /// milliseconds, and is at most 400 days, which is as long as browsers keep a cookie. Zero ends the
     /// session at the next commit. After [`destroy`](Self::destroy) the call does nothing.
     pub fn set_max_age(&self, max_age: Option<Duration>) {
-        if let Ok(mut state) = self.writable() {
-            let whole = |age: Duration| Duration::from_millis(age.as_millis() as u64);
-            state.push(Change::MaxAge(max_age.map(|age| whole(age.min(MAX_LIFE)))));
-        }
+        let whole = |age: Duration| Duration::from_millis(age.as_millis() as u64);
+        self.state().push(Change::MaxAge(max_age.map(|age| whole(age.min(MAX_LIFE)))));
     }
 
     /// When the session expires, unless it is touched; `None`, when the cookie ends with the browser.

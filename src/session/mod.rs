@@ -123,10 +123,6 @@ impl Session {
         lock(&self.0.state)
     }
 
-    pub(crate) fn writable(&self) -> Result<MutexGuard<'_, State>, SessionError> {
-        Ok(self.state())
-    }
-
     fn configured_max_age(&self) -> Option<Duration> {
         self.0.config.inner().policy.max_age
     }
@@ -198,11 +194,10 @@ impl Session {
     /// # Errors
     /// - [`Encode`](SessionError::Encode), when the value cannot be written as JSON or the key is reserved
     ///   (`cookie`, `flash`).
-    /// - [`Destroyed`](SessionError::Destroyed), when the session was destroyed in this request.
     pub fn insert(&self, key: &str, value: impl Serialize) -> Result<(), SessionError> {
         check_key(key)?;
         let json = encode(key, &value)?;
-        let mut state = self.writable()?;
+        let mut state = self.state();
         if state.view().has(key, Some(json.as_bytes())) {
             return Ok(());
         }
@@ -217,15 +212,14 @@ impl Session {
     /// # Errors
     /// - [`Decode`](SessionError::Decode), when the value cannot be read as a `T`. The value is then not
     ///   removed; [`serde::de::IgnoredAny`] reads every value.
-    /// - [`Destroyed`](SessionError::Destroyed), when the session was destroyed in this request.
     pub fn remove<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, SessionError> {
         // The value is read without the lock on the state, since `T` may ask this session. It is read again if
         // another handle has changed it meanwhile.
         loop {
-            let raw = self.writable()?.view().get(key).map(RawValue::to_owned);
+            let raw = self.state().view().get(key).map(RawValue::to_owned);
             let Some(raw) = raw else { return Ok(None) };
             let value = decode(key, raw.bytes())?;
-            let mut state = self.writable()?;
+            let mut state = self.state();
             if state.view().has(key, Some(raw.bytes())) {
                 state.push(Change::Remove { key: key.into() });
                 return Ok(value);
@@ -245,7 +239,6 @@ impl Session {
     /// - [`Decode`](SessionError::Decode), when the value cannot be read as a `T`.
     /// - [`Encode`](SessionError::Encode), when the new value cannot be written as JSON or the key is
     ///   reserved (`cookie`, `flash`).
-    /// - [`Destroyed`](SessionError::Destroyed), when the session was destroyed in this request.
     pub fn update<T, F>(&self, key: &str, change: F) -> Result<Option<T>, SessionError>
     where
         T: Serialize + DeserializeOwned + 'static,
@@ -261,11 +254,11 @@ impl Session {
         // The closure and `T` are the caller's code, so they run without the lock on the state. They run again
         // if another handle has changed the value meanwhile.
         loop {
-            let before = self.writable()?.view().get(key).map(RawValue::to_owned);
+            let before = self.state().view().get(key).map(RawValue::to_owned);
             let before = before.as_ref().map(OwnedValue::bytes);
             let now = apply(before)?;
             let result = now.as_deref().map_or(Ok(None), |raw| decode(key, raw.as_bytes()))?;
-            let mut state = self.writable()?;
+            let mut state = self.state();
             if state.view().has(key, before) {
                 state.push(Change::Update { key: shared_key, apply, now });
                 return Ok(result);
@@ -291,8 +284,7 @@ impl Session {
     /// ```
     ///
     /// # Errors
-    /// Those of [`update`](Self::update): [`Decode`](SessionError::Decode), [`Encode`](SessionError::Encode) and
-    /// [`Destroyed`](SessionError::Destroyed).
+    /// Those of [`update`](Self::update): [`Decode`](SessionError::Decode) and [`Encode`](SessionError::Encode).
     pub fn modify<T, F>(&self, key: &str, change: F) -> Result<T, SessionError>
     where
         T: Serialize + DeserializeOwned + Default + 'static,
@@ -310,9 +302,7 @@ impl Session {
     /// Removes every key. Flash messages and the max-age stay. After [`destroy`](Self::destroy) it does
     /// nothing.
     pub fn clear(&self) {
-        if let Ok(mut state) = self.writable() {
-            state.push(Change::Clear);
-        }
+        self.state().push(Change::Clear);
     }
 }
 

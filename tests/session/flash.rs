@@ -215,7 +215,7 @@ async fn null_is_no_messages() {
         assert_eq!(session.take_flash::<String>("info").unwrap(), [""; 0]);
         assert!(session.take_all_flash().is_empty() && !session.is_modified());
         session.insert("n", 2).unwrap();
-        browser.commit(&session).await;
+        client.commit(&session).await;
         assert_eq!(stored(&store, &session).await, format!(r#","n":2,"flash":{before}}}"#));
         session.insert("n", 1).unwrap();
         session.flash("info", "x").unwrap();

@@ -11,3 +11,4 @@ mod flash;
 mod lifetime;
 mod programs;
 mod records;
+mod reentry;

@@ -134,7 +134,7 @@ fn run(session: &Session, model: &mut Model, step: &Step) {
             model.flash.clear();
         }
         Step::MaxAge(days) => {
-            model.max_age = days.map(|days| common::stores::DAY * days as u32);
+            model.max_age = days.map(|days| crate::common::stores::DAY * days as u32);
             session.set_max_age(model.max_age);
         }
         Step::Commit => {}

@@ -1,12 +1,10 @@
 //! An application's own code may ask the session that runs it: `Serialize`, `Deserialize`, closures and `genid`.
 
-mod common;
-
 use std::cell::{Cell, RefCell};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
-use common::{Browser, builder};
+use crate::common::{TestClient, builder};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sessile::{Session, SessionConfig, SessionId};
 
@@ -72,7 +70,7 @@ fn in_time(act: impl AsyncFnOnce() + Send + 'static) {
 }
 
 /// A session whose code asks it.
-async fn opened(config: &SessionConfig, browser: &Browser) -> Session {
+async fn opened(config: &SessionConfig, browser: &TestClient) -> Session {
     let session = browser.open(config).await;
     HANDLE.set(Some(session.clone()));
     session
@@ -82,7 +80,7 @@ async fn opened(config: &SessionConfig, browser: &Browser) -> Session {
 fn values_may_ask_their_session() {
     in_time(async || {
         let config = builder().build().unwrap();
-        let session = opened(&config, &Browser::new()).await;
+        let session = opened(&config, &TestClient::new()).await;
         assert!(asked(|| session.insert("n", Asking(1)).unwrap()) > 0);
         assert!(asked(|| assert_eq!(session.get("n").unwrap(), Some(Asking(1)))) > 0);
         let more = |n: Option<Asking>| {
@@ -105,7 +103,7 @@ fn values_may_ask_their_session() {
 fn messages_may_ask_their_session() {
     in_time(async || {
         let config = builder().build().unwrap();
-        let session = opened(&config, &Browser::new()).await;
+        let session = opened(&config, &TestClient::new()).await;
         assert!(asked(|| session.flash("info", Asking(1)).unwrap()) > 0);
         assert!(asked(|| assert_eq!(session.peek_flash::<Asking>("info").unwrap(), [Asking(1)])) > 0);
         assert!(asked(|| assert_eq!(session.take_flash::<Asking>("info").unwrap(), [Asking(1)])) > 0);
@@ -119,7 +117,7 @@ fn messages_may_ask_their_session() {
 fn an_update_may_ask_its_session_when_it_runs_again() {
     in_time(async || {
         let config = builder().build().unwrap();
-        let mut browser = Browser::new();
+        let mut browser = TestClient::new();
         let session = browser.open(&config).await;
         session.insert("n", 1).unwrap();
         browser.commit(&session).await;
@@ -147,7 +145,7 @@ fn genid_may_ask_the_session_that_needs_an_id() {
             SessionId::random()
         };
         let config = builder().genid(genid).build().unwrap();
-        let mut browser = Browser::new();
+        let mut browser = TestClient::new();
         let session = opened(&config, &browser).await;
         assert!(asked(|| assert_eq!(session.id(), session.id())) > 0);
         assert!(asked(|| session.cycle_id()) > 0);
@@ -156,7 +154,7 @@ fn genid_may_ask_the_session_that_needs_an_id() {
         let session = opened(&config, &browser).await;
         assert!(asked(|| session.cycle_id()) > 0);
         browser.commit(&session).await;
-        let session = opened(&config, &Browser::new()).await;
+        let session = opened(&config, &TestClient::new()).await;
         ASKED.set(0);
         drop(session.commit().await.unwrap());
         assert!(ASKED.get() > 0, "the id of a new record");
@@ -191,7 +189,7 @@ impl Serialize for Replaced {
 fn a_value_that_changes_while_it_is_read_is_read_again() {
     in_time(async || {
         let config = builder().build().unwrap();
-        let session = opened(&config, &Browser::new()).await;
+        let session = opened(&config, &TestClient::new()).await;
         session.insert("n", 1).unwrap();
         ASKED.set(0);
         assert_eq!(session.remove::<Replaced>("n").unwrap().unwrap().0, 2);
