@@ -3,6 +3,10 @@
 
 #[cfg(any(feature = "redis", feature = "postgres", feature = "mysql", feature = "sqlite"))]
 mod faults;
+#[cfg(any(feature = "redis", feature = "postgres", feature = "mysql", feature = "sqlite"))]
+mod foreign;
+#[cfg(any(feature = "redis", feature = "postgres", feature = "mysql"))]
+mod lost_answers;
 #[cfg(feature = "mysql")]
 mod mysql;
 #[cfg(feature = "postgres")]
