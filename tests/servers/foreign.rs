@@ -52,8 +52,10 @@ pub(crate) async fn check<P>(
     }
 }
 
+type Act = fn(&Session);
+
 /// The commits that write to the record that the session was loaded from.
-const WRITES: [(&str, fn(&Session)); 3] = [
+const WRITES: [(&str, Act); 3] = [
     ("a write", |session| session.insert("n", 1).unwrap()),
     ("an update", |session| {
         session.update("n", |n: Option<u64>| Some(n.unwrap_or(0) + 1)).unwrap();
