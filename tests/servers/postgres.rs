@@ -291,6 +291,13 @@ async fn two_processes() {
     crate::faults::two_processes("postgres::two_processes", ("DATABASE_URL", &url), store).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "who loses a race once may starve"]
+async fn a_crowd_on_one_session() {
+    let Some(store) = store(&UTC, "crowd").await else { return };
+    crate::crowd::on_one_session("PostgreSQL", store, None).await;
+}
+
 #[tokio::test]
 async fn statements_of_each_kind_of_request() {
     // A server of its own, which counts.

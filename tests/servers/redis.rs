@@ -204,6 +204,14 @@ async fn two_processes() {
     crate::faults::two_processes("redis::two_processes", ("REDIS_URL", &url), store).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "who loses a race once may starve"]
+async fn a_crowd_on_one_session() {
+    let Some(server) = servers::redis(&[]) else { return };
+    let store = RedisStore::connect(format!("redis://{}/", server.address())).await.unwrap();
+    crate::crowd::on_one_session("Redis", store, Some(Duration::from_millis(10))).await;
+}
+
 #[tokio::test]
 async fn a_server_without_memory_refuses_and_loses_nothing() {
     let Some(server) = servers::redis(&["--maxmemory", "3mb", "--maxmemory-policy", "noeviction"]) else {

@@ -139,6 +139,13 @@ async fn two_processes() {
     crate::faults::two_processes("sqlite::two_processes", (FOLDER, &path), store).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "who loses a race once may starve"]
+async fn a_crowd_on_one_session() {
+    let folder = tempfile::tempdir().unwrap();
+    crate::crowd::on_one_session("SQLite", store(&folder).await, None).await;
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn a_full_disk_loses_nothing() {
