@@ -151,7 +151,9 @@ impl StoreError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SessionError {
-    /// The store failed, and nothing of this call was written.
+    /// The store failed. If it refused the call, nothing of it was written. If it did not answer in time, or
+    /// if its connection dropped, it may have carried the call out: the same changes, committed again, are
+    /// applied to what is stored by then, so that an [`update`](crate::Session::update) may count twice.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The value cannot be written as JSON, or its key is reserved (`cookie`, `flash`).

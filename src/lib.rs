@@ -45,8 +45,9 @@
 //! 7. **Cancelling is safe.** A request that is dropped at any await leaves each record either as it was or
 //!    as it was to be.
 //!
-//! A commit that failed can be repeated, because the session keeps what the request did. There is one limit:
-//! if two requests take the same flash messages at the same time, both get them.
+//! A commit that failed can be repeated, because the session keeps what the request did. There are two
+//! limits: if two requests take the same flash messages at the same time, both get them; and if the store had
+//! carried the failed commit out without being able to say so, an `update` counts twice.
 //!
 //! # When something is written
 #![doc = include_str!("../docs/commit-table.md")]

@@ -1,9 +1,9 @@
 //! Timeout and retry for the stores on servers.
 //!
 //! An operation is retried once if its connection drops. The server may have executed the first attempt
-//! nevertheless, so the answer of a `replace` or a `destroy_if` may be ambiguous after a retry. An ambiguous
-//! answer becomes an error. A `create` needs no such care: if a retry finds the id taken by the first
-//! attempt, the session takes another id, and the record under the first one expires unread.
+//! nevertheless, so the answer of a `create`, a `replace` or a `destroy_if` may be ambiguous after a retry. A
+//! `create` or a `replace` that finds exactly the record that it writes has written it. Any other ambiguous
+//! answer becomes an error.
 
 #![cfg_attr(
     not(any(feature = "redis", feature = "postgres", feature = "mysql")),
@@ -14,31 +14,41 @@ use std::error::Error as StdError;
 use std::pin::pin;
 use std::time::Duration;
 
-use super::Replaced;
+use super::{Replaced, Stored};
 use crate::error::{StoreError, cause};
+use crate::record::Record;
+use crate::store::version::Version;
 
 /// The longest that an operation may take, unless the application sets another limit. 5 seconds are long
 /// enough for a busy server and short enough for a waiting visitor.
 pub(super) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The attempt that an answer belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The attempt that an answer belongs to. Of two statements the later attempt counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Attempt {
     First,
     /// The attempt after a dropped connection. The server may have executed the first attempt as well.
     Retry,
 }
 
-/// Runs an operation, and retries it once if `is_dropped` says that its connection dropped. The timeout
-/// limits both attempts together.
+/// An error of a driver.
+pub(super) trait DriverError: StdError + Send + Sync + 'static {
+    /// Whether the connection is lost, so that a retry over another one may succeed.
+    fn is_connection_dropped(&self) -> bool;
+
+    /// The error that the operation returns.
+    fn into_store_error(self) -> StoreError;
+}
+
+/// Runs an operation, and retries it once if its connection dropped. The timeout limits both attempts
+/// together.
 pub(super) async fn with_retry<T, E, F>(
     timeout: Duration,
-    is_dropped: impl Fn(&E) -> bool + Send,
     operation: impl Fn() -> F + Send,
 ) -> Result<(T, Attempt), StoreError>
 where
     T: Send,
-    E: StdError + Send + Sync + 'static,
+    E: DriverError,
     F: Future<Output = Result<T, E>> + Send,
 {
     // Pinned here to keep the future small: a future that is passed on by value takes its room twice, in the
@@ -48,15 +58,15 @@ where
     let attempts = pin!(async {
         match operation().await {
             Ok(answer) => Ok((answer, Attempt::First)),
-            Err(error) if is_dropped(&error) => {
+            Err(error) if error.is_connection_dropped() => {
                 tracing::debug!(
                     error = cause(&error),
                     "the connection to the session store dropped; asking once more"
                 );
-                let answer = Box::pin(operation()).await.map_err(StoreError::unavailable)?;
+                let answer = Box::pin(operation()).await.map_err(E::into_store_error)?;
                 Ok((answer, Attempt::Retry))
             }
-            Err(error) => Err(StoreError::unavailable(error)),
+            Err(error) => Err(error.into_store_error()),
         }
     });
     with_timeout(timeout, attempts).await
@@ -72,20 +82,51 @@ pub(super) async fn with_timeout<T>(
         .unwrap_or_else(|elapsed| Err(StoreError::unavailable(elapsed)))
 }
 
-/// The answer of a `replace`, or an error if the answer is ambiguous.
+/// The answer of a `create` whose retry found the id taken. `stored` is what the store then holds under it.
+///
+/// The record that has taken the id may be the one that the first attempt wrote. It is if its bytes are those
+/// of `record`: the id is new, so another record under it would have other bytes.
+pub(super) fn confirm_create(
+    stored: Result<Option<Stored>, StoreError>,
+    record: &Record,
+) -> Result<bool, StoreError> {
+    match stored {
+        Ok(stored) => Ok(stored.is_some_and(|stored| stored.record.same(record))),
+        // The first attempt wrote a record, so it did not write this.
+        Err(error) if error.is_corrupt() => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// The answer of a `replace` with `record`, or an error if the answer is ambiguous.
 ///
 /// The record that a retry conflicts with may be the one that the first attempt wrote. If the session then
-/// applied its changes to that record, an increment would count twice.
-pub(super) fn confirm_replace(answer: Replaced, attempt: Attempt) -> Result<Replaced, StoreError> {
+/// applied its changes to that record, an increment would count twice. If its bytes are those of `record`,
+/// the first attempt has written it, unless another process wrote the very same bytes over the same version
+/// while the connection dropped. With other bytes it cannot be told: a later write may stand over the first
+/// attempt's.
+pub(super) fn confirm_replace(
+    answer: Replaced,
+    attempt: Attempt,
+    record: &Record,
+) -> Result<Replaced, StoreError> {
     match (answer, attempt) {
-        (Replaced::Conflict(_), Attempt::Retry) => Err(unknown_outcome()),
+        (Replaced::Conflict(stored), Attempt::Retry) => {
+            if stored.record.same(record) {
+                Ok(Replaced::Done(Version::of(record)))
+            } else {
+                Err(unknown_outcome())
+            }
+        }
         (answer, _) => Ok(answer),
     }
 }
 
 /// The answer of a `destroy_if`, or an error if the answer is ambiguous.
 ///
-/// A record that a retry does not find may have been removed by the first attempt.
+/// A record that a retry does not find may have been removed by the first attempt, or by a logout in another
+/// request. There are no bytes left to tell which. Taken for the first attempt's removal, a session that
+/// changes its id would keep the data of one that was logged out; taken for a logout, it would lose its data.
 pub(super) fn confirm_destroy(answer: Replaced, attempt: Attempt) -> Result<Replaced, StoreError> {
     match (answer, attempt) {
         (Replaced::Gone, Attempt::Retry) => Err(unknown_outcome()),

@@ -1,8 +1,13 @@
 //! The conformance kit and more against real servers: those that `REDIS_URL`, `REDIS_CLUSTER_URLS`,
 //! `DATABASE_URL`, `POSTGRES_ZONED_URL` and `MYSQL_URL` name, else private ones, started here.
 
+mod crowd;
 #[cfg(any(feature = "redis", feature = "postgres", feature = "mysql", feature = "sqlite"))]
 mod faults;
+#[cfg(any(feature = "redis", feature = "postgres", feature = "mysql", feature = "sqlite"))]
+mod foreign;
+#[cfg(any(feature = "redis", feature = "postgres", feature = "mysql"))]
+mod lost_answers;
 #[cfg(feature = "mysql")]
 mod mysql;
 #[cfg(feature = "postgres")]

@@ -3,11 +3,12 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use sessile::{MySqlStore, Record, SessionId, SessionStore};
+use sessile::{MySqlStore, Record, Replaced, SessionId, SessionStore};
 use sessile_test_servers as servers;
-use sqlx::mysql::{MySqlPool, MySqlPoolOptions};
+use sqlx::mysql::{MySqlConnectOptions, MySqlPool, MySqlPoolOptions};
 
-use crate::{Shared, trips};
+use crate::lost_answers::{self, Proxy};
+use crate::{Shared, foreign, trips};
 
 static SERVER: LazyLock<Shared> = LazyLock::new(|| {
     Shared::new("MYSQL_URL", || {
@@ -62,6 +63,105 @@ async fn the_table_is_express_mysql_sessions() {
     assert!(stored.expires_in.unwrap() > Duration::from_secs(90));
 }
 
+/// A table of which everything but the column `data` is express-mysql-session's.
+async fn table(name: &str, data: &str) -> Option<(MySqlStore, MySqlPool)> {
+    let pool = pool().await?;
+    let sql = format!(
+        "CREATE TABLE {name} (session_id varchar(128) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin PRIMARY KEY,
+                              expires int unsigned NOT NULL, data {data})"
+    );
+    for sql in [format!("DROP TABLE IF EXISTS {name}"), sql] {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&pool).await.unwrap();
+    }
+    Some((MySqlStore::new(pool.clone()).table(name).unwrap(), pool))
+}
+
+/// Puts something else in the place of a record: a text, bytes, or NULL.
+async fn plant<'p, D>(pool: &MySqlPool, table: &str, id: &SessionId, data: D)
+where
+    D: sqlx::Encode<'p, sqlx::MySql> + sqlx::Type<sqlx::MySql>,
+{
+    let sql = format!("UPDATE {table} SET data = ? WHERE session_id = ?");
+    let update = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(data).bind(id.as_str());
+    assert_eq!(update.execute(pool).await.unwrap().rows_affected(), 1);
+}
+
+#[tokio::test]
+async fn nothing_foreign_is_a_session() {
+    for (name, data) in [("foreign_text", "mediumtext"), ("foreign_bytes", "mediumblob")] {
+        let Some((store, pool)) = table(name, data).await else { return };
+        let texts = foreign::texts().into_iter().map(|(name, text)| (name, Some(text.into_bytes())));
+        let mut plants: Vec<_> = texts.chain([("NULL", None), ("nothing", Some(Vec::new()))]).collect();
+        if data == "mediumblob" {
+            plants.extend(foreign::bytes().into_iter().map(|(name, bytes)| (name, Some(bytes))));
+        }
+        let plant = async |id: &SessionId, data: &Option<Vec<u8>>| {
+            plant(&pool, name, id, data.as_deref()).await;
+        };
+        let look = async |id: &SessionId| {
+            let sql = format!("SELECT HEX(data) FROM {name} WHERE session_id = ?");
+            let select = sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).bind(id.as_str());
+            let data: Option<String> = select.fetch_one(&pool).await.unwrap();
+            format!("{data:?}")
+        };
+        foreign::check(store, plants, plant, look).await;
+    }
+}
+
+/// A column of another type, in which the server stores or compares the same record in another way.
+#[tokio::test]
+async fn a_record_is_compared_as_bytes_in_every_column() {
+    for (name, data) in [
+        ("as_bytes", "mediumblob"),
+        ("as_latin_1", "mediumtext CHARACTER SET latin1"),
+        ("without_case", "mediumtext CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci"),
+    ] {
+        let Some((store, pool)) = table(name, data).await else { return };
+        let (id, minute) = (SessionId::random(), Duration::from_secs(60));
+        let of = |name: &str| Record::from_json(format!(r#"{{"cookie":{{}},"name":"{name}"}}"#)).unwrap();
+        store.set(&id, &of("René"), minute).await.unwrap();
+        plant(&pool, name, &id, of("Zoë").as_json()).await;
+        let read = store.get(&id).await.unwrap().unwrap();
+        assert_eq!(read.record.as_json(), of("Zoë").as_json(), "{name}");
+        let expected = read.version.unwrap();
+        // As another request writes it.
+        plant(&pool, name, &id, of("zoë").as_json()).await;
+        let conflict = store.replace(&id, &expected, &of("late"), minute).await.unwrap();
+        let Replaced::Conflict(fresh) = conflict else { panic!("{name}: {conflict:?}") };
+        assert_eq!(fresh.record.as_json(), of("zoë").as_json(), "{name}");
+        let conflict = store.destroy_if(&id, &expected).await.unwrap();
+        assert!(matches!(conflict, Replaced::Conflict(_)), "{name}: {conflict:?}");
+        let done = store.replace(&id, &fresh.version.unwrap(), &of("Chloé"), minute).await.unwrap();
+        let Replaced::Done(version) = done else { panic!("{name}: {done:?}") };
+        let done = store.destroy_if(&id, &version).await.unwrap();
+        assert!(matches!(done, Replaced::Done(_)), "{name}: {done:?}");
+        assert!(store.get(&id).await.unwrap().is_none(), "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_answer_is_asked_for_again_and_counts_once() {
+    let Some(url) = SERVER.url.as_deref() else { return };
+    let options: MySqlConnectOptions = url.parse().unwrap();
+    let proxy = Proxy::before(format!("{}:{}", options.get_host(), options.get_port())).await;
+    let (host, port) = proxy.address.split_once(':').unwrap();
+    let options = options.host(host).port(port.parse().unwrap());
+    let one = MySqlPoolOptions::new().max_connections(1).test_before_acquire(false);
+    let pool = one.connect_with(options).await.unwrap();
+    let direct = store("lost_answers").await.unwrap();
+    let store = MySqlStore::new(pool).table("lost_answers").unwrap();
+    lost_answers::check(store.clone(), direct.clone(), &proxy).await;
+    // An id that an expired record has, which takes two statements.
+    let (id, minute) = (SessionId::random(), Duration::from_secs(60));
+    let record = Record::from_json(r#"{"cookie":{},"n":1}"#).unwrap();
+    for lost in [1, 2] {
+        direct.set(&id, &Record::default(), minute).await.unwrap();
+        let expire = "UPDATE lost_answers SET expires = 1 WHERE session_id = ?";
+        sqlx::query(expire).bind(id.as_str()).execute(&self::pool().await.unwrap()).await.unwrap();
+        lost_answers::creates_after_losing(&store, (&id, &record), &proxy, lost).await;
+    }
+}
+
 #[tokio::test]
 async fn a_session_may_last_beyond_2038() {
     let Some(store) = store("lasting").await else { return };
@@ -100,6 +200,13 @@ async fn killed_in_the_middle() {
 async fn two_processes() {
     let (Some(url), Some(store)) = (SERVER.url.clone(), store("two_processes").await) else { return };
     crate::faults::two_processes("mysql::two_processes", ("MYSQL_URL", &url), store).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "who loses a race once may starve"]
+async fn a_crowd_on_one_session() {
+    let Some(store) = store("crowd").await else { return };
+    crate::crowd::on_one_session("MariaDB", store, None).await;
 }
 
 #[tokio::test]

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use sessile::{PostgresStore, Record, SessionId, SessionStore};
 use sessile_test_servers as servers;
-use sqlx::postgres::{PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
-use crate::{Shared, trips};
+use crate::lost_answers::{self, Proxy};
+use crate::{Shared, foreign, trips};
 
 const ZONE: &str = "America/New_York";
 
@@ -78,6 +79,94 @@ async fn the_table_is_connect_pg_simples() {
     assert!(stored.record.as_json().ends_with(r#""by":"node"}"#));
     let left = stored.expires_in.unwrap().as_secs_f64();
     assert!((95.0..=100.5).contains(&left), "{left}");
+}
+
+#[tokio::test]
+async fn nothing_foreign_is_a_session() {
+    let (Some(store), Some(pool)) = (store(&UTC, "foreign_rows").await, pool(&UTC).await) else { return };
+    // A table that somebody made by hand.
+    sqlx::query("ALTER TABLE foreign_rows ALTER sess DROP NOT NULL").execute(&pool).await.unwrap();
+    let is_json =
+        |text: &str| !text.starts_with("hunter2") && text.matches('{').count() == text.matches('}').count();
+    let texts = foreign::texts().into_iter().map(|(name, text)| (name, Some(text)));
+    let texts = texts.filter(|(_, text)| text.as_deref().is_some_and(is_json));
+    let plants =
+        texts.chain([("NULL", None), ("null", Some("null".to_owned())), ("true", Some("true".to_owned()))]);
+    let plant = async |id: &SessionId, sess: &Option<String>| {
+        let update =
+            sqlx::query("UPDATE foreign_rows SET sess = $1::json WHERE sid = $2").bind(sess.as_deref());
+        assert_eq!(update.bind(id.as_str()).execute(&pool).await.unwrap().rows_affected(), 1);
+    };
+    let look = async |id: &SessionId| {
+        let select =
+            sqlx::query_scalar("SELECT sess::text FROM foreign_rows WHERE sid = $1").bind(id.as_str());
+        let sess: Option<String> = select.fetch_one(&pool).await.unwrap();
+        format!("{sess:?}")
+    };
+    foreign::check(store, plants, plant, look).await;
+}
+
+/// A database in SQL_ASCII takes any bytes for text.
+#[tokio::test]
+async fn bytes_that_are_no_text_are_no_session() {
+    let (Some(url), Some(admin)) = (UTC.url.as_deref(), pool(&UTC).await) else { return };
+    for sql in [
+        "DROP DATABASE IF EXISTS sessile_bytes",
+        "CREATE DATABASE sessile_bytes ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0",
+    ] {
+        sqlx::raw_sql(sql).execute(&admin).await.unwrap();
+    }
+    let options = url.parse::<PgConnectOptions>().unwrap().database("sessile_bytes");
+    let pool = PgPoolOptions::new().max_connections(2).connect_with(options).await.unwrap();
+    let store = PostgresStore::new(pool.clone());
+    store.migrate().await.unwrap();
+    let plant = async |id: &SessionId, letter: &i32| {
+        let foreign = r#"UPDATE session SET sess = ('{"cookie":{},"password":"hunter2' || chr($1) || '"}')::json WHERE sid = $2"#;
+        let update = sqlx::query(foreign).bind(letter).bind(id.as_str());
+        assert_eq!(update.execute(&pool).await.unwrap().rows_affected(), 1);
+    };
+    let look = async |id: &SessionId| {
+        let select =
+            sqlx::query_scalar("SELECT encode(sess::text::bytea, 'hex') FROM session WHERE sid = $1");
+        select.bind(id.as_str()).fetch_one(&pool).await.unwrap()
+    };
+    foreign::check(store, [("Latin-1", 0xe9), ("no letter", 0xff)], plant, look).await;
+}
+
+/// Its parser is recursive, and `max_stack_depth` limits it.
+#[tokio::test]
+async fn a_record_too_deep_for_the_server_is_refused_and_changes_nothing() {
+    let Some(store) = store(&UTC, "deep").await else { return };
+    let (id, minute) = (SessionId::random(), Duration::from_secs(60));
+    let nested = |n: usize| {
+        Record::from_json(format!(r#"{{"cookie":{{}},"deep":{}1{}}}"#, "[".repeat(n), "]".repeat(n))).unwrap()
+    };
+    store.set(&id, &nested(5000), minute).await.unwrap();
+    let stored = store.get(&id).await.unwrap().unwrap();
+    assert_eq!(stored.record.as_json(), nested(5000).as_json());
+    for refused in [
+        store.set(&id, &nested(100_000), minute).await.map(drop),
+        store.create(&SessionId::random(), &nested(100_000), minute).await.map(drop),
+        store.replace(&id, &stored.version.unwrap(), &nested(100_000), minute).await.map(drop),
+    ] {
+        let error = refused.unwrap_err();
+        let why = std::error::Error::source(&error).unwrap().to_string();
+        assert!(error.is_unavailable() && why.contains("stack depth"), "{error:?}");
+    }
+    assert_eq!(store.get(&id).await.unwrap().unwrap().record.as_json(), nested(5000).as_json());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_answer_is_asked_for_again_and_counts_once() {
+    let Some(url) = UTC.url.as_deref() else { return };
+    let options: PgConnectOptions = url.parse().unwrap();
+    let proxy = Proxy::before(format!("{}:{}", options.get_host(), options.get_port())).await;
+    let (host, port) = proxy.address.split_once(':').unwrap();
+    let options = options.host(host).port(port.parse().unwrap());
+    let one = PgPoolOptions::new().max_connections(1).test_before_acquire(false);
+    let pool = one.connect_with(options).await.unwrap();
+    let direct = store(&UTC, "lost_answers").await.unwrap();
+    lost_answers::check(PostgresStore::new(pool).table("lost_answers").unwrap(), direct, &proxy).await;
 }
 
 fn now() -> f64 {
@@ -200,6 +289,13 @@ async fn killed_in_the_middle() {
 async fn two_processes() {
     let (Some(url), Some(store)) = (UTC.url.clone(), store(&UTC, "two_processes").await) else { return };
     crate::faults::two_processes("postgres::two_processes", ("DATABASE_URL", &url), store).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "who loses a race once may starve"]
+async fn a_crowd_on_one_session() {
+    let Some(store) = store(&UTC, "crowd").await else { return };
+    crate::crowd::on_one_session("PostgreSQL", store, None).await;
 }
 
 #[tokio::test]

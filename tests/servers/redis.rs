@@ -9,7 +9,8 @@ use sessile::testing::Visitor;
 use sessile::{Record, RedisStore, Replaced, SessionId, SessionStore};
 use sessile_test_servers as servers;
 
-use crate::{Shared, trips};
+use crate::lost_answers::{self, Proxy};
+use crate::{Shared, foreign, trips};
 
 static SINGLE: LazyLock<Shared> = LazyLock::new(|| {
     Shared::new("REDIS_URL", || {
@@ -82,6 +83,76 @@ async fn keys_values_and_times_are_connect_redis() {
     assert!(other.exists::<_, bool>(format!("shop:{}", id.as_str())).await.unwrap());
 }
 
+/// What another program may put under a session's key.
+enum Plant {
+    /// `SET` with this value.
+    Value(Vec<u8>),
+    /// A command that makes a key of another type. The key is its second word.
+    Type(&'static [&'static str]),
+}
+
+fn plants() -> Vec<(&'static str, Plant)> {
+    let values = foreign::texts().into_iter().map(|(name, text)| (name, Plant::Value(text.into_bytes())));
+    let bytes = foreign::bytes().into_iter().map(|(name, bytes)| (name, Plant::Value(bytes)));
+    let types: [(_, &[&str]); 5] = [
+        ("a hash", &["HSET", "password", foreign::SECRET]),
+        ("a list", &["RPUSH", foreign::SECRET]),
+        ("a set", &["SADD", foreign::SECRET]),
+        ("a sorted set", &["ZADD", "1", foreign::SECRET]),
+        ("a stream", &["XADD", "*", "password", foreign::SECRET]),
+    ];
+    values.chain(bytes).chain(types.map(|(name, command)| (name, Plant::Type(command)))).collect()
+}
+
+async fn nothing_foreign_is_a_session<C: redis::aio::ConnectionLike + Clone + Send + Sync>(
+    store: impl SessionStore + Clone,
+    connection: C,
+) {
+    let key = |id: &SessionId| format!("sess:{}", id.as_str());
+    let plant = async |id: &SessionId, plant: &Plant| {
+        let mut connection = connection.clone();
+        let () = connection.del(key(id)).await.unwrap();
+        match plant {
+            Plant::Value(value) => connection.set(key(id), value).await.unwrap(),
+            Plant::Type([command, arguments @ ..]) => {
+                let command = redis::cmd(command).arg(key(id)).arg(arguments).to_owned();
+                let _: redis::Value = command.query_async(&mut connection).await.unwrap();
+            }
+            Plant::Type([]) => unreachable!("a plant without a command"),
+        }
+    };
+    let look = async |id: &SessionId| {
+        let mut connection = connection.clone();
+        let dump: Vec<u8> = redis::cmd("DUMP").arg(key(id)).query_async(&mut connection).await.unwrap();
+        format!("{dump:?}")
+    };
+    foreign::check(store, plants(), plant, look).await;
+}
+
+#[tokio::test]
+async fn nothing_foreign_is_a_session_on_a_server() {
+    let (Some(store), Some(other)) = (store().await, beside().await) else { return };
+    nothing_foreign_is_a_session(store, other).await;
+}
+
+#[tokio::test]
+async fn nothing_foreign_is_a_session_on_a_cluster() {
+    let Some(urls) = CLUSTER.url.as_deref() else { return };
+    let store = RedisStore::connect_cluster(urls.split(',')).await.unwrap();
+    let client = redis::cluster::ClusterClient::new(urls.split(',')).unwrap();
+    nothing_foreign_is_a_session(store, client.get_async_connection().await.unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_answer_is_asked_for_again_and_counts_once() {
+    let Some(url) = SINGLE.url.as_deref() else { return };
+    let client = redis::Client::open(url).unwrap();
+    let redis::ConnectionAddr::Tcp(host, port) = client.get_connection_info().addr() else { return };
+    let proxy = Proxy::before(format!("{host}:{port}")).await;
+    let store = RedisStore::connect(format!("redis://{}/", proxy.address)).await.unwrap();
+    lost_answers::check(store, RedisStore::connect(url).await.unwrap(), &proxy).await;
+}
+
 /// What the server counts of a request's commands, scripts' own ones left out.
 async fn commands(other: &mut MultiplexedConnection) -> u64 {
     let info: String = redis::cmd("INFO").arg("commandstats").query_async(other).await.unwrap();
@@ -132,6 +203,14 @@ async fn two_processes() {
     let Some(url) = SINGLE.url.clone() else { return };
     let store = RedisStore::connect(url.as_str()).await.unwrap();
     crate::faults::two_processes("redis::two_processes", ("REDIS_URL", &url), store).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "who loses a race once may starve"]
+async fn a_crowd_on_one_session() {
+    let Some(server) = servers::redis(&[]) else { return };
+    let store = RedisStore::connect(format!("redis://{}/", server.address())).await.unwrap();
+    crate::crowd::on_one_session("Redis", store, Some(Duration::from_millis(10))).await;
 }
 
 #[tokio::test]
@@ -186,17 +265,40 @@ async fn a_server_that_evicts_ends_sessions_and_revives_none() {
 async fn len_and_clear_keep_to_their_prefix() {
     // Names of the tests' own, with letters that mean something in a pattern.
     let own = format!("t[*?]\\{}:", SessionId::random().as_str());
-    if let Some(store) = store().await {
-        len_and_clear!(store.clone().prefix(&own), store.prefix("other:"));
+    if let (Some(store), Some(mut beside)) = (store().await, beside().await) {
+        len_and_clear!(store.clone().prefix(&own), store.prefix("other:"), beside, own);
     }
     if let Some(urls) = CLUSTER.url.as_deref() {
         let store = RedisStore::connect_cluster(urls.split(',')).await.unwrap();
-        len_and_clear!(store.clone().prefix(&own), store.prefix("other:"));
+        let client = redis::cluster::ClusterClient::new(urls.split(',')).unwrap();
+        let mut beside = client.get_async_connection().await.unwrap();
+        len_and_clear!(store.clone().prefix(&own), store.prefix("other:"), beside, own);
     }
 }
 
+#[tokio::test]
+async fn without_a_prefix_nothing_is_counted_or_cleared() {
+    let Some(server) = servers::redis(&[]) else { return };
+    let url = format!("redis://{}/", server.address());
+    let store = RedisStore::connect(url.as_str()).await.unwrap().prefix("");
+    let mut other = redis::Client::open(url).unwrap().get_multiplexed_async_connection().await.unwrap();
+    let () = other.set("an order", "of another program").await.unwrap();
+    let id = SessionId::random();
+    store.set(&id, &Record::default(), Duration::from_secs(60)).await.unwrap();
+    assert!(other.exists::<_, bool>(id.as_str()).await.unwrap(), "an empty prefix is one as well");
+    for refused in
+        [store.clear().await.map(drop), store.len().await.map(drop), store.is_empty().await.map(drop)]
+    {
+        let error = refused.unwrap_err();
+        let why = std::error::Error::source(&error).unwrap().to_string();
+        assert!(why.contains("`RedisStore::prefix`"), "{why}");
+    }
+    assert!(other.exists::<_, bool>("an order").await.unwrap(), "somebody else's key is gone");
+    assert!(store.get(&id).await.unwrap().is_some());
+}
+
 macro_rules! len_and_clear {
-    ($store:expr, $other:expr) => {
+    ($store:expr, $other:expr, $beside:expr, $own:expr) => {
         let (store, other) = ($store, $other);
         let foreign = SessionId::random();
         other.set(&foreign, &Record::default(), Duration::from_secs(60)).await.unwrap();
@@ -205,6 +307,11 @@ macro_rules! len_and_clear {
             store.set(&SessionId::random(), &Record::default(), Duration::from_secs(60)).await.unwrap();
         }
         assert_eq!(store.len().await.unwrap(), 50);
+        // No id is like this, but a key may be.
+        let mut key = $own.clone().into_bytes();
+        key.push(0xff);
+        let () = $beside.set(key, "").await.unwrap();
+        assert_eq!(store.len().await.unwrap(), 51);
         store.clear().await.unwrap();
         assert_eq!(store.len().await.unwrap(), 0);
         assert!(other.get(&foreign).await.unwrap().is_some(), "somebody else's key is gone");

@@ -4,18 +4,24 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use sessile::{Record, SessionId, SessionStore, SqliteStore};
+use sessile::{Record, Replaced, SessionId, SessionStore, SqliteStore};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use tracing::field::Field;
 use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
-use crate::trips;
+use crate::{foreign, trips};
 
 async fn store(folder: &tempfile::TempDir) -> SqliteStore {
     let store = SqliteStore::open(folder.path().join("sessions.db")).await.unwrap();
     store.migrate().await.unwrap();
     store
+}
+
+/// Connections beside the store's, as another program would have.
+async fn pool(folder: &tempfile::TempDir) -> sqlx::SqlitePool {
+    let options = SqliteConnectOptions::new().filename(folder.path().join("sessions.db"));
+    sqlx::SqlitePool::connect_with(options).await.unwrap()
 }
 
 mod kit {
@@ -32,8 +38,7 @@ mod kit {
 async fn the_table_is_connect_sqlite3s() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(&folder).await;
-    let options = SqliteConnectOptions::new().filename(folder.path().join("sessions.db"));
-    let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
+    let pool = pool(&folder).await;
     let id = SessionId::random();
     let record = Record::from_json(r#"{"cookie":{"originalMaxAge":60000},"n":1.0}"#).unwrap();
     store.set(&id, &record, Duration::from_millis(60_500)).await.unwrap();
@@ -62,6 +67,66 @@ async fn the_table_is_connect_sqlite3s() {
     assert!(stored.record.as_json().ends_with(r#""by":"node"}"#));
 }
 
+/// What another program may put into the column `sess`, as SQL.
+fn plants() -> Vec<(&'static str, String)> {
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let texts = foreign::texts();
+    let quoted = texts.iter().map(|(name, text)| (*name, format!("'{text}'")));
+    let blobs = texts.iter().map(|(name, text)| (*name, format!("x'{}'", hex(text.as_bytes()))));
+    let bytes = foreign::bytes();
+    let binary = bytes.iter().map(|(name, bytes)| (*name, format!("x'{}'", hex(bytes))));
+    let text = bytes.iter().map(|(name, bytes)| (*name, format!("CAST(x'{}' AS TEXT)", hex(bytes))));
+    let others =
+        [("NULL", "NULL"), ("an INTEGER", "5"), ("a REAL", "5.5"), ("nothing", "''"), ("no bytes", "x''")];
+    let others = others.into_iter().map(|(name, sql)| (name, sql.to_owned()));
+    quoted.chain(blobs).chain(binary).chain(text).chain(others).collect()
+}
+
+#[tokio::test]
+async fn nothing_foreign_is_a_session() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, pool) = (store(&folder).await, pool(&folder).await);
+    let plant = async |id: &SessionId, sess: &String| {
+        let sql = sqlx::AssertSqlSafe(format!("UPDATE sessions SET sess = {sess} WHERE sid = ?"));
+        assert_eq!(sqlx::query(sql).bind(id.as_str()).execute(&pool).await.unwrap().rows_affected(), 1);
+    };
+    let look = async |id: &SessionId| {
+        let select = "SELECT typeof(sess) || ' ' || hex(sess) FROM sessions WHERE sid = ?";
+        sqlx::query_scalar(select).bind(id.as_str()).fetch_one(&pool).await.unwrap()
+    };
+    foreign::check(store, plants(), plant, look).await;
+}
+
+/// A text and a BLOB are never equal in SQLite, and a program may write either.
+#[tokio::test]
+async fn json_in_a_blob_is_a_record() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, pool) = (store(&folder).await, pool(&folder).await);
+    let (id, minute) = (SessionId::random(), Duration::from_secs(60));
+    let of = |n: u32| Record::from_json(format!(r#"{{"cookie":{{}},"n":{n},"e":"é"}}"#)).unwrap();
+    let to_blob = async || {
+        let blob = "UPDATE sessions SET sess = CAST(sess AS BLOB) WHERE sid = ?";
+        sqlx::query(blob).bind(id.as_str()).execute(&pool).await.unwrap();
+    };
+    store.set(&id, &of(1), minute).await.unwrap();
+    to_blob().await;
+    let stored = store.get(&id).await.unwrap().unwrap();
+    assert_eq!(stored.record.as_json(), of(1).as_json());
+    assert!(matches!(
+        store.replace(&id, &stored.version.unwrap(), &of(2), minute).await.unwrap(),
+        Replaced::Done(_)
+    ));
+    let second = store.get(&id).await.unwrap().unwrap().version.unwrap();
+    to_blob().await;
+    // Another program writes the same record as the other type: nothing has changed.
+    assert!(matches!(store.replace(&id, &second, &of(3), minute).await.unwrap(), Replaced::Done(_)));
+    to_blob().await;
+    let conflict = store.destroy_if(&id, &second).await.unwrap();
+    let Replaced::Conflict(third) = conflict else { panic!("{conflict:?}") };
+    assert!(matches!(store.destroy_if(&id, &third.version.unwrap()).await.unwrap(), Replaced::Done(_)));
+    assert!(store.get(&id).await.unwrap().is_none());
+}
+
 /// In the child: the folder its parent made.
 const FOLDER: &str = "SESSILE_TEST_SQLITE_FOLDER";
 
@@ -72,6 +137,13 @@ async fn two_processes() {
     let store = SqliteStore::open(format!("{path}/sessions.db")).await.unwrap();
     store.migrate().await.unwrap();
     crate::faults::two_processes("sqlite::two_processes", (FOLDER, &path), store).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "who loses a race once may starve"]
+async fn a_crowd_on_one_session() {
+    let folder = tempfile::tempdir().unwrap();
+    crate::crowd::on_one_session("SQLite", store(&folder).await, None).await;
 }
 
 #[cfg(unix)]

@@ -9,6 +9,7 @@ use redis::{
 
 use crate::error::StoreError;
 use crate::record::Record;
+use crate::store::retry::DriverError;
 use crate::store::version::Version;
 use crate::store::{Replaced, Stored};
 
@@ -16,9 +17,13 @@ use crate::store::{Replaced, Stored};
 /// new record's time to live in seconds. [`to_replaced`] reads the answer.
 ///
 /// Records are compared as text: a JSON value that Lua decodes and encodes again would not be the same text.
+///
+/// `pcall` returns an error as a table, so that the script can answer with it as it is. Redis 6.2 puts the
+/// errors of `call` into a text of its own.
 pub(super) const REPLACE: &str = r"
-local now = redis.call('GET', KEYS[1])
+local now = redis.pcall('GET', KEYS[1])
 if not now then return 0 end
+if type(now) == 'table' then return now end
 if now ~= ARGV[1] then return {now, redis.call('PTTL', KEYS[1])} end
 redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
 return 1";
@@ -26,8 +31,9 @@ return 1";
 /// Removes a record if it is still the expected one. `ARGV`: the expected record. [`to_replaced`] reads the
 /// answer.
 pub(super) const DESTROY_IF: &str = r"
-local now = redis.call('GET', KEYS[1])
+local now = redis.pcall('GET', KEYS[1])
 if not now then return 0 end
+if type(now) == 'table' then return now end
 if now ~= ARGV[1] then return {now, redis.call('PTTL', KEYS[1])} end
 redis.call('DEL', KEYS[1])
 return 1";
@@ -65,6 +71,21 @@ impl Command<'_> {
     }
 }
 
+impl DriverError for RedisError {
+    fn is_connection_dropped(&self) -> bool {
+        // The method of the driver, which has the same name.
+        Self::is_connection_dropped(self)
+    }
+
+    /// A key that holds a list or a hash is the key of another program. Its value is no record.
+    fn into_store_error(self) -> StoreError {
+        let answers = self.clone().into_server_errors();
+        let is_foreign =
+            answers.is_some_and(|errors| errors.iter().any(|(_, error)| error.code() == "WRONGTYPE"));
+        if is_foreign { StoreError::corrupt(self) } else { StoreError::unavailable(self) }
+    }
+}
+
 /// Makes a command in a buffer of its final size. A buffer that grew with each argument would be moved again
 /// and again.
 pub(super) fn command(arguments: &[&[u8]]) -> Cmd {
@@ -92,15 +113,17 @@ pub(super) fn to_replaced(answer: Value, done: Version) -> Result<Replaced, Stor
         DONE => Ok(Replaced::Done(done)),
         GONE => Ok(Replaced::Gone),
         conflict => {
-            let (json, remaining) = from_redis_value(conflict).map_err(StoreError::unavailable)?;
-            Ok(to_stored(json, remaining)?.map_or(Replaced::Gone, Replaced::Conflict))
+            let (value, remaining) = from_redis_value(conflict).map_err(StoreError::unavailable)?;
+            Ok(to_stored(value, remaining)?.map_or(Replaced::Gone, Replaced::Conflict))
         }
     }
 }
 
-/// Reads a record and its remaining milliseconds. An empty value and `null` are no session, as in
-/// connect-redis.
-pub(super) fn to_stored(json: String, remaining: i64) -> Result<Option<Stored>, StoreError> {
+/// Reads the value of a key and its remaining milliseconds. An empty value and `null` are no session, as in
+/// connect-redis. Any other value that is no record is [`StoreError::corrupt`].
+pub(super) fn to_stored(value: Vec<u8>, remaining: i64) -> Result<Option<Stored>, StoreError> {
+    // The whole error would hold the value.
+    let json = String::from_utf8(value).map_err(|error| StoreError::corrupt(error.utf8_error()))?;
     if json.is_empty() || json.trim() == "null" {
         return Ok(None);
     }

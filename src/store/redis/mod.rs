@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::{ConnectionLike, ConnectionManager};
-use redis::{Cmd, FromRedisValue, Pipeline, RedisError, Script};
+use redis::{Cmd, FromRedisValue, Pipeline, Script};
 
 use self::commands::{Command, DESTROY_IF, REPLACE, command, script_call, to_replaced, to_stored};
 use crate::error::StoreError;
@@ -32,7 +32,8 @@ use crate::store::{Replaced, SessionStore, Stored};
 ///
 /// If a connection drops, the store reconnects and retries the operation once. Every operation ends within a
 /// [`timeout`](Self::timeout). The error is [`StoreError::unavailable`] if the timeout passes, if the server
-/// cannot be reached, and if a retry cannot tell whether the first attempt has already written.
+/// cannot be reached, and if a retry cannot tell whether the first attempt has already written. A key that
+/// holds anything but a record, such as the hash of another program, is [`StoreError::corrupt`].
 ///
 /// ```no_run
 /// use sessile::{RedisStore, SessionConfig};
@@ -78,6 +79,9 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
     }
 
     /// Sets the prefix of every key (connect-redis: `prefix`). Default: `sess:`.
+    ///
+    /// An empty prefix is possible, as in connect-redis. `len` and `clear` then return an error, because they
+    /// could not tell sessions from other keys.
     #[must_use]
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         Arc::make_mut(&mut self.settings).prefix = prefix.into();
@@ -109,7 +113,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         command: Command<'_>,
     ) -> Result<(T, Attempt), StoreError> {
         let connection = self.connection(id);
-        retry::with_retry(self.settings.timeout, RedisError::is_connection_dropped, || {
+        retry::with_retry(self.settings.timeout, || {
             let mut connection = connection.clone();
             async move { command.send(&mut connection).await }
         })
@@ -135,9 +139,9 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> SessionStore for RedisSt
         let mut pipeline = Pipeline::with_capacity(2);
         pipeline.add_command(command(&[b"GET", key.as_bytes()]));
         pipeline.add_command(command(&[b"PTTL", key.as_bytes()]));
-        let ((json, remaining), _) =
-            self.send_with_retry::<(Option<String>, i64)>(id, Command::Pipeline(&pipeline)).await?;
-        json.map_or(Ok(None), |json| to_stored(json, remaining))
+        let ((value, remaining), _) =
+            self.send_with_retry::<(Option<Vec<u8>>, i64)>(id, Command::Pipeline(&pipeline)).await?;
+        value.map_or(Ok(None), |value| to_stored(value, remaining))
     }
 
     async fn set(&self, id: &SessionId, record: &Record, ttl: Duration) -> Result<(), StoreError> {
@@ -168,8 +172,11 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> SessionStore for RedisSt
         }
         let (key, seconds) = (self.key(id), whole_seconds(ttl).to_string());
         let set = command(&[b"SET", key.as_bytes(), record.as_bytes(), b"NX", b"EX", seconds.as_bytes()]);
-        let (created, _) = self.send_with_retry::<Option<String>>(id, Command::Plain(&set)).await?;
-        Ok(created.is_some())
+        let (created, attempt) = self.send_with_retry::<Option<String>>(id, Command::Plain(&set)).await?;
+        if created.is_some() || attempt == Attempt::First {
+            return Ok(created.is_some());
+        }
+        retry::confirm_create(Box::pin(self.get(id)).await, record)
     }
 
     async fn replace(
@@ -186,7 +193,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> SessionStore for RedisSt
         let seconds = whole_seconds(ttl).to_string();
         let call = script_call(script, &self.key(id), expected, &[record.as_bytes(), seconds.as_bytes()]);
         let (answer, attempt) = self.run_script(id, script, call, Version::of(record)).await?;
-        retry::confirm_replace(answer, attempt)
+        retry::confirm_replace(answer, attempt, record)
     }
 
     async fn destroy_if(&self, id: &SessionId, expected: &Version) -> Result<Replaced, StoreError> {

@@ -15,6 +15,10 @@ use crate::store::retry::with_timeout;
 /// that a step delays other clients noticeably.
 const KEYS_PER_STEP: u32 = 1000;
 
+/// Why `len` and `clear` are refused without a prefix.
+const EMPTY_PREFIX: &str = "with an empty prefix every key of the database counts as a session: \
+    give the sessions a prefix with `RedisStore::prefix`, or use `DBSIZE` and `FLUSHDB` if the database holds nothing else";
+
 /// A server that holds keys.
 trait Node: Send {
     fn send(&mut self, command: Cmd) -> impl Future<Output = RedisResult<Value>> + Send;
@@ -45,7 +49,12 @@ impl Node for Primary {
 
 impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
     /// The keys with the prefix on these nodes. It is a set because a scan may return a key twice.
-    async fn keys(&self, nodes: Vec<impl Node>) -> Result<HashSet<String>, StoreError> {
+    ///
+    /// An empty prefix is refused: every key would have it, those of other programs included.
+    async fn keys(&self, nodes: Vec<impl Node>) -> Result<HashSet<Vec<u8>>, StoreError> {
+        if self.settings.prefix.is_empty() {
+            return Err(StoreError::unavailable(EMPTY_PREFIX));
+        }
         let mut keys = HashSet::new();
         for mut node in nodes {
             let mut cursor = 0_u64;
@@ -58,7 +67,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
                     .arg(KEYS_PER_STEP);
                 let step = async {
                     let answer = node.send(scan).await.map_err(StoreError::unavailable)?;
-                    <(u64, Vec<String>)>::from_redis_value(answer).map_err(StoreError::unavailable)
+                    <(u64, Vec<Vec<u8>>)>::from_redis_value(answer).map_err(StoreError::unavailable)
                 };
                 let (next, found) = with_timeout(self.settings.timeout, step).await?;
                 keys.extend(found);
@@ -71,7 +80,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         Ok(keys)
     }
 
-    async fn remove(&self, keys: HashSet<String>) -> Result<(), StoreError> {
+    async fn remove(&self, keys: HashSet<Vec<u8>>) -> Result<(), StoreError> {
         let mut connection = self.connections[0].clone();
         for key in keys {
             let mut unlink = redis::cmd("UNLINK");
@@ -90,7 +99,7 @@ macro_rules! len_and_clear {
             /// How many sessions there are. This scans all keys of the server.
             ///
             /// # Errors
-            /// [`StoreError::unavailable`].
+            /// [`StoreError::unavailable`], also when the [`prefix`](Self::prefix) is empty.
             pub async fn len(&self) -> Result<usize, StoreError> {
                 Ok(self.keys($nodes(&self.connections[0]).await?).await?.len())
             }
@@ -98,7 +107,7 @@ macro_rules! len_and_clear {
             /// Whether there is no session.
             ///
             /// # Errors
-            /// [`StoreError::unavailable`].
+            /// Those of [`len`](Self::len).
             pub async fn is_empty(&self) -> Result<bool, StoreError> {
                 Ok(self.len().await? == 0)
             }
@@ -106,7 +115,8 @@ macro_rules! len_and_clear {
             /// Removes every session. Keys without the prefix stay.
             ///
             /// # Errors
-            /// [`StoreError::unavailable`].
+            /// [`StoreError::unavailable`], also when the [`prefix`](Self::prefix) is empty: every key of the
+            /// database would be removed.
             pub async fn clear(&self) -> Result<(), StoreError> {
                 let keys = self.keys($nodes(&self.connections[0]).await?).await?;
                 self.remove(keys).await

@@ -6,6 +6,7 @@ use std::io::ErrorKind;
 use sqlx::Error;
 
 use crate::error::StoreError;
+use crate::store::retry::DriverError;
 
 /// Implements the calls of a store with the fields `pool: sqlx::Pool<$database>` and `settings:
 /// Arc<Settings>`.
@@ -25,8 +26,8 @@ macro_rules! shared_calls {
             use crate::id::SessionId;
             use crate::record::Record;
             use crate::store::retry::{self, Attempt};
-            use crate::store::sql::calls::{is_connection_dropped, is_id_taken};
-            use crate::store::sql::row::{Row, to_stored};
+            use crate::store::sql::calls::{corrupt_if_no_text, is_id_taken};
+            use crate::store::sql::row::to_stored;
             use crate::store::sql::statements::{Statement, Statements, Values};
             use crate::store::sweeper::SweepHandle;
             use crate::store::version::Version;
@@ -118,7 +119,7 @@ macro_rules! shared_calls {
                 where
                     F: Future<Output = Result<T, sqlx::Error>> + Send,
                 {
-                    retry::with_retry(self.settings.timeout, is_connection_dropped, operation).await
+                    retry::with_retry(self.settings.timeout, operation).await
                 }
             }
 
@@ -129,9 +130,8 @@ macro_rules! shared_calls {
                         let statement = &self.settings.statements.get;
                         self.settings.query::<$database>(statement, &values).fetch_optional(&self.pool)
                     };
-                    let (row, _) = self.with_retry(select).await?;
-                    let Some(row) = row else { return Ok(None) };
-                    to_stored(Row::from_row(&row).map_err(StoreError::unavailable)?).map(Some)
+                    let (row, _) = self.with_retry(select).await.map_err(corrupt_if_no_text)?;
+                    row.as_ref().map(to_stored).transpose()
                 }
 
                 async fn set(
@@ -162,13 +162,26 @@ macro_rules! shared_calls {
                 ) -> Result<bool, StoreError> {
                     let Statements { create, take_over, .. } = &self.settings.statements;
                     let values = Values { id: Some(id), record: Some(record), ttl, ..Values::default() };
-                    let (rows, _) = match (self.write(create, &values).await, take_over) {
-                        (Err(error), Some(take_over)) if is_id_taken(&error) => {
-                            self.write(take_over, &values).await?
+                    let insert = || async {
+                        let insert = self.settings.query::<$database>(create, &values);
+                        match insert.execute(&self.pool).await {
+                            // Read here, so that it is known which attempt found the id taken.
+                            Err(error) if take_over.is_some() && is_id_taken(&error) => Ok(0),
+                            done => done.map(|done| done.rows_affected()),
                         }
-                        (answer, _) => answer?,
                     };
-                    Ok(rows > 0)
+                    let (mut rows, mut attempt) = self.with_retry(insert).await?;
+                    if rows == 0
+                        && let Some(take_over) = take_over
+                    {
+                        let (taken_over, at) = self.write(take_over, &values).await?;
+                        rows = taken_over;
+                        attempt = attempt.max(at);
+                    }
+                    if rows > 0 || attempt == Attempt::First {
+                        return Ok(rows > 0);
+                    }
+                    retry::confirm_create(Box::pin(self.get(id)).await, record)
                 }
 
                 async fn replace(
@@ -180,7 +193,9 @@ macro_rules! shared_calls {
                 ) -> Result<Replaced, StoreError> {
                     let values = Values { id: Some(id), record: Some(record), expected: Some(expected), ttl };
                     match self.write(&self.settings.statements.replace, &values).await? {
-                        (0, attempt) => retry::confirm_replace(self.conflict_or_gone(id).await?, attempt),
+                        (0, attempt) => {
+                            retry::confirm_replace(self.conflict_or_gone(id).await?, attempt, record)
+                        }
                         _ => Ok(Replaced::Done(Version::of(record))),
                     }
                 }
@@ -202,21 +217,36 @@ macro_rules! shared_calls {
 }
 pub(super) use shared_calls;
 
-/// Whether an error means that the connection is lost, so that a retry over another one may succeed.
-pub(super) fn is_connection_dropped(error: &Error) -> bool {
-    match error {
-        // A refused connection was never made: no server listens there, and a retry would be refused too.
-        Error::Io(error) => error.kind() != ErrorKind::ConnectionRefused,
-        // Postgres' `admin_shutdown` and `crash_shutdown`, and MySQL's `ER_SERVER_SHUTDOWN`.
-        Error::Database(error) => {
-            error.code().is_some_and(|code| matches!(&*code, "57P01" | "57P02" | "08S01"))
+impl DriverError for Error {
+    fn is_connection_dropped(&self) -> bool {
+        match self {
+            // A refused connection was never made: no server listens there, and a retry would be refused too.
+            Self::Io(error) => error.kind() != ErrorKind::ConnectionRefused,
+            // Postgres' `admin_shutdown` and `crash_shutdown`, and MySQL's `ER_SERVER_SHUTDOWN`.
+            Self::Database(error) => {
+                error.code().is_some_and(|code| matches!(&*code, "57P01" | "57P02" | "08S01"))
+            }
+            _ => false,
         }
-        _ => false,
+    }
+
+    fn into_store_error(self) -> StoreError {
+        StoreError::unavailable(self)
     }
 }
 
+/// The error of a statement that reads a record.
+///
+/// A Postgres database in another encoding than UTF-8 refuses to send a text that it cannot convert, or, in
+/// SQL_ASCII, one that is not UTF-8: `character_not_in_repertoire` and `untranslatable_character`.
+pub(super) fn corrupt_if_no_text(error: StoreError) -> StoreError {
+    let source = error.source().and_then(|source| source.downcast_ref::<Error>());
+    let code = source.and_then(Error::as_database_error).and_then(|error| error.code());
+    let is_no_text = code.is_some_and(|code| matches!(&*code, "22021" | "22P05"));
+    if is_no_text { StoreError::corrupt(error) } else { error }
+}
+
 /// Whether a database has refused a row because another one has its key.
-pub(super) fn is_id_taken(error: &StoreError) -> bool {
-    let error = error.source().and_then(|source| source.downcast_ref::<Error>());
-    error.and_then(Error::as_database_error).is_some_and(|error| error.is_unique_violation())
+pub(super) fn is_id_taken(error: &Error) -> bool {
+    error.as_database_error().is_some_and(|error| error.is_unique_violation())
 }

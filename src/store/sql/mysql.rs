@@ -108,6 +108,10 @@ fn key(id: &SessionId) -> Cow<'_, str> {
 fn statements(table: &str) -> Statements {
     use Param::{Expected, Id, Record, TtlSeconds};
     const NOW: &str = "UNIX_TIMESTAMP(NOW(6))";
+    // Bytes are compared, because the column's collation may take different letters for the same. A column of
+    // binary strings is not converted, because it may hold bytes that are no text.
+    const SAME: &str = "CASE CHARSET(data) WHEN 'binary' THEN data ELSE CONVERT(data USING utf8mb4) END
+                        = CAST(? AS BINARY)";
     let expiry = format!("CEIL({NOW} + ?)");
     let live = format!("expires > {NOW}");
     Statements {
@@ -139,12 +143,12 @@ fn statements(table: &str) -> Statements {
         )),
         replace: Statement::new(
             format!(
-                "UPDATE {table} SET data = ?, expires = {expiry} WHERE session_id = ? AND data = ? AND {live}"
+                "UPDATE {table} SET data = ?, expires = {expiry} WHERE session_id = ? AND {SAME} AND {live}"
             ),
             &[Record, TtlSeconds, Id, Expected],
         ),
         destroy_if: Statement::new(
-            format!("DELETE FROM {table} WHERE session_id = ? AND data = ? AND {live}"),
+            format!("DELETE FROM {table} WHERE session_id = ? AND {SAME} AND {live}"),
             &[Id, Expected],
         ),
         sweep: Statement::new(format!("DELETE FROM {table} WHERE expires <= {NOW}"), &[]),

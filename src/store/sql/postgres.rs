@@ -25,6 +25,10 @@ use crate::store::retry::{DEFAULT_TIMEOUT, with_timeout};
 /// server's `timezone` is not UTC, name the server's with [`time_zone`](Self::time_zone). It applies to the
 /// statements of this store alone.
 ///
+/// # Limits of the server
+/// The server reads a record as JSON, with a parser that `max_stack_depth` limits: it refuses values that are
+/// nested thousands of levels deep. The error is [`StoreError::unavailable`], and nothing is written.
+///
 /// ```no_run
 /// use std::time::Duration;
 /// use sessile::{PostgresStore, SessionConfig};

@@ -2,15 +2,29 @@
 
 use std::time::Duration;
 
+use sqlx::{ColumnIndex, Decode, Row, Type};
+
 use crate::error::StoreError;
 use crate::record::Record;
 use crate::store::Stored;
 use crate::store::version::Version;
 
-/// The row of a live session: its record, and the milliseconds until it expires.
-pub(super) type Row = (String, i64);
-
-pub(super) fn to_stored((json, remaining): Row) -> Result<Stored, StoreError> {
+/// Reads the row of a live session: its record, and the milliseconds until it expires.
+///
+/// The record is read as bytes whatever the column's type is, because text and binary strings may both hold
+/// one. Bytes that are no record, and `NULL`, are [`StoreError::corrupt`].
+pub(super) fn to_stored<'r, R>(row: &'r R) -> Result<Stored, StoreError>
+where
+    R: Row,
+    usize: ColumnIndex<R>,
+    Option<Vec<u8>>: Decode<'r, R::Database>,
+    i64: Decode<'r, R::Database> + Type<R::Database>,
+{
+    let bytes: Option<Vec<u8>> = row.try_get_unchecked(0).map_err(StoreError::unavailable)?;
+    let remaining: i64 = row.try_get(1).map_err(StoreError::unavailable)?;
+    let bytes = bytes.ok_or_else(|| StoreError::corrupt("the record is NULL"))?;
+    // The whole error would hold the bytes.
+    let json = String::from_utf8(bytes).map_err(|error| StoreError::corrupt(error.utf8_error()))?;
     let record = Record::from_json(json)?;
     let version = Version::of(&record);
     let remaining = Duration::from_millis(u64::try_from(remaining).unwrap_or(0));

@@ -123,14 +123,17 @@ fn statements(table: &str) -> Statements {
             &[Now, Id, TtlMillis, Record],
         ),
         take_over: None,
+        // A text and a BLOB are never equal in SQLite, and a program may have written either. Their bytes can
+        // be compared.
         replace: Statement::new(
             format!(
-                "UPDATE {table} SET expired = ?1 + ?3, sess = ?4 WHERE sid = ?2 AND sess = ?5 AND expired > ?1"
+                "UPDATE {table} SET expired = ?1 + ?3, sess = ?4
+                 WHERE sid = ?2 AND CAST(sess AS BLOB) = CAST(?5 AS BLOB) AND expired > ?1"
             ),
             &[Now, Id, TtlMillis, Record, Expected],
         ),
         destroy_if: Statement::new(
-            format!("DELETE FROM {table} WHERE sid = ?2 AND sess = ?3 AND expired > ?1"),
+            format!("DELETE FROM {table} WHERE sid = ?2 AND CAST(sess AS BLOB) = CAST(?3 AS BLOB) AND expired > ?1"),
             &[Now, Id, Expected],
         ),
         sweep: Statement::new(format!("DELETE FROM {table} WHERE expired <= ?1"), &[Now]),

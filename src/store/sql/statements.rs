@@ -65,7 +65,8 @@ impl Statement {
 /// The statements over one table.
 #[derive(Clone)]
 pub(super) struct Statements {
-    /// Selects the [`Row`](super::row::Row) of a live session.
+    /// Selects what [`to_stored`](super::row::to_stored) reads: the record of a live session, and the
+    /// milliseconds until it expires.
     pub(super) get: Statement,
     /// Inserts a record, or overwrites the one that is stored.
     pub(super) set: Statement,
