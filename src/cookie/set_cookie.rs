@@ -21,6 +21,9 @@ use crate::request::{PerTransport, Transport};
 /// What browsers cap a cookie's life at: 400 days (RFC 6265bis).
 pub(crate) const MAX_LIFE: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
+/// The last second of the year 9999, in seconds since 1970: a cookie's date has four digits for the year.
+const LAST_DATE: u64 = 253_402_300_799;
+
 /// `Set-Cookie` lines, prepared but for the value and the times.
 pub(crate) struct SetCookie {
     /// The name and its `=`.
@@ -63,7 +66,7 @@ impl SetCookie {
             let expires = now.duration_since(UNIX_EPOCH).unwrap_or_default() + life;
             // Whole seconds, rounded up: a `Max-Age` of 0 would delete the cookie.
             let max_age = life.as_secs() + u64::from(life.subsec_nanos() > 0);
-            self.times.text(Times { max_age, expires: expires.as_secs() })
+            self.times.text(Times { max_age, expires: expires.as_secs().min(LAST_DATE) })
         });
         let mut value = CookieValue::new();
         push_value(id, signature, &mut value);
