@@ -19,19 +19,25 @@ fn every_link_leads_somewhere() {
     }
 }
 
+/// The text of every Rust file in a folder and in the folders below.
+fn sources(folder: &std::path::Path) -> String {
+    let mut text = String::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            text.push_str(&sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            text.push_str(&std::fs::read_to_string(path).unwrap());
+        }
+    }
+    text
+}
+
 /// Every test that the security page names is there.
 #[test]
 fn every_test_of_the_security_page_exists() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut sources = String::new();
-    for folder in ["tests", "tests/servers", "src/testing"] {
-        for file in std::fs::read_dir(root.join(folder)).unwrap() {
-            let path = file.unwrap().path();
-            if path.extension().is_some_and(|extension| extension == "rs") {
-                sources.push_str(&std::fs::read_to_string(path).unwrap());
-            }
-        }
-    }
+    let sources = sources(&root.join("tests")) + &sources(&root.join("src/testing"));
     let page = include_str!("../docs/security.md");
     let rows = page.lines().filter(|line| line.starts_with('|') && line.contains('`'));
     let cells = rows.filter_map(|row| row.trim_end_matches('|').rsplit('|').next());
