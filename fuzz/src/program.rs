@@ -2,6 +2,7 @@
 //! that moves. After each call the session is compared with a model, after each request the store.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -94,6 +95,10 @@ impl<'w, 'i> Run<'w, 'i> {
             .rolling(options.rolling)
             .store_ttl(options.store_ttl)
             .touch_after(options.touch_after);
+        // The same ids in each run of a program, so that a failure can be repeated.
+        let ids = AtomicU64::new(0);
+        let next = move || format!("id-{}", ids.fetch_add(1, Ordering::Relaxed));
+        let builder = builder.genid(move || SessionId::new(next()).expect("a legal id"));
         let builder = match options.max_age {
             Some(max_age) => builder.max_age(max_age),
             None => builder.browser_session(),
