@@ -289,6 +289,10 @@ impl<'w, 'i> Run<'w, 'i> {
             }
             11 | 12 => {
                 let kind = self.pick(&KINDS);
+                // How many of a kind may wait is an option, which programs leave alone.
+                if request.view.messages(kind).len() >= 50 {
+                    return true;
+                }
                 self.messages += 1;
                 session.flash(kind, self.messages).expect("it can be written");
                 request.view.flash.entry(kind.into()).or_default().push(self.messages.into());
