@@ -21,6 +21,9 @@ use crate::request::{PerTransport, Transport};
 /// The longest lifetime of a cookie: 400 days. Browsers cut longer ones to it (RFC 6265bis, section 5.5).
 pub(crate) const MAX_LIFE: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
+/// The last second of the year 9999, in seconds since 1970: a cookie's date has four digits for the year.
+const LAST_DATE: u64 = 253_402_300_799;
+
 /// The parts of a `Set-Cookie` line that are the same in all responses.
 pub(crate) struct SetCookie {
     /// The name and its `=`, before the value.
@@ -71,7 +74,7 @@ impl SetCookie {
             // Seconds are rounded up, because a `Max-Age` of 0 would delete the cookie (RFC 6265bis, section
             // 5.6.2).
             let max_age = max_age.as_secs() + u64::from(max_age.subsec_nanos() > 0);
-            self.times.text(Times { max_age, expires: expires.as_secs() })
+            self.times.text(Times { max_age, expires: expires.as_secs().min(LAST_DATE) })
         });
         let mut value = CookieValue::new();
         push_value(id, signature, &mut value);

@@ -13,7 +13,7 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 pub(super) enum StoreClock {
     /// Counts elapsed time from tick zero, so that setting the machine's clock moves no expiry.
     Elapsed { origin: Instant },
-    /// Follows a clock that the program has given, from tick zero.
+    /// Follows a clock that the program has given. Tick zero is 292 years back, so that the clock can be set either way.
     Given { clock: ErasedClock, origin: SystemTime },
 }
 
@@ -23,9 +23,10 @@ impl StoreClock {
         Self::Elapsed { origin: monotonic() }
     }
 
-    /// A clock that follows another one, whose tick zero is now.
+    /// A clock that follows another one.
     pub(super) fn follow(clock: ErasedClock) -> Self {
-        let origin = clock.now();
+        let now = clock.now();
+        let origin = now.checked_sub(Duration::from_nanos(u64::MAX / 2)).unwrap_or(now);
         Self::Given { clock, origin }
     }
 
@@ -37,14 +38,13 @@ impl StoreClock {
             }
             Self::Given { clock, origin } => {
                 let now = clock.now();
-                // A clock that is set back to before tick zero stands at tick zero.
+                // A clock that is set further back than tick zero stands at tick zero.
                 (now.duration_since(*origin).unwrap_or_default(), Expiry::Wall(now))
             }
         };
-        let nanos = elapsed.as_nanos();
-        // Invariant: the nanoseconds since tick zero fit into 64 bits, which last for 584 years.
-        debug_assert!(u64::try_from(nanos).is_ok());
-        Now { seen, tick: Tick(nanos as u64) }
+        // 64 bits hold 584 years. A given clock may be set further ahead, and then stands still at that tick.
+        let tick = Tick(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX));
+        Now { seen, tick }
     }
 
     /// How long the sweep may sleep before it looks at this clock again.
@@ -56,7 +56,7 @@ impl StoreClock {
     }
 }
 
-/// A point in time: nanoseconds since the store's creation. A tick has half of an `Instant`'s size, and every
+/// A point in time: nanoseconds since tick zero. A tick has half of an `Instant`'s size, and every
 /// entry holds one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Tick(u64);
