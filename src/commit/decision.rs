@@ -105,7 +105,10 @@ pub(crate) fn decide(facts: &Facts) -> (Write, CookieDecision) {
             (Write::Nothing, CookieDecision::Keep)
         }
         StageFacts::NewId { how, .. } => (Write::NewId(how), CookieDecision::Set),
-        StageFacts::New if facts.modified || facts.save_uninitialized || saving => {
+        StageFacts::New if facts.modified || saving => (Write::Create, CookieDecision::Set),
+        // A cookie that came may be newer than this request, or another program's, and names no session here:
+        // an empty session does not replace it.
+        StageFacts::New if facts.save_uninitialized && facts.request_cookie == RequestCookie::Absent => {
             (Write::Create, CookieDecision::Set)
         }
         StageFacts::New => (Write::Nothing, CookieDecision::Keep),

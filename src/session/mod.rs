@@ -92,8 +92,8 @@ pub(crate) struct SessionInner {
     /// The lock under which this session is committed or reloaded, so that two handles never do so at the
     /// same time.
     pub(crate) commit_lock: tokio::sync::Mutex<()>,
-    /// The next session of the same request, which has another cookie name. Together these links are the list
-    /// that `http/request_session.rs` searches.
+    /// The next session of the same request, which has another configuration. Together these links are the
+    /// list that `http/request_session.rs` searches.
     pub(crate) next: OnceLock<Session>,
 }
 
@@ -108,11 +108,6 @@ impl Session {
             commit_lock: tokio::sync::Mutex::default(),
             next: OnceLock::new(),
         }))
-    }
-
-    /// Whether both values are handles on one session.
-    pub(crate) fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
     }
 
     pub(crate) fn inner(&self) -> &SessionInner {

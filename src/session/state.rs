@@ -220,6 +220,21 @@ impl State {
         self.forget_changes();
     }
 
+    /// Of what this request did, keeps only that the session has ended, by `destroy` or `regenerate`. `false`,
+    /// when the request has ended no session: nothing is dropped then.
+    pub(crate) fn keep_ending(&mut self) -> bool {
+        match &mut self.stage {
+            Stage::Destroyed { .. } => {}
+            Stage::NewId { how: NewId::Regenerate, replaces: replaces @ Some(_), .. } => {
+                self.stage = Stage::Destroyed { stored: replaces.take() };
+                self.commit_state = CommitState::Pending;
+            }
+            Stage::New { .. } | Stage::Existing(_) | Stage::NewId { .. } => return false,
+        }
+        self.forget_changes();
+        true
+    }
+
     /// Drops the changes of this request, including those that a running commit writes.
     pub(crate) fn forget_changes(&mut self) {
         self.log.clear();
