@@ -1,5 +1,6 @@
 //! [`SessionConfig`]: the secrets, the options and the store, in the application's state.
 
+mod build;
 pub(crate) mod builder;
 pub(crate) mod options;
 pub(crate) mod policy;
