@@ -26,8 +26,8 @@ pub enum ConfigError {
     /// [`SessionConfig::hardened`](crate::SessionConfig::hardened).
     #[error("`secret`: the hardened preset needs secrets of 32 bytes or more")]
     ShortSecret,
-    /// One of the secrets has fewer than 10 distinct bytes, so somebody has typed it rather than generated it,
-    /// and the builder is that of [`SessionConfig::hardened`](crate::SessionConfig::hardened).
+    /// One of the secrets has fewer than 10 distinct bytes, so somebody has typed it rather than generated
+    /// it, and the builder is that of [`SessionConfig::hardened`](crate::SessionConfig::hardened).
     #[error(
         "`secret`: the hardened preset needs secrets with 10 or more distinct bytes; generate one, as with `openssl rand -base64 32`"
     )]

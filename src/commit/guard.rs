@@ -14,23 +14,24 @@ use crate::session::state::CookieAction;
 ///
 /// The guard changes these headers of the response:
 ///
-/// - `Set-Cookie`: the session's cookie takes the place of an earlier one with the same name, path and domain,
-///   which a browser could not tell from it. Other cookies stay.
+/// - `Set-Cookie`: the session's cookie takes the place of an earlier one with the same name, path and
+///   domain, which a browser could not tell from it. Other cookies stay.
 /// - `Vary`: `Cookie` is added, so that no cache serves one user's response to another user.
 /// - `Cache-Control`: a response with a session cookie must not be kept by a shared cache. `private` is
 ///   added, `public` and `s-maxage` are removed; without a `Cache-Control` it becomes `private, no-cache`,
 ///   and after `destroy` `no-store`.
-/// - `CDN-Cache-Control`, headers that end with it (`Cloudflare-CDN-Cache-Control`) and `Surrogate-Control`: with
-///   a session cookie they become `no-store`, because a content delivery network believes them more than
-///   `Cache-Control` (RFC 9213). A `content` directive, which asks for the processing of Edge Side Includes, stays.
+/// - `CDN-Cache-Control`, headers that end with it (`Cloudflare-CDN-Cache-Control`) and `Surrogate-Control`:
+///   with a session cookie they become `no-store`, because a content delivery network believes them more than
+///   `Cache-Control` (RFC 9213). A `content` directive, which asks for the processing of Edge Side Includes,
+///   stays.
 ///
 /// Return the guard also when the session was only read: the response depends on the cookie, and caches learn
 /// that from `Vary`.
 ///
 /// # Order
-/// axum applies the parts of a response in their order. Put the guard after a part that sets `Cache-Control`, and
-/// after every array of headers with a `Set-Cookie`: axum *replaces* the headers of that name by the array's, so
-/// `(guard, [(SET_COOKIE, "theme=dark")])` sends the theme and loses the session. A
+/// axum applies the parts of a response in their order. Put the guard after a part that sets `Cache-Control`,
+/// and after every array of headers with a `Set-Cookie`: axum *replaces* the headers of that name by the
+/// array's, so `(guard, [(SET_COOKIE, "theme=dark")])` sends the theme and loses the session. A
 /// [`CookieJar`](https://docs.rs/axum-extra/latest/axum_extra/extract/cookie/struct.CookieJar.html) or
 /// [`AppendHeaders`](axum::response::AppendHeaders) add theirs, and may stand on either side of the guard.
 ///
@@ -147,9 +148,9 @@ fn forbid_shared_caches(headers: &mut HeaderMap) {
     given.insert(value.unwrap_or(HeaderValue::from_static("private, no-cache")));
 }
 
-/// Rewrites the headers with which a response tells content delivery networks apart from other caches, so that
-/// none of them keeps the response. Where such a header stands, its reader ignores `Cache-Control` (RFC 9213,
-/// section 2.2).
+/// Rewrites the headers with which a response tells content delivery networks apart from other caches, so
+/// that none of them keeps the response. Where such a header stands, its reader ignores `Cache-Control` (RFC
+/// 9213, section 2.2).
 fn forbid_cdns(headers: &mut HeaderMap) {
     let targeted = |name: &HeaderName| {
         let name = name.as_str();
@@ -159,8 +160,8 @@ fn forbid_cdns(headers: &mut HeaderMap) {
     for name in names {
         let lines = headers.get_all(&name).into_iter().filter_map(|line| line.to_str().ok());
         let directives = lines.flat_map(split_directives).map(str::trim);
-        // `content` asks for a processing of the body, such as Edge Side Includes, and says nothing of caching
-        // (Edge Architecture Specification, section 2.2).
+        // `content` asks for a processing of the body, such as Edge Side Includes, and says nothing of
+        // caching (Edge Architecture Specification, section 2.2).
         let kept = directives.filter(|directive| directive_name(directive) == "content");
         let value = std::iter::once("no-store").chain(kept).collect::<Vec<_>>().join(", ");
         let value = HeaderValue::try_from(value);

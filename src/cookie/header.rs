@@ -54,8 +54,8 @@ fn trim_start(mut bytes: &[u8]) -> &[u8] {
     bytes
 }
 
-/// Whether a browser keeps one cookie for both `Set-Cookie` lines, because their name, path and domain are the
-/// same (RFC 6265, section 5.3). `false` for a line that is not text.
+/// Whether a browser keeps one cookie for both `Set-Cookie` lines, because their name, path and domain are
+/// the same (RFC 6265, section 5.3). `false` for a line that is not text.
 pub(crate) fn is_same_cookie(one: &HeaderValue, other: &HeaderValue) -> bool {
     // Most lines differ in their name, so their attributes need not be parsed.
     set_cookie_name(one) == set_cookie_name(other)

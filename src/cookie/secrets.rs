@@ -18,9 +18,9 @@ use zeroize::Zeroizing;
 /// # Ok::<(), sessile::ConfigError>(())
 /// ```
 ///
-/// The secrets' memory is overwritten when it is freed, and so is the state of the HMAC that is made from them.
-/// A secret that is passed by value (`String`, `Vec<u8>`) is taken over without a copy; of one that is passed by
-/// reference, the original stays with the caller.
+/// The secrets' memory is overwritten when it is freed, and so is the state of the HMAC that is made from
+/// them. A secret that is passed by value (`String`, `Vec<u8>`) is taken over without a copy; of one that is
+/// passed by reference, the original stays with the caller.
 #[derive(Clone)]
 pub struct Secrets(pub(super) Vec<Zeroizing<Vec<u8>>>);
 
@@ -57,8 +57,8 @@ mod sealed {
 
 /// One secret: text or bytes. The trait is sealed; [`Secrets`] lists the types that implement it.
 pub trait Secret: sealed::Sealed + Clone {
-    // The name must be one that no other type has: a method of a trait in scope goes before those that a type has
-    // through `Deref`, so a method called `bytes` would hide that of `str` from a `String`.
+    // The name must be one that no other type has: a method of a trait in scope goes before those that a type
+    // has through `Deref`, so a method called `bytes` would hide that of `str` from a `String`.
     #[doc(hidden)]
     fn __sessile_into_secret_bytes(self) -> Vec<u8>;
 }

@@ -1,5 +1,5 @@
-//! [`Session`] and `Option<Session>` as extractors, and [`SessionConfig::extract`] for a configuration that the
-//! application's state does not name.
+//! [`Session`] and `Option<Session>` as extractors, and [`SessionConfig::extract`] for a configuration that
+//! the application's state does not name.
 
 use axum::extract::{FromRef, FromRequestParts, OptionalFromRequestParts};
 use axum::http::request::Parts;
@@ -89,10 +89,9 @@ impl SessionConfig {
     ///     }
     /// }
     ///
-    /// async fn visit(TenantSession(session): TenantSession) -> Result<(SessionGuard, String), SessionError> {
-    ///     let visits = session.update("visits", |visits: Option<u64>| Some(visits.unwrap_or(0) + 1))?;
-    ///     Ok((session.commit().await?, format!("{visits:?}")))
-    /// }
+    /// async fn visit(TenantSession(session): TenantSession) -> Result<(SessionGuard, String), SessionError>
+    /// { let visits = session.update("visits", |visits: Option<u64>| Some(visits.unwrap_or(0) + 1))?;
+    /// Ok((session.commit().await?, format!("{visits:?}"))) }
     ///
     /// # fn main() -> Result<(), sessile::ConfigError> {
     /// let tenants = HashMap::from([

@@ -18,29 +18,32 @@ use crate::http::unloaded_request::UnloadedRequest;
 use crate::request::{is_within, original};
 use crate::session::Session;
 
-/// Commits each request's sessions after the handler has returned its response, and sets the cookies. With the
-/// layer, handlers need neither [`commit`](Session::commit) nor a guard.
+/// Commits each request's sessions after the handler has returned its response, and sets the cookies. With
+/// the layer, handlers need neither [`commit`](Session::commit) nor a guard.
 ///
 /// The layer commits every session that the request has extracted, whatever its configuration is (see
 /// [`SessionConfig::extract`]). For a request that has extracted none, the layer's own configuration counts:
-/// its options `rolling`, `resave` and `save_uninitialized` apply to that request as well. Where these options do
-/// not need the session, it is not loaded. With `save_uninitialized(true)`, the default, each request without a
-/// cookie then stores a session, also one for an image or from a load balancer: put such routes outside of the
-/// layer, or use `save_uninitialized(false)`.
+/// its options `rolling`, `resave` and `save_uninitialized` apply to that request as well. Where these
+/// options do not need the session, it is not loaded. With `save_uninitialized(true)`, the default, each
+/// request without a cookie then stores a session, also one for an image or from a load balancer: put such
+/// routes outside of the layer, or use `save_uninitialized(false)`.
 ///
 /// A handler may still commit a session itself; the response then sets one cookie all the same. Where the
-/// sessions of two configurations would set a cookie of the same name, path and domain, only that of the session
-/// extracted later is sent, and a warning is logged.
+/// sessions of two configurations would set a cookie of the same name, path and domain, only that of the
+/// session extracted later is sent, and a warning is logged.
 ///
 /// # Failed requests
 /// The layer stores nothing of what the request did when the response has a 5xx status, or 408, with which a
-/// handler is answered that a timeout has cut off. [`save_on_server_error`](Self::save_on_server_error) changes
-/// that.
+/// handler is answered that a timeout has cut off. [`save_on_server_error`](Self::save_on_server_error)
+/// changes that.
 ///
 /// A session that the request has ended is ended in any case: after [`destroy`](Session::destroy) or
-/// [`regenerate`](Session::regenerate) the old record is removed and the cookie is expired, so that no failure
-/// keeps a user logged in. What else the request did, before or after it, is not stored.
+/// [`regenerate`](Session::regenerate) the old record is removed and the cookie is expired, so that no
+/// failure keeps a user logged in. What else the request did, before or after it, is not stored.
 /// [`cycle_id`](Session::cycle_id) ends no session.
+///
+/// Where the inner service returns an error instead of a response, nothing at all is committed. Put layers
+/// that make a response of such an error inside this one.
 ///
 /// # Failed commits
 /// When a commit fails, an error takes the place of the handler's response: 503 when the store is
@@ -48,8 +51,8 @@ use crate::session::Session;
 /// about the session.
 ///
 /// # Header arrays
-/// axum replaces the headers of a name by an array of headers (`[(SET_COOKIE, "theme=dark")]`). The layer adds its
-/// headers after the handler's, so such arrays take no session cookie away: see [the
+/// axum replaces the headers of a name by an array of headers (`[(SET_COOKIE, "theme=dark")]`). The layer
+/// adds its headers after the handler's, so such arrays take no session cookie away: see [the
 /// guard](crate::SessionGuard#order) for handlers that commit themselves.
 ///
 /// # Example
@@ -100,8 +103,8 @@ impl SessionLayer {
         Self { config, on_server_error: OnServerError::Skip }
     }
 
-    /// Whether everything is also committed when the response has a 5xx status or is a 408 (Express always does
-    /// so). Default: `false`, so that a handler that failed halfway leaves the stored session as it was.
+    /// Whether everything is also committed when the response has a 5xx status or is a 408 (Express always
+    /// does so). Default: `false`, so that a handler that failed halfway leaves the stored session as it was.
     #[must_use]
     pub fn save_on_server_error(mut self, save: bool) -> Self {
         self.on_server_error = if save { OnServerError::Save } else { OnServerError::Skip };

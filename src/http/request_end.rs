@@ -1,5 +1,5 @@
-//! The end of a request under the layer: the sessions that it has extracted are committed, and their guards are
-//! applied to the response.
+//! The end of a request under the layer: the sessions that it has extracted are committed, and their guards
+//! are applied to the response.
 
 use axum::response::{IntoResponse, Response};
 use smallvec::SmallVec;
@@ -19,8 +19,8 @@ pub(super) enum Extent {
     Ending,
 }
 
-/// Commits the session without waiting. `None`, when that is not possible, or when it is not the request's only
-/// session: then [`end_all`] does it.
+/// Commits the session without waiting. `None`, when that is not possible, or when it is not the request's
+/// only session: then [`end_all`] does it.
 pub(super) fn try_end_now(session: &Session, extent: Extent) -> Option<Result<SessionGuard, SessionError>> {
     if session.inner().next.get().is_some() {
         return None;
@@ -31,8 +31,9 @@ pub(super) fn try_end_now(session: &Session, extent: Extent) -> Option<Result<Se
     commit::try_commit_now(session, Trigger::Commit)
 }
 
-/// Commits every session of a request, of which this is the first, and applies the guards to the response. If a
-/// commit fails, the error becomes the response; the other sessions are committed all the same, each by its own.
+/// Commits every session of a request, of which this is the first, and applies the guards to the response. If
+/// a commit fails, the error becomes the response; the other sessions are committed all the same, each by its
+/// own.
 pub(super) async fn end_all(first: Session, extent: Extent, mut response: Response) -> Response {
     let mut guards = SmallVec::<[SessionGuard; 1]>::new();
     let mut next = Some(&first);
@@ -46,7 +47,7 @@ pub(super) async fn end_all(first: Session, extent: Extent, mut response: Respon
     for (at, guard) in guards.iter().enumerate() {
         if guards[at + 1..].iter().any(|later| guard.is_overwritten_by(later)) {
             tracing::warn!(
-                "two configurations set a cookie of the same name, path and domain: only the later one is sent"
+                "two configurations set a cookie of one name, path and domain: only the later one is sent"
             );
         }
     }
@@ -76,7 +77,8 @@ fn is_given_up(session: &Session, extent: Extent) -> bool {
     extent == Extent::Ending && !session.state().keep_ending()
 }
 
-/// Gives the uncommitted changes up. The guard sets the cookie that earlier commits of this request decided on.
+/// Gives the uncommitted changes up. The guard sets the cookie that earlier commits of this request decided
+/// on.
 fn give_up(session: &Session) -> Result<SessionGuard, SessionError> {
     let mut state = session.state();
     if state.commit_state != CommitState::Done {

@@ -40,7 +40,9 @@ use crate::sync::lock;
 /// **Return the guard as a part of the response**, or install [`SessionLayer`](crate::SessionLayer). Without
 /// either of them the browser gets no cookie, and a new session is lost.
 ///
-/// A clone is another handle on the same session, and so is every `Session` extracted from the same request.
+/// A clone is another handle on the same session, and so is every `Session` extracted from the same request
+/// with the same configuration. For a configuration that the state does not name, such as a tenant's, there
+/// is [`SessionConfig::extract`].
 ///
 /// ```
 /// use axum::extract::FromRef;

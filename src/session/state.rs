@@ -59,8 +59,8 @@ pub(crate) enum RequestCookie {
 ///   `reloaded`, which drops the change of id.
 /// - `Existing` → `Existing`: `finish_write` and `expiry_extended`, when the commit has replaced or touched
 ///   the record; `reloaded`, when the record was read again.
-/// - `New`, `Existing`, `NewId` → `Destroyed`: `mark_destroyed`. `stored` is the existing session's snapshot,
-///   if there is one.
+/// - `New`, `Existing`, `NewId` → `Destroyed`: `mark_destroyed`; `keep_ending`, when a request that has
+///   regenerated an existing session fails. `stored` is the existing session's snapshot, if there is one.
 /// - `Destroyed` → `Destroyed`: the commit that has removed the record clears `stored`. Apart from that the
 ///   stage is final: `change_id` and `mark_destroyed` do nothing, and `Session::reload` refuses.
 ///
@@ -220,19 +220,15 @@ impl State {
         self.forget_changes();
     }
 
-    /// Of what this request did, keeps only that the session has ended, by `destroy` or `regenerate`. `false`,
-    /// when the request has ended no session: nothing is dropped then.
+    /// Of what this request did, keeps only that `destroy` or `regenerate` has ended an existing session.
+    /// Returns whether one has ended.
     pub(crate) fn keep_ending(&mut self) -> bool {
-        match &mut self.stage {
-            Stage::Destroyed { .. } => {}
-            Stage::NewId { how: NewId::Regenerate, replaces: replaces @ Some(_), .. } => {
-                self.stage = Stage::Destroyed { stored: replaces.take() };
-                self.commit_state = CommitState::Pending;
-            }
-            Stage::New { .. } | Stage::Existing(_) | Stage::NewId { .. } => return false,
+        if let Stage::NewId { how: NewId::Regenerate, replaces: replaces @ Some(_), .. } = &mut self.stage {
+            self.stage = Stage::Destroyed { stored: replaces.take() };
+            self.commit_state = CommitState::Pending;
+            self.forget_changes();
         }
-        self.forget_changes();
-        true
+        self.is_destroyed()
     }
 
     /// Drops the changes of this request, including those that a running commit writes.
