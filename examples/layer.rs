@@ -1,5 +1,5 @@
 //! The commit in one place, as in Express: `SessionLayer` commits after each handler, and handlers only read
-//! and write. If a handler answers with a 5xx status, what it changed is not stored.
+//! and write. If a handler answers with a 5xx status, what it changed is not stored; a logout still is.
 
 use axum::Router;
 use axum::extract::FromRef;

@@ -26,6 +26,12 @@ pub enum ConfigError {
     /// [`SessionConfig::hardened`](crate::SessionConfig::hardened).
     #[error("`secret`: the hardened preset needs secrets of 32 bytes or more")]
     ShortSecret,
+    /// One of the secrets has fewer than 10 distinct bytes, so somebody has typed it rather than generated
+    /// it, and the builder is that of [`SessionConfig::hardened`](crate::SessionConfig::hardened).
+    #[error(
+        "`secret`: the hardened preset needs secrets with 10 or more distinct bytes; generate one, as with `openssl rand -base64 32`"
+    )]
+    MonotonousSecret,
     /// `name` is not a cookie name: 1 to 256 letters, digits or characters of ``!#$%&'*+-.^_`|~``.
     #[error("`name`: not a legal cookie name")]
     Name,

@@ -34,8 +34,9 @@
 //! 2. **Logout wins.** A record that is gone is never written back, neither under its id nor under another:
 //!    the late request gets [`SessionError::Gone`], and [`cycle_id`](Session::cycle_id) copies nothing from
 //!    the record.
-//! 3. **A late response never overwrites a newer cookie.** A request that finds no session clears no cookie,
-//!    and `rolling` sends a cookie only if the store still has the session.
+//! 3. **A late response never overwrites a newer cookie.** A request whose cookie names no session clears no
+//!    cookie, and replaces none unless it writes something to its session; `rolling` sends a cookie only if
+//!    the store still has the session. A cookie that somebody has planted hides no good one.
 //! 4. **Only ids that this server made, or that the store knew, are ever written.** An unknown id, signed or
 //!    not, is replaced by a fresh one.
 //! 5. **Regenerating is safe.** The new record is written before the old one is removed, an error leaves the
@@ -170,7 +171,7 @@ pub use session::Session;
 pub use session::flash::Flashes;
 pub use session::key::{FlashKey, SessionKey};
 pub use session::lifetime::CookieState;
-pub use session::state::Origin;
+pub use session::origin::Origin;
 pub use store::file::folder::Durability;
 pub use store::file::{FileStore, FileStoreBuilder};
 pub use store::memory::{MemoryStore, MemoryStoreBuilder};

@@ -12,8 +12,8 @@ use crate::cookie::signature::Verified;
 use crate::error::{SessionRejection, cause};
 use crate::request::{RequestLine, Transport};
 use crate::session::Session;
+use crate::session::origin::Origin;
 use crate::session::snapshot::Snapshot;
-use crate::session::state::Origin;
 use crate::store::loaded::Loaded;
 
 impl SessionConfig {
@@ -48,16 +48,26 @@ pub(crate) async fn load(
     Ok(session)
 }
 
+/// How many signed cookies of one request are looked up in the store, which bounds the store calls that a
+/// request can cause. Where several are signed, all but one are left over from another path or domain of the
+/// cookie.
+const MAX_LOOKUPS: usize = 4;
+
 /// Tries the cookies of the session's name in their order, until one of them is signed and names a session in
 /// the store.
 async fn load_first_valid(session: &Session, headers: &HeaderMap) -> Result<(), SessionRejection> {
     let inner = session.inner().config.inner();
     let mut origin = Origin::NoCookie;
+    let mut lookups = 0;
     for value in cookie_values(headers, &inner.cookie.name) {
         let Some(verified) = inner.signer.verify(value) else {
             origin = origin.max(Origin::BadSignature);
             continue;
         };
+        if lookups == MAX_LOOKUPS {
+            break;
+        }
+        lookups += 1;
         match inner.store.get(&verified.id, &inner.clock).await {
             Ok(Some(loaded)) => {
                 let snapshot = match to_snapshot(inner, verified, loaded) {

@@ -51,11 +51,13 @@ pub(crate) enum Transport {
 
 impl Transport {
     /// The transport of a request. With `trust_proxy`, the first value of `X-Forwarded-Proto` decides, if
-    /// there is one; else the scheme of the request's URI.
+    /// there is one; else the scheme of the request's URI. `wss` is what some proxies call https in the
+    /// handshake of a WebSocket.
     pub(crate) fn of(headers: &HeaderMap, scheme: Option<&Scheme>, trust_proxy: bool) -> Self {
         if trust_proxy && let Some(proto) = headers.get("x-forwarded-proto") {
             let first = proto.as_bytes().split(|&byte| byte == b',').next().unwrap_or_default();
-            return match first.trim_ascii().eq_ignore_ascii_case(b"https") {
+            let secure = [&b"https"[..], b"wss"];
+            return match secure.iter().any(|proto| first.trim_ascii().eq_ignore_ascii_case(proto)) {
                 true => Self::Https,
                 false => Self::ProxiedHttp,
             };

@@ -6,8 +6,8 @@
 //! that is not in the store. [`decide`] is this table as a pure function; `execution.rs` makes the calls to
 //! the store.
 
+use crate::session::origin::RequestCookie;
 use crate::session::stage::NewId;
-use crate::session::state::RequestCookie;
 
 /// The call that asks for the commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,7 +106,10 @@ pub(crate) fn decide(facts: &Facts) -> (Write, CookieDecision) {
             (Write::Nothing, CookieDecision::Keep)
         }
         StageFacts::NewId { how, .. } => (Write::NewId(how), CookieDecision::Set),
-        StageFacts::New if facts.modified || facts.save_uninitialized || saving => {
+        StageFacts::New if facts.modified || saving => (Write::Create, CookieDecision::Set),
+        // A cookie that came may be newer than this request, or another program's, and names no session here:
+        // an empty session does not replace it.
+        StageFacts::New if facts.save_uninitialized && facts.request_cookie == RequestCookie::Absent => {
             (Write::Create, CookieDecision::Set)
         }
         StageFacts::New => (Write::Nothing, CookieDecision::Keep),

@@ -4,27 +4,36 @@ use std::convert::Infallible;
 use std::fmt;
 
 use axum::http::header::{CACHE_CONTROL, Entry, SET_COOKIE, VARY};
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, IntoResponseParts, Response, ResponseParts};
 
-use crate::cookie::header::set_cookie_name;
+use crate::cookie::header::is_same_cookie;
 use crate::session::state::CookieAction;
 
 /// Sets the session's cookie on a response, after [`commit`](crate::Session::commit) has stored the session.
 ///
-/// The guard changes three headers of the response:
+/// The guard changes these headers of the response:
 ///
-/// - `Set-Cookie`: one cookie of the session's name at most. Cookies of other names stay.
+/// - `Set-Cookie`: the session's cookie takes the place of an earlier one with the same name, path and
+///   domain, which a browser could not tell from it. Other cookies stay.
 /// - `Vary`: `Cookie` is added, so that no cache serves one user's response to another user.
 /// - `Cache-Control`: a response with a session cookie must not be kept by a shared cache. `private` is
 ///   added, `public` and `s-maxage` are removed; without a `Cache-Control` it becomes `private, no-cache`,
 ///   and after `destroy` `no-store`.
+/// - `CDN-Cache-Control`, headers that end with it (`Cloudflare-CDN-Cache-Control`) and `Surrogate-Control`:
+///   with a session cookie they become `no-store`, because a content delivery network believes them more than
+///   `Cache-Control` (RFC 9213). A `content` directive, which asks for the processing of Edge Side Includes,
+///   stays.
 ///
 /// Return the guard also when the session was only read: the response depends on the cookie, and caches learn
 /// that from `Vary`.
 ///
 /// # Order
-/// axum applies the parts of a response in their order. Put the guard after a part that sets `Cache-Control`.
+/// axum applies the parts of a response in their order. Put the guard after a part that sets `Cache-Control`,
+/// and after every array of headers with a `Set-Cookie`: axum *replaces* the headers of that name by the
+/// array's, so `(guard, [(SET_COOKIE, "theme=dark")])` sends the theme and loses the session. A
+/// [`CookieJar`](https://docs.rs/axum-extra/latest/axum_extra/extract/cookie/struct.CookieJar.html) or
+/// [`AppendHeaders`](axum::response::AppendHeaders) add theirs, and may stand on either side of the guard.
 ///
 /// ```
 /// use axum::http::header::CACHE_CONTROL;
@@ -48,6 +57,14 @@ impl SessionGuard {
         Self(cookie)
     }
 
+    /// Whether both guards set or expire a cookie, and a browser keeps only that of the `later` one.
+    pub(crate) fn is_overwritten_by(&self, later: &Self) -> bool {
+        match (&self.0, &later.0) {
+            (Some((_, line)), Some((_, later))) => is_same_cookie(line, later),
+            _ => false,
+        }
+    }
+
     /// Sets the headers of a response.
     pub(crate) fn apply(self, headers: &mut HeaderMap) {
         add_vary_cookie(headers);
@@ -56,20 +73,16 @@ impl SessionGuard {
             Entry::Vacant(place) => {
                 place.insert(cookie);
             }
-            Entry::Occupied(mut given)
-                if given.iter().any(|line| set_cookie_name(line) == set_cookie_name(&cookie)) =>
-            {
-                let others: Vec<_> = given
-                    .iter()
-                    .filter(|line| set_cookie_name(line) != set_cookie_name(&cookie))
-                    .cloned()
-                    .collect();
+            Entry::Occupied(mut given) if given.iter().any(|line| is_same_cookie(line, &cookie)) => {
+                let others: Vec<_> =
+                    given.iter().filter(|line| !is_same_cookie(line, &cookie)).cloned().collect();
                 let mut lines = others.into_iter().chain([cookie]);
                 lines.next().map(|line| given.insert(line));
                 lines.for_each(|line| given.append(line));
             }
             Entry::Occupied(mut given) => given.append(cookie),
         }
+        forbid_cdns(headers);
         match cookie_action {
             CookieAction::Set => forbid_shared_caches(headers),
             CookieAction::Expire => drop(headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"))),
@@ -118,10 +131,9 @@ fn forbid_shared_caches(headers: &mut HeaderMap) {
         directives.extend(split_directives(line).map(str::trim).filter(|directive| !directive.is_empty()));
     }
     let none_present = directives.is_empty();
-    let name = |directive: &str| directive.split('=').next().unwrap_or_default().trim().to_ascii_lowercase();
     let kept: Vec<_> = directives
         .into_iter()
-        .filter(|directive| !matches!(&*name(directive), "public" | "s-maxage"))
+        .filter(|directive| !matches!(&*directive_name(directive), "public" | "s-maxage"))
         .collect();
     let value = match kept.as_slice() {
         [] if none_present => String::from("private, no-cache"),
@@ -134,6 +146,34 @@ fn forbid_shared_caches(headers: &mut HeaderMap) {
     // Invariant: parts of ASCII header values joined by commas are a header value.
     debug_assert!(value.is_ok());
     given.insert(value.unwrap_or(HeaderValue::from_static("private, no-cache")));
+}
+
+/// Rewrites the headers with which a response tells content delivery networks apart from other caches, so
+/// that none of them keeps the response. Where such a header stands, its reader ignores `Cache-Control` (RFC
+/// 9213, section 2.2).
+fn forbid_cdns(headers: &mut HeaderMap) {
+    let targeted = |name: &HeaderName| {
+        let name = name.as_str();
+        name == "surrogate-control" || name.ends_with("cdn-cache-control")
+    };
+    let names: Vec<_> = headers.keys().filter(|name| targeted(name)).cloned().collect();
+    for name in names {
+        let lines = headers.get_all(&name).into_iter().filter_map(|line| line.to_str().ok());
+        let directives = lines.flat_map(split_directives).map(str::trim);
+        // `content` asks for a processing of the body, such as Edge Side Includes, and says nothing of
+        // caching (Edge Architecture Specification, section 2.2).
+        let kept = directives.filter(|directive| directive_name(directive) == "content");
+        let value = std::iter::once("no-store").chain(kept).collect::<Vec<_>>().join(", ");
+        let value = HeaderValue::try_from(value);
+        // Invariant: parts of ASCII header values joined by commas are a header value.
+        debug_assert!(value.is_ok());
+        headers.insert(name, value.unwrap_or(HeaderValue::from_static("no-store")));
+    }
+}
+
+/// The name of a directive, in lower case.
+fn directive_name(directive: &str) -> String {
+    directive.split('=').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
 /// Splits a `Cache-Control` line at the commas outside of quoted strings.

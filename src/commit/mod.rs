@@ -17,9 +17,10 @@ use crate::commit::guard::SessionGuard;
 use crate::cookie::attributes::Secure;
 use crate::error::SessionError;
 use crate::request::Transport;
+use crate::session::origin::RequestCookie;
 use crate::session::snapshot::Snapshot;
 use crate::session::stage::{CommitState, Stage};
-use crate::session::state::{CookieAction, RequestCookie, State};
+use crate::session::state::{CookieAction, State};
 use crate::session::{Session, SessionInner};
 use crate::store::loaded::Loaded;
 
@@ -256,6 +257,7 @@ fn facts(state: &State, session: &SessionInner, trigger: Trigger) -> Facts {
 async fn reload(session: &Session) -> Result<(), SessionError> {
     let inner = session.inner();
     let _lock = inner.commit_lock.lock().await;
+    let stage_changes = session.state().stage_changes();
     let (id, signature) = match &session.state().stage {
         Stage::Destroyed { .. } => return Err(SessionError::Destroyed),
         Stage::New { .. } | Stage::NewId { replaces: None, .. } => return Err(SessionError::Gone),
@@ -269,6 +271,6 @@ async fn reload(session: &Session) -> Result<(), SessionError> {
     };
     let Loaded { record, compare_by, expires_in, seen } = loaded;
     let expires = seen.after(expires_in.unwrap_or_else(|| config.policy.ttl(record.max_age())));
-    session.state().reloaded(Snapshot { id, signature, record, compare_by, expires });
+    session.state().reloaded(Snapshot { id, signature, record, compare_by, expires }, stage_changes);
     Ok(())
 }

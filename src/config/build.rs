@@ -16,14 +16,17 @@ use crate::store::memory::MemoryStore;
 /// The shortest secret, in bytes, that is accepted without a warning. 32 bytes are as long as the output of
 /// SHA-256; RFC 2104, section 3, advises against shorter keys for HMAC.
 const GOOD_SECRET: usize = 32;
-// The text of `ConfigError::ShortSecret` names the number.
-const _: () = assert!(GOOD_SECRET == 32);
+/// The fewest distinct bytes that a secret of the strict options has. Of 64 random hexadecimal digits, one in
+/// 10^12 has fewer; of 32 random bytes, one in 10^31.
+const DISTINCT_BYTES: usize = 10;
+// The texts of `ConfigError::ShortSecret` and `ConfigError::MonotonousSecret` name the numbers.
+const _: () = assert!(GOOD_SECRET == 32 && DISTINCT_BYTES == 10);
 
 impl SessionConfigBuilder {
     /// Checks the options and builds the configuration.
     ///
     /// A secret under 32 bytes is accepted with a warning through `tracing`; [`SessionConfig::hardened`]
-    /// refuses it.
+    /// refuses it, and also a secret with fewer than 10 distinct bytes.
     ///
     /// # Errors
     /// A [`ConfigError`], which names the option to change. Combinations of options that browsers would
@@ -36,6 +39,9 @@ impl SessionConfigBuilder {
             len if len >= GOOD_SECRET => {}
             _ if self.strict_secret => return Err(ConfigError::ShortSecret),
             len => tracing::warn!(bytes = len, "a session secret is shorter than {GOOD_SECRET} bytes"),
+        }
+        if self.strict_secret && self.secrets.fewest_distinct_bytes() < DISTINCT_BYTES {
+            return Err(ConfigError::MonotonousSecret);
         }
         if self.policy.max_age.is_some_and(|age| age.as_millis() == 0 || age > MAX_LIFE) {
             return Err(ConfigError::MaxAge);

@@ -61,8 +61,9 @@ impl SessionConfig {
     /// A builder that starts from strict options, for applications that are reached over https only.
     ///
     /// The cookie is called `__Host-sid`; it is Secure, HttpOnly and `SameSite=Lax`, has the path `/`, and
-    /// ends when the browser closes. New sessions without data are not stored. A secret under 32 bytes is
-    /// refused. All other options have their defaults, and each option can be changed.
+    /// ends when the browser closes. New sessions without data are not stored. A secret under 32 bytes, or
+    /// with fewer than 10 distinct bytes, is refused. All other options have their defaults, and each option
+    /// can be changed.
     pub fn hardened(secret: impl Into<Secrets>) -> SessionConfigBuilder {
         SessionConfigBuilder::new(secret.into()).strict()
     }
@@ -250,6 +251,10 @@ impl SessionConfigBuilder {
 
     /// Stores new sessions even without data in them (Express: `saveUninitialized`). Default: `true`, as in
     /// Express.
+    ///
+    /// `true` counts for requests without a cookie of the [`name`](Self::name). A cookie that names no
+    /// session may be newer than the request that carries it, so only a session with something in it replaces
+    /// it.
     ///
     /// Use `false` unless every visitor needs a session: visitors who never log in then get no cookie, and
     /// their sessions take no room in the store.

@@ -113,8 +113,19 @@ impl SessionConfig {
         self.0.signer.verify(value.as_bytes()).map(|verified| verified.id)
     }
 
+    /// The name of the session's cookie.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.0.cookie.name
+    }
+
     pub(crate) fn inner(&self) -> &ConfigInner {
         &self.0
+    }
+
+    /// Whether both values are clones of one configuration.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 }
 

@@ -1,13 +1,16 @@
-//! The `Cookie` header: the values of all cookies with one name.
+//! The `Cookie` header: the values of all cookies with one name. The `Set-Cookie` header: which lines set the
+//! same cookie.
 
 use axum::http::header::COOKIE;
 use axum::http::{HeaderMap, HeaderValue};
+use cookie::Cookie;
 use memchr::{memchr_iter, memchr2};
 
-/// How many cookies of the session's name are tried in one request. A browser sends several where a parent
-/// domain or a longer path has a cookie of the same name (RFC 6265, section 5.4); four leave room for those,
-/// and bound the work that a request can cause.
-const MAX_CANDIDATES: usize = 4;
+/// How many cookies of the session's name are checked for a signature in one request. A sibling subdomain can
+/// plant cookies of the name on the parent domain, and browsers send those with a longer path first (RFC
+/// 6265, section 5.4). The limit bounds the work that a request can cause; it is above the 50 cookies that
+/// every browser keeps for a domain (section 6.1).
+const MAX_CANDIDATES: usize = 64;
 
 /// The values of the cookies called `name`, in the order in which the browser sent them, at most
 /// [`MAX_CANDIDATES`]. Names are compared byte for byte.
@@ -51,9 +54,24 @@ fn trim_start(mut bytes: &[u8]) -> &[u8] {
     bytes
 }
 
+/// Whether a browser keeps one cookie for both `Set-Cookie` lines, because their name, path and domain are
+/// the same (RFC 6265, section 5.3). `false` for a line that is not text.
+pub(crate) fn is_same_cookie(one: &HeaderValue, other: &HeaderValue) -> bool {
+    // Most lines differ in their name, so their attributes need not be parsed.
+    set_cookie_name(one) == set_cookie_name(other)
+        && parse_set_cookie(one).zip(parse_set_cookie(other)).is_some_and(|(one, other)| {
+            let domain = |cookie: &Cookie<'_>| cookie.domain().map(str::to_ascii_lowercase);
+            one.path() == other.path() && domain(&one) == domain(&other)
+        })
+}
+
 /// The name of the cookie in a `Set-Cookie` line.
-pub(crate) fn set_cookie_name(line: &HeaderValue) -> &[u8] {
+fn set_cookie_name(line: &HeaderValue) -> &[u8] {
     let line = line.as_bytes();
     let end = memchr2(b'=', b';', line).unwrap_or(line.len());
     trim(&line[..end])
+}
+
+fn parse_set_cookie(line: &HeaderValue) -> Option<Cookie<'_>> {
+    Cookie::parse(std::str::from_utf8(line.as_bytes()).ok()?).ok()
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use zeroize::Zeroizing;
+
 /// The secrets for the cookie's signature: the first one signs, and all of them verify.
 ///
 /// Made from one secret (`&str`, `String`, `&[u8]`, `Vec<u8>` or `[u8; N]`), or from a list of secrets,
@@ -15,8 +17,12 @@ use std::fmt;
 /// let config = SessionConfig::new(secrets)?;
 /// # Ok::<(), sessile::ConfigError>(())
 /// ```
+///
+/// The secrets' memory is overwritten when it is freed, and so is the state of the HMAC that is made from
+/// them. A secret that is passed by value (`String`, `Vec<u8>`) is taken over without a copy; of one that is
+/// passed by reference, the original stays with the caller.
 #[derive(Clone)]
-pub struct Secrets(pub(super) Vec<Vec<u8>>);
+pub struct Secrets(pub(super) Vec<Zeroizing<Vec<u8>>>);
 
 impl Secrets {
     pub(crate) fn is_empty(&self) -> bool {
@@ -25,7 +31,17 @@ impl Secrets {
 
     /// The length of the shortest secret, in bytes.
     pub(crate) fn shortest(&self) -> usize {
-        self.0.iter().map(Vec::len).min().unwrap_or(0)
+        self.0.iter().map(|secret| secret.len()).min().unwrap_or(0)
+    }
+
+    /// How many distinct bytes the secret with the fewest of them has.
+    pub(crate) fn fewest_distinct_bytes(&self) -> usize {
+        let distinct = |secret: &[u8]| {
+            let mut seen = [false; 256];
+            secret.iter().for_each(|&byte| seen[usize::from(byte)] = true);
+            seen.into_iter().filter(|&seen| seen).count()
+        };
+        self.0.iter().map(|secret| distinct(secret)).min().unwrap_or(0)
     }
 }
 
@@ -40,49 +56,55 @@ mod sealed {
 }
 
 /// One secret: text or bytes. The trait is sealed; [`Secrets`] lists the types that implement it.
-pub trait Secret: sealed::Sealed {
+pub trait Secret: sealed::Sealed + Clone {
+    // The name must be one that no other type has: a method of a trait in scope goes before those that a type
+    // has through `Deref`, so a method called `bytes` would hide that of `str` from a `String`.
     #[doc(hidden)]
-    fn bytes(&self) -> &[u8];
+    fn __sessile_into_secret_bytes(self) -> Vec<u8>;
 }
 
 macro_rules! secret {
-    ($([$($generics:tt)*] $type:ty => $bytes:ident),* $(,)?) => {$(
+    ($([$($generics:tt)*] $type:ty => $into_bytes:expr),* $(,)?) => {$(
         impl<$($generics)*> sealed::Sealed for $type {}
         impl<$($generics)*> Secret for $type {
-            fn bytes(&self) -> &[u8] { self.$bytes() }
+            fn __sessile_into_secret_bytes(self) -> Vec<u8> { $into_bytes(self) }
         }
         impl<$($generics)*> From<$type> for Secrets {
-            fn from(secret: $type) -> Self { Self(vec![Secret::bytes(&secret).to_vec()]) }
+            fn from(secret: $type) -> Self { Self(vec![into_bytes(secret)]) }
         }
     )*};
 }
 
 secret! {
-    [] &str => as_bytes,
-    [] String => as_bytes,
-    [] &String => as_bytes,
-    [] &[u8] => as_ref,
-    [] Vec<u8> => as_slice,
-    [] &Vec<u8> => as_slice,
-    [const N: usize] [u8; N] => as_slice,
-    [const N: usize] &[u8; N] => as_slice,
+    [] &str => Vec::from,
+    [] String => String::into_bytes,
+    [] &String => |text: &String| text.as_bytes().to_vec(),
+    [] &[u8] => Vec::from,
+    [] Vec<u8> => std::convert::identity,
+    [] &Vec<u8> => Vec::clone,
+    [const N: usize] [u8; N] => |bytes: [u8; N]| bytes.to_vec(),
+    [const N: usize] &[u8; N] => |bytes: &[u8; N]| bytes.to_vec(),
+}
+
+fn into_bytes(secret: impl Secret) -> Zeroizing<Vec<u8>> {
+    Zeroizing::new(secret.__sessile_into_secret_bytes())
 }
 
 impl<T: Secret> From<Vec<T>> for Secrets {
     fn from(secrets: Vec<T>) -> Self {
-        Self::from(secrets.as_slice())
+        Self(secrets.into_iter().map(into_bytes).collect())
     }
 }
 
 impl<T: Secret> From<&[T]> for Secrets {
     fn from(secrets: &[T]) -> Self {
-        Self(secrets.iter().map(|secret| Secret::bytes(secret).to_vec()).collect())
+        Self(secrets.iter().cloned().map(into_bytes).collect())
     }
 }
 
 impl<T: Secret, const N: usize> From<[T; N]> for Secrets {
     fn from(secrets: [T; N]) -> Self {
-        Self::from(secrets.as_slice())
+        Self(secrets.into_iter().map(into_bytes).collect())
     }
 }
 

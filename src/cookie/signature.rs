@@ -109,3 +109,24 @@ fn signature(key: &Hmac<Sha256>, id: &str) -> Signature {
     debug_assert_eq!(written.ok(), Some(SIGNATURE_LEN), "a signature has another length");
     Signature(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use hmac::EagerHash;
+    use zeroize::ZeroizeOnDrop;
+
+    use super::*;
+
+    /// What holds a secret, or is made from one, is overwritten when it is dropped. The features `zeroize` of
+    /// `hmac` and `sha2` see to it for the HMAC, which consists of two states of the hash and a buffer.
+    #[test]
+    fn secrets_are_zeroized_on_drop() {
+        fn is_zeroized<T: ZeroizeOnDrop>() {}
+        fn secret_of(secrets: Secrets) -> impl ZeroizeOnDrop {
+            secrets.0.into_iter().next()
+        }
+        drop(secret_of(Secrets::from("a secret")));
+        is_zeroized::<<Sha256 as EagerHash>::Core>();
+        assert!(std::mem::needs_drop::<Hmac<Sha256>>());
+    }
+}

@@ -4,42 +4,56 @@ use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use axum::http::header::COOKIE;
-use axum::http::uri::Scheme;
-use axum::http::{HeaderMap, HeaderName, Request};
+use axum::http::{Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::commit;
-use crate::commit::decision::Trigger;
-use crate::commit::guard::SessionGuard;
 use crate::config::SessionConfig;
 use crate::cookie::header::cookie_values;
-use crate::error::SessionError;
+use crate::http::request_end::{Extent, apply, end_all, try_end_now};
 use crate::http::request_session::RequestSession;
-use crate::load::load;
-use crate::request::{RequestLine, is_within, original};
+use crate::http::unloaded_request::UnloadedRequest;
+use crate::request::{is_within, original};
 use crate::session::Session;
-use crate::session::stage::CommitState;
 
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-
-/// Commits each request's session after the handler has returned its response, and sets the cookie. With the
-/// layer, handlers need neither [`commit`](Session::commit) nor a guard.
+/// Commits each request's sessions after the handler has returned its response, and sets the cookies. With
+/// the layer, handlers need neither [`commit`](Session::commit) nor a guard.
 ///
-/// The options `rolling`, `resave` and `save_uninitialized` then apply to every request, even if its handler
-/// does not extract the session. Where these options do not need it, a session that no handler extracts is
-/// not loaded. A handler may still commit the session itself; the response then sets one cookie all the same.
+/// The layer commits every session that the request has extracted, whatever its configuration is (see
+/// [`SessionConfig::extract`]). For a request that has extracted none, the layer's own configuration counts:
+/// its options `rolling`, `resave` and `save_uninitialized` apply to that request as well. Where these
+/// options do not need the session, it is not loaded. With `save_uninitialized(true)`, the default, each
+/// request without a cookie then stores a session, also one for an image or from a load balancer: put such
+/// routes outside of the layer, or use `save_uninitialized(false)`.
 ///
-/// # Server errors and failed commits
-/// The layer commits nothing when the handler's response has a 5xx status, unless
-/// [`save_on_server_error`](Self::save_on_server_error) is on.
+/// A handler may still commit a session itself; the response then sets one cookie all the same. Where the
+/// sessions of two configurations would set a cookie of the same name, path and domain, only that of the
+/// session extracted later is sent, and a warning is logged.
 ///
-/// When the commit fails, an error takes the place of the handler's response: 503 when the store is
+/// # Failed requests
+/// The layer stores nothing of what the request did when the response has a 5xx status, or 408, with which a
+/// handler is answered that a timeout has cut off. [`save_on_server_error`](Self::save_on_server_error)
+/// changes that.
+///
+/// A session that the request has ended is ended in any case: after [`destroy`](Session::destroy) or
+/// [`regenerate`](Session::regenerate) the old record is removed and the cookie is expired, so that no
+/// failure keeps a user logged in. What else the request did, before or after it, is not stored.
+/// [`cycle_id`](Session::cycle_id) ends no session.
+///
+/// Where the inner service returns an error instead of a response, nothing at all is committed. Put layers
+/// that make a response of such an error inside this one.
+///
+/// # Failed commits
+/// When a commit fails, an error takes the place of the handler's response: 503 when the store is
 /// unavailable, else the status that [`SessionError`](crate::SessionError) documents. Its body tells nothing
 /// about the session.
+///
+/// # Header arrays
+/// axum replaces the headers of a name by an array of headers (`[(SET_COOKIE, "theme=dark")]`). The layer
+/// adds its headers after the handler's, so such arrays take no session cookie away: see [the
+/// guard](crate::SessionGuard#order) for handlers that commit themselves.
 ///
 /// # Example
 /// The layer gets the same configuration as the application state:
@@ -75,7 +89,7 @@ pub struct SessionLayer {
     on_server_error: OnServerError,
 }
 
-/// What the layer does with the session when the handler's response has a 5xx status.
+/// What the layer does with the sessions when the response has a 5xx status or is a 408.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum OnServerError {
     Skip,
@@ -83,13 +97,13 @@ enum OnServerError {
 }
 
 impl SessionLayer {
-    /// Makes a layer that commits the sessions of this configuration.
+    /// Makes a layer. The configuration counts for requests that extract no session.
     #[must_use]
     pub fn new(config: SessionConfig) -> Self {
         Self { config, on_server_error: OnServerError::Skip }
     }
 
-    /// Whether the session is also committed when the handler's response has a 5xx status (Express always
+    /// Whether everything is also committed when the response has a 5xx status or is a 408 (Express always
     /// does so). Default: `false`, so that a handler that failed halfway leaves the stored session as it was.
     #[must_use]
     pub fn save_on_server_error(mut self, save: bool) -> Self {
@@ -101,99 +115,43 @@ impl SessionLayer {
     /// even where the handler does not extract it.
     fn unloaded<B>(&self, request: &Request<B>) -> Option<Box<UnloadedRequest>> {
         let config = self.config.inner();
-        let headers = request.headers();
-        // A signed cookie counts as an existing session, because only a load would tell whether the store has
-        // it.
         let needed = config.policy.resave
             || config.policy.rolling
+            // The commit stores an untouched session for the same requests: see `decide`.
             || config.policy.save_uninitialized
-                && is_within(original(request.uri(), request.extensions()).path(), &config.cookie.path)
-                && !cookie_values(headers, &config.cookie.name)
-                    .any(|value| config.signer.verify(value).is_some());
-        if !needed {
-            return None;
-        }
-        let mut kept = HeaderMap::new();
-        for name in [COOKIE, FORWARDED_PROTO] {
-            for line in headers.get_all(&name) {
-                kept.append(name.clone(), line.clone());
-            }
-        }
-        let line = RequestLine::new(request.method(), request.uri(), request.extensions());
-        Some(Box::new(UnloadedRequest { headers: kept, scheme: request.uri().scheme().cloned(), line }))
+                && cookie_values(request.headers(), &config.cookie.name).next().is_none()
+                && is_within(original(request.uri(), request.extensions()).path(), &config.cookie.path);
+        needed.then(|| Box::new(UnloadedRequest::of(request)))
     }
 
-    /// What the layer does after the handler has returned its response; `None`, when there is nothing to do.
+    /// What the layer does after the handler has returned a response with this status; `None`, when there is
+    /// nothing to do.
     fn after_response(
         &self,
         request_session: &RequestSession,
         unloaded: Option<Box<UnloadedRequest>>,
-        failed: bool,
+        status: StatusCode,
     ) -> Option<AfterResponse> {
-        let session = request_session.get(&self.config);
-        if failed && self.on_server_error == OnServerError::Skip {
-            return session.map(AfterResponse::GiveUp);
+        // 408 is how a handler that a timeout has cut off is answered.
+        let failed = status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT;
+        let extent = match self.on_server_error {
+            OnServerError::Skip if failed => Extent::Ending,
+            OnServerError::Skip | OnServerError::Save => Extent::Everything,
+        };
+        match request_session.first() {
+            Some(first) => Some(AfterResponse::Commit(first.clone(), extent)),
+            None if extent == Extent::Ending => None,
+            None => unloaded.map(AfterResponse::Load),
         }
-        session.map(AfterResponse::Commit).or(unloaded.map(AfterResponse::Load))
     }
 }
 
 /// What the layer does after the handler has returned its response.
 enum AfterResponse {
-    /// The changes stay uncommitted after a server error.
-    GiveUp(Session),
-    Commit(Session),
-    /// No handler has extracted the session, but the options need it: it is loaded and committed.
+    /// The sessions that were extracted, of which this is the first, are committed.
+    Commit(Session, Extent),
+    /// No handler has extracted a session, but the options need the layer's own: it is loaded and committed.
     Load(Box<UnloadedRequest>),
-}
-
-/// Commits the session, and applies the guard to the response.
-async fn commit_and_apply(session: Session, response: Response) -> Response {
-    apply(session.commit().await, response)
-}
-
-/// Applies the guard to the response. An error becomes the response.
-fn apply(committed: Result<SessionGuard, SessionError>, mut response: Response) -> Response {
-    match committed {
-        Ok(guard) => {
-            guard.apply(response.headers_mut());
-            response
-        }
-        Err(error) => error.into_response(),
-    }
-}
-
-/// What is needed to load the session of a request that was given to the handler.
-struct UnloadedRequest {
-    /// The headers that loading reads: `Cookie` and `X-Forwarded-Proto`.
-    headers: HeaderMap,
-    scheme: Option<Scheme>,
-    line: RequestLine,
-}
-
-impl UnloadedRequest {
-    /// Loads and commits the session, and applies the guard to the response.
-    async fn commit(self, config: SessionConfig, response: Response) -> Response {
-        match load(config, &self.headers, self.scheme.as_ref(), self.line).await {
-            Ok(session) => commit_and_apply(session, response).await,
-            Err(error) => error.into_response(),
-        }
-    }
-}
-
-impl Session {
-    /// Gives the uncommitted changes up. The response still gets the cookie that earlier commits of this
-    /// request decided on.
-    fn give_up(&self, response: Response) -> Response {
-        let mut state = self.state();
-        if state.commit_state != CommitState::Done {
-            state.commit_state = CommitState::Failed;
-        }
-        match state.cookie_action {
-            None => response,
-            Some(_) => apply(commit::guard(self.inner(), &mut state, None), response),
-        }
-    }
 }
 
 impl<S> Layer<S> for SessionLayer {
@@ -271,18 +229,12 @@ where
                 StepProjection::Commit { response } => return response.as_mut().poll(cx).map(Ok),
                 StepProjection::Respond { response, layer, request_session, unloaded } => {
                     let response = ready!(response.poll(cx))?.into_response();
-                    let failed = response.status().is_server_error();
-                    match layer.after_response(request_session, unloaded.take(), failed) {
+                    match layer.after_response(request_session, unloaded.take(), response.status()) {
                         None => return Poll::Ready(Ok(response)),
-                        Some(AfterResponse::GiveUp(session)) => {
-                            return Poll::Ready(Ok(session.give_up(response)));
-                        }
-                        Some(AfterResponse::Commit(session)) => {
-                            match commit::try_commit_now(&session, Trigger::Commit) {
-                                Some(committed) => return Poll::Ready(Ok(apply(committed, response))),
-                                None => Box::pin(commit_and_apply(session, response)),
-                            }
-                        }
+                        Some(AfterResponse::Commit(first, extent)) => match try_end_now(&first, extent) {
+                            Some(ended) => return Poll::Ready(Ok(apply(ended, response))),
+                            None => Box::pin(end_all(first, extent, response)),
+                        },
                         Some(AfterResponse::Load(unloaded)) => {
                             Box::pin(unloaded.commit(layer.config.clone(), response))
                         }

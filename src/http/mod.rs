@@ -2,4 +2,6 @@
 
 mod extract;
 pub(crate) mod layer;
+mod request_end;
 mod request_session;
+mod unloaded_request;

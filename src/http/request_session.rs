@@ -1,5 +1,5 @@
-//! [`RequestSession`]: keeps a request's session in its extensions, so that every extractor of the request
-//! gets the same session.
+//! [`RequestSession`]: keeps a request's sessions in its extensions, so that every extractor of the request
+//! gets the same session of a configuration.
 
 use std::sync::{Arc, OnceLock};
 
@@ -8,10 +8,11 @@ use axum::http::request::Parts;
 use crate::config::SessionConfig;
 use crate::session::Session;
 
-/// The session of a request, in the request's extensions.
+/// The sessions of a request, in the request's extensions.
 ///
-/// A request has one session for each cookie name. They are a linked list: each session holds the next one in
-/// `next`.
+/// A request has one session for each configuration that it asks for, also where two configurations have the
+/// same cookie name: their secrets and stores are their own. The sessions are a linked list: each holds the
+/// next one in `next`.
 #[derive(Clone)]
 pub(crate) enum RequestSession {
     /// An extractor has added the first session.
@@ -21,15 +22,18 @@ pub(crate) enum RequestSession {
 }
 
 impl RequestSession {
-    /// The session of the configuration's cookie name, if it was extracted already.
-    pub(crate) fn get(&self, config: &SessionConfig) -> Option<Session> {
-        let name = &config.inner().cookie.name;
-        let first = match self {
+    /// The session that was extracted first, if any was.
+    pub(crate) fn first(&self) -> Option<&Session> {
+        match self {
             Self::Extracted(session) => Some(session),
             Self::Reserved(place) => place.get(),
-        };
-        let mut sessions = std::iter::successors(first, |session| session.inner().next.get());
-        sessions.find(|session| session.inner().config.inner().cookie.name == *name).cloned()
+        }
+    }
+
+    /// The session of this configuration, if it was extracted already.
+    pub(crate) fn get(&self, config: &SessionConfig) -> Option<Session> {
+        let mut sessions = std::iter::successors(self.first(), |session| session.inner().next.get());
+        sessions.find(|session| session.inner().config.is(config)).cloned()
     }
 
     /// The same, from a request's extensions.
@@ -37,20 +41,21 @@ impl RequestSession {
         parts.extensions.get::<Self>()?.get(config)
     }
 
-    /// Adds a session at the end of the request's list.
-    pub(crate) fn add(parts: &mut Parts, session: &Session) {
+    /// Adds a session at the end of the request's list, and returns the session of its configuration: another
+    /// one, if a clone of the request has added that meanwhile.
+    pub(crate) fn add(parts: &mut Parts, session: Session) -> Session {
         let mut place = match parts.extensions.get::<Self>() {
             None => {
                 parts.extensions.insert(Self::Extracted(session.clone()));
-                return;
+                return session;
             }
             Some(Self::Extracted(first)) => &first.inner().next,
             Some(Self::Reserved(place)) => place,
         };
         loop {
             let occupant = place.get_or_init(|| session.clone());
-            if occupant.is(session) {
-                return;
+            if occupant.inner().config.is(&session.inner().config) {
+                return occupant.clone();
             }
             place = &occupant.inner().next;
         }

@@ -10,6 +10,7 @@ mod identity;
 pub(crate) mod key;
 mod key_index;
 pub(crate) mod lifetime;
+pub(crate) mod origin;
 pub(crate) mod snapshot;
 pub(crate) mod stage;
 pub(crate) mod state;
@@ -28,7 +29,8 @@ use crate::config::SessionConfig;
 use crate::error::SessionError;
 use crate::request::{RequestLine, Transport};
 use crate::session::change::{Change, UpdateFn};
-use crate::session::state::{Origin, State};
+use crate::session::origin::Origin;
+use crate::session::state::State;
 use crate::session::value::{OwnedValue, RawValue, check_key, decode, encode};
 use crate::sync::lock;
 
@@ -40,7 +42,9 @@ use crate::sync::lock;
 /// **Return the guard as a part of the response**, or install [`SessionLayer`](crate::SessionLayer). Without
 /// either of them the browser gets no cookie, and a new session is lost.
 ///
-/// A clone is another handle on the same session, and so is every `Session` extracted from the same request.
+/// A clone is another handle on the same session, and so is every `Session` extracted from the same request
+/// with the same configuration. For a configuration that the state does not name, such as a tenant's, there
+/// is [`SessionConfig::extract`].
 ///
 /// ```
 /// use axum::extract::FromRef;
@@ -92,8 +96,8 @@ pub(crate) struct SessionInner {
     /// The lock under which this session is committed or reloaded, so that two handles never do so at the
     /// same time.
     pub(crate) commit_lock: tokio::sync::Mutex<()>,
-    /// The next session of the same request, which has another cookie name. Together these links are the list
-    /// that `http/request_session.rs` searches.
+    /// The next session of the same request, which has another configuration. Together these links are the
+    /// list that `http/request_session.rs` searches.
     pub(crate) next: OnceLock<Session>,
 }
 
@@ -108,11 +112,6 @@ impl Session {
             commit_lock: tokio::sync::Mutex::default(),
             next: OnceLock::new(),
         }))
-    }
-
-    /// Whether both values are handles on one session.
-    pub(crate) fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
     }
 
     pub(crate) fn inner(&self) -> &SessionInner {

@@ -18,7 +18,8 @@ use crate::session::snapshot::Snapshot;
 ///   `reloaded`, which drops the change of id.
 /// - `Existing` → `Existing`: `finish_write` and `expiry_extended`, when the commit has replaced or touched
 ///   the record; `reloaded`, when the record was read again.
-/// - `New`, `Existing`, `NewId` → `Destroyed`: `mark_destroyed`. `stored` is the existing session's snapshot,
+/// - `New`, `Existing`, `NewId` → `Destroyed`: `mark_destroyed`; `keep_ending`, when a request that has regenerated an
+///   existing session fails. `stored` is the existing session's snapshot,
 ///   if there is one.
 /// - `Destroyed` → `Destroyed`: the commit that has removed the record clears `stored`. `change_id` and
 ///   `mark_destroyed` do nothing, and `Session::reload` refuses.

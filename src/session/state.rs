@@ -7,6 +7,7 @@ use crate::clock::ErasedClock;
 use crate::id::SessionId;
 use crate::record::Record;
 use crate::session::change::{Change, Log};
+use crate::session::origin::{Origin, RequestCookie};
 use crate::session::snapshot::Snapshot;
 use crate::session::stage::{CommitState, NewId, PendingId, Stage};
 use crate::session::view::View;
@@ -43,18 +44,6 @@ struct InFlight {
     changes: usize,
     /// [`State::stage_changes`] when the commit began.
     stage_changes: u32,
-}
-
-/// The session's cookie in the browser, as far as this request knows: as the request brought it, and
-/// `Present` once a commit has set it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum RequestCookie {
-    /// The request brought no cookie of the session's name.
-    Absent,
-    /// The request brought a cookie of the session's name, valid or not, or a commit has set one.
-    Present,
-    /// The cookie names this session but is signed with an older secret, so the next commit sets it again.
-    OldSecret,
 }
 
 /// What the response does to the session's cookie.
@@ -198,14 +187,35 @@ impl State {
         self.forget_changes();
     }
 
+    /// Of what this request did, keeps only that `destroy` or `regenerate` has ended an existing session.
+    /// Returns whether one has ended.
+    pub(crate) fn keep_ending(&mut self) -> bool {
+        if let Stage::NewId { how: NewId::Regenerate, replaces: replaces @ Some(_), .. } = &mut self.stage {
+            self.stage = Stage::Destroyed { stored: replaces.take(), next_id: None };
+            self.stage_changes += 1;
+            self.commit_state = CommitState::Pending;
+            self.forget_changes();
+        }
+        self.is_destroyed()
+    }
+
     /// Drops the changes of this request, including those that a running commit writes.
     pub(crate) fn forget_changes(&mut self) {
         self.log.clear();
         self.in_flight = self.in_flight.map(|in_flight| InFlight { changes: 0, ..in_flight });
     }
 
-    /// Continues from a record that was read again from the store. The changes of this request are dropped.
-    pub(crate) fn reloaded(&mut self, snapshot: Snapshot) {
+    /// How often the stage was changed by a call of the handler, to notice that another handle does so meanwhile.
+    pub(crate) fn stage_changes(&self) -> u32 {
+        self.stage_changes
+    }
+
+    /// Continues from a record that was read again from the store. The changes of this request are dropped, except that
+    /// another handle has ended the session or changed its id since `stage_changes` was read.
+    pub(crate) fn reloaded(&mut self, snapshot: Snapshot, stage_changes: u32) {
+        if self.stage_changes != stage_changes {
+            return;
+        }
         self.stage = Stage::Existing(snapshot);
         self.forget_changes();
     }
@@ -322,23 +332,4 @@ impl State {
                 }
             }
     }
-}
-
-/// Where a session comes from: the store, or why it is a new one.
-///
-/// When a request brings several cookies of the session's name and none of them can be loaded, each cookie
-/// has an origin, and the session has the last of them in the order of the variants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Origin {
-    /// The request carried no cookie of the session's name.
-    NoCookie,
-    /// None of the secrets signed the cookie.
-    BadSignature,
-    /// The cookie is signed, but the store has no record under its id: the session expired or was destroyed.
-    Unknown,
-    /// The store holds something under the cookie's id that cannot be read as a session record. The stored
-    /// bytes are left as they are, and the session gets a new id.
-    Undecodable,
-    /// The session was loaded from the store: it is an existing session.
-    Loaded,
 }

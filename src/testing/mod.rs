@@ -42,6 +42,8 @@
 //! | 3. A late response never overwrites a newer cookie | [`promises::logout_beats_a_reader`] |
 //! | | [`promises::a_miss_clears_no_cookie`] |
 //! | | [`promises::a_second_commit_sends_no_dead_cookie`] |
+//! | | [`promises::a_late_request_replaces_no_cookie`] |
+//! | | [`promises::planted_cookies_hide_no_session`] |
 //! | 4. Only ids made here or known to the store are written | [`promises::only_minted_ids_are_written`] |
 //! | | [`promises::an_old_id_is_worth_nothing`] |
 //! | | [`promises::an_id_that_was_taken_is_forgotten`] |
@@ -153,6 +155,8 @@ macro_rules! session_store_tests {
             a_cycled_id_takes_nothing_from_a_gone_session
             a_cycled_id_takes_what_others_wrote
             a_miss_clears_no_cookie
+            a_late_request_replaces_no_cookie
+            planted_cookies_hide_no_session
             only_minted_ids_are_written
             an_old_id_is_worth_nothing
             a_failed_regenerate_leaves_the_old_session

@@ -170,6 +170,8 @@ async fn the_first_cookie_that_verifies_and_lives_is_taken() {
         ("good, good", vec![&pear, GOOD], "pear", 1),
         ("three bad ones", vec![BAD, "", "x", GOOD], "apple", 1),
         ("three dead ones", vec![&dead, &dead, &dead, GOOD], "apple", 4),
+        ("63 bad ones", [[BAD; 63].as_slice(), &[GOOD]].concat(), "apple", 1),
+        ("60 bad and three dead ones", [[BAD; 60].as_slice(), &[&*dead; 3], &[GOOD]].concat(), "apple", 4),
     ];
     for (case, values, sid, loads) in cases {
         let one_line = values.iter().map(|value| format!("connect.sid={value}")).collect::<Vec<_>>();
@@ -182,12 +184,22 @@ async fn the_first_cookie_that_verifies_and_lives_is_taken() {
 }
 
 #[tokio::test]
-async fn the_fifth_cookie_of_the_name_is_not_looked_at() {
+async fn the_65th_cookie_of_the_name_is_not_checked() {
     let (config, store) = setup().await;
-    let bad = format!("connect.sid={BAD}; ").repeat(4);
+    let bad = format!("connect.sid={BAD}; ").repeat(64);
     let session = open(&config, &cookie_lines([format!("{bad}connect.sid={GOOD}")])).await;
     assert_eq!(session.origin(), Origin::BadSignature);
     assert_eq!(store.calls(), [""; 0]);
+}
+
+#[tokio::test]
+async fn the_fifth_signed_cookie_is_not_looked_up() {
+    let (config, store) = setup().await;
+    let dead: String =
+        (0..4).map(|n| format!("connect.sid={}; ", config.sign(&id(&n.to_string())))).collect();
+    let session = open(&config, &cookie_lines([format!("{dead}connect.sid={GOOD}")])).await;
+    assert_eq!(session.origin(), Origin::Unknown);
+    assert_eq!(store.calls(), ["get"; 4]);
 }
 
 #[tokio::test]

@@ -26,26 +26,64 @@ async fn untouched() -> Session {
     TestClient::new().open(&builder().save_uninitialized(false).build().unwrap()).await
 }
 
+/// Name, path and domain tell a browser's cookies apart.
 #[tokio::test]
-async fn an_earlier_cookie_of_the_name_is_replaced_and_others_stay_in_order() {
+async fn the_same_cookie_is_replaced_and_others_stay_in_order() {
     let session = changed().await;
     let answer = over(
         &session,
         &[
             ("set-cookie", "a=1; Path=/"),
             ("set-cookie", "connect.sid=stale; Path=/"),
-            ("set-cookie", "connect.sid2=x"),
-            ("set-cookie", "connect.sid=staler"),
-            ("set-cookie", " connect.sid =spaced"),
-            ("set-cookie", "Connect.sid=other case"),
+            ("set-cookie", "connect.sid2=x; Path=/"),
+            ("set-cookie", "connect.sid=of another path; Path=/admin"),
+            ("set-cookie", "connect.sid=of the request's own path"),
+            ("set-cookie", "connect.sid=of a domain; Path=/; Domain=example.com"),
+            ("set-cookie", " connect.sid =spaced; HttpOnly; path= / ; Expires=Thu, 01 Jan 1970 00:00:00 GMT"),
+            ("set-cookie", "Connect.sid=other case; Path=/"),
             ("set-cookie", "b=2"),
         ],
     )
     .await;
     let lines = answer.lines("set-cookie");
-    assert_eq!(lines[..4], ["a=1; Path=/", "connect.sid2=x", "Connect.sid=other case", "b=2"]);
-    assert!(lines[4].starts_with("connect.sid=s%3A"), "{lines:?}");
-    assert_eq!(lines.len(), 5);
+    let kept = [
+        "a=1; Path=/",
+        "connect.sid2=x; Path=/",
+        "connect.sid=of another path; Path=/admin",
+        "connect.sid=of the request's own path",
+        "connect.sid=of a domain; Path=/; Domain=example.com",
+        "Connect.sid=other case; Path=/",
+        "b=2",
+    ];
+    assert_eq!(lines[..7], kept);
+    assert!(lines[7].starts_with("connect.sid=s%3A"), "{lines:?}");
+    assert_eq!(lines.len(), 8);
+}
+
+/// Browsers ignore a leading dot and the case of a domain.
+#[tokio::test]
+async fn a_domain_is_compared_as_browsers_do() {
+    let config = builder().path("/shop").domain("Example.com").build().unwrap();
+    let session = TestClient::new().open(&config).await;
+    session.insert("n", 1).unwrap();
+    let answer = over(
+        &session,
+        &[
+            ("set-cookie", "connect.sid=stale; Path=/shop; Domain=.example.COM"),
+            ("set-cookie", "connect.sid=of the host; Path=/shop"),
+            ("set-cookie", "connect.sid=of a subdomain; Path=/shop; Domain=www.example.com"),
+        ],
+    )
+    .await;
+    let lines = answer.lines("set-cookie");
+    assert_eq!(
+        lines[..2],
+        [
+            "connect.sid=of the host; Path=/shop",
+            "connect.sid=of a subdomain; Path=/shop; Domain=www.example.com"
+        ]
+    );
+    assert_eq!(lines.len(), 3, "{lines:?}");
 }
 
 #[tokio::test]
@@ -147,6 +185,62 @@ async fn after_destroy_nothing_is_stored_by_any_cache() {
         assert_eq!(answer.lines("cache-control"), ["no-store"]);
         assert_eq!(answer.lines("vary"), ["Cookie"]);
         assert_eq!(answer.cookie().unwrap().attribute("Max-Age"), Some("0"));
+    }
+}
+
+/// What a response tells a content delivery network goes before `Cache-Control` there.
+#[tokio::test]
+async fn with_a_cookie_no_content_delivery_network_keeps_the_response() {
+    let cases = [
+        ("cdn-cache-control", "public, max-age=600", "no-store"),
+        ("cdn-cache-control", "private", "no-store"),
+        ("cloudflare-cdn-cache-control", "max-age=600", "no-store"),
+        ("x-any-cdn-cache-control", "s-maxage=600", "no-store"),
+        ("surrogate-control", "max-age=600", "no-store"),
+        (
+            "surrogate-control",
+            "max-age=600, content=\"ESI/1.0, x\";abc",
+            "no-store, content=\"ESI/1.0, x\";abc",
+        ),
+        ("surrogate-control", "Content=\"ESI/1.0\"", "no-store, Content=\"ESI/1.0\""),
+    ];
+    for session in [changed().await, untouched().await] {
+        let (set, before) = (session.is_modified(), session);
+        for (name, given, rewritten) in cases {
+            let answer = over(&before, &[(name, given), ("x-cdn", "kept")]).await;
+            assert_eq!(answer.lines(name), [if set { rewritten } else { given }], "{name}: {given}");
+            assert_eq!(answer.lines("x-cdn"), ["kept"]);
+        }
+        let several =
+            over(&before, &[("cdn-cache-control", "public"), ("cdn-cache-control", "max-age=9")]).await;
+        assert_eq!(several.lines("cdn-cache-control").len(), if set { 1 } else { 2 });
+        // None is added where there was none.
+        assert!(over(&before, &[]).await.lines("cdn-cache-control").is_empty());
+    }
+    let mut client = TestClient::new();
+    let config = builder().build().unwrap();
+    let first = client.open(&config).await;
+    client.commit(&first).await;
+    let ended = client.open(&config).await;
+    ended.destroy();
+    let answer = over(&ended, &[("cdn-cache-control", "public, max-age=600")]).await;
+    assert_eq!(answer.lines("cdn-cache-control"), ["no-store"]);
+}
+
+/// What the documentation of the guard says of arrays of headers.
+#[tokio::test]
+async fn a_cookie_in_an_array_of_headers_stands_before_the_guard() {
+    let theme = "theme=dark";
+    let session = changed().await;
+    let guard = session.commit().await.unwrap();
+    let lost = TestResponse::of((guard.clone(), [(SET_COOKIE, theme)], "").into_response()).await;
+    assert_eq!(lost.lines("set-cookie"), [theme]);
+    for both in [
+        ([(SET_COOKIE, theme)], guard.clone(), "").into_response(),
+        (AppendHeaders([(SET_COOKIE, theme)]), guard.clone(), "").into_response(),
+        (guard.clone(), AppendHeaders([(SET_COOKIE, theme)]), "").into_response(),
+    ] {
+        assert_eq!(TestResponse::of(both).await.cookies().len(), 2);
     }
 }
 

@@ -112,6 +112,28 @@ async fn a_forged_cookie_costs_no_store_call() {
     assert_eq!(store.calls(), [""; 0]);
 }
 
+/// A cookie of the name that names no session may be newer than the request, or another program's.
+#[tokio::test]
+async fn an_untouched_session_replaces_no_cookie_that_came() {
+    let (store, app, _) = setup(builder());
+    let dead = builder().build().unwrap();
+    for cookie in ["connect.sid=forged", "connect.sid=", "a=1; connect.sid=forged"] {
+        let mut client = TestClient::new().header("cookie", cookie);
+        for path in ["/plain", "/read"] {
+            assert!(client.get(&app, path).await.cookie().is_none(), "{cookie} {path}");
+            assert_eq!(store.calls(), [""; 0], "{cookie} {path}");
+        }
+    }
+    let mut client = TestClient::holding(&dead, &crate::common::id("no such session"));
+    assert!(client.get(&app, "/plain").await.cookie().is_none());
+    assert_eq!(store.calls(), [""; 0], "nothing is loaded that nobody asked for");
+    assert!(client.get(&app, "/read").await.cookie().is_none());
+    assert_eq!(store.calls(), ["get"]);
+    // It is replaced by a session with something in it.
+    assert!(client.get(&app, "/count").await.cookie().is_some());
+    assert_eq!(store.calls(), ["get", "create"]);
+}
+
 #[tokio::test]
 async fn a_server_error_saves_nothing() {
     let logs = Logs::capture();
@@ -277,25 +299,4 @@ async fn an_optional_session_is_the_one_a_middleware_works_on() {
     let mut client = TestClient::new();
     assert_eq!(client.get(&app, "/").await.body, "false");
     assert_eq!(client.get(&app, "/").await.body, "true");
-}
-
-#[tokio::test]
-async fn two_names_are_two_sessions() {
-    #[derive(Clone)]
-    struct Two {
-        one: SessionConfig,
-        other: SessionConfig,
-    }
-    let two = Two { one: builder().build().unwrap(), other: builder().name("other").build().unwrap() };
-    let app = Router::new()
-        .route("/", any(async |session: Session| session.insert("n", 1)))
-        .with_state(App { sessions: two.other.clone() })
-        .layer(SessionLayer::new(two.other.clone()))
-        .layer(SessionLayer::new(two.one.clone()));
-    let mut client = TestClient::new();
-    let answer = client.get(&app, "/").await;
-    let names: Vec<_> = answer.cookies().into_iter().map(|cookie| cookie.name).collect();
-    assert_eq!(names, ["other", "connect.sid"]);
-    assert_eq!(client.open(&two.other).await.get::<u8>("n").unwrap(), Some(1));
-    assert!(client.open(&two.one).await.is_empty());
 }

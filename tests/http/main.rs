@@ -3,5 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod configurations;
+mod failed_requests;
 mod guard;
 mod layer;

@@ -24,8 +24,34 @@ fn secrets() {
     let short = "x".repeat(31);
     assert_eq!(refused(SessionConfig::hardened(short.as_str())), ConfigError::ShortSecret);
     assert_eq!(refused(SessionConfig::hardened([SECRET, &*short])), ConfigError::ShortSecret);
-    assert!(SessionConfig::hardened("x".repeat(32)).build().is_ok());
     assert!(SessionConfig::new("your-secret-key").is_ok());
+}
+
+/// Long is not random: `hardened` refuses a secret of few different bytes and says what to do.
+#[test]
+fn monotonous_secrets() {
+    let good = "0123456789".repeat(4);
+    for monotonous in ["x".repeat(32), "012345678".repeat(9), "correct ".repeat(5)] {
+        for secrets in [vec![&*monotonous], vec![&*good, &*monotonous]] {
+            let error = refused(SessionConfig::hardened(secrets));
+            assert_eq!(error, ConfigError::MonotonousSecret, "{monotonous}");
+            assert!(error.to_string().contains("openssl rand"), "{error}");
+        }
+        assert!(SessionConfig::new(monotonous).is_ok());
+    }
+    assert!(SessionConfig::hardened([&*good, SECRET]).build().is_ok());
+    assert!(SessionConfig::hardened(std::array::from_fn::<u8, 32, _>(|n| n as u8)).build().is_ok());
+}
+
+/// A trait in scope goes before what a `String` has through `str`, so no name of the crate may hide one of
+/// those.
+#[test]
+fn a_glob_import_hides_no_method_of_text() {
+    #[allow(unused_imports, reason = "the import is what is tested")]
+    use sessile::*;
+    let (text, bytes) = (String::from("ab"), vec![1_u8]);
+    assert_eq!(text.bytes().map(u32::from).sum::<u32>(), 195);
+    assert_eq!(bytes.as_slice().first(), Some(&1));
 }
 
 #[test]

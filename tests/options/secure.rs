@@ -31,8 +31,10 @@ async fn secure(builder: SessionConfigBuilder, uri: &str, proto: Option<&str>) -
 
 const HTTP: &str = "http://example.com/";
 const HTTPS: &str = "https://example.com/";
-const HTTPS_SAID: [&str; 6] = ["https", "https,http", "https, http", "HTTPS", " https ", "Https , x"];
-const HTTP_SAID: [&str; 6] = ["http", "http,https", "HTTP", "", ",https", "httpsx"];
+/// `wss` is what some proxies say of a WebSocket's handshake.
+const HTTPS_SAID: [&str; 8] =
+    ["https", "https,http", "https, http", "HTTPS", " https ", "Https , x", "wss", "WSS, http"];
+const HTTP_SAID: [&str; 8] = ["http", "http,https", "HTTP", "", ",https", "httpsx", "ws", "ws, wss"];
 
 #[tokio::test]
 async fn true_and_false_do_not_look_at_the_request() {

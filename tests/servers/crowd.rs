@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use sessile::testing::Visitor;
 use sessile::{MemoryStore, Record, SessionConfig, SessionId, SessionStore, StoreError, Stored};
-use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
 const SECRET: &str = "a secret of at least 32 bytes, for tests";
@@ -137,7 +136,6 @@ async fn others(visitors: &[Visitor]) -> Times {
 
 /// 3,000 updates wait for one session, and other users do not notice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "sessions share locks"]
 async fn a_crowd_on_one_session_holds_nobody_else_up() {
     const UPDATES: usize = 3000;
     // Other programs of this machine may hold up a round. A lock that the others wait for holds up each.

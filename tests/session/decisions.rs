@@ -139,6 +139,10 @@ async fn the_table() {
         row("new, untouched, saving", Stranger, plain, nothing, &[Op::Create], Answer::Set),
         row("new, untouched", Stranger, lazy, nothing, NONE, Answer::NoCookie),
         row("new, forged, untouched", Forger, lazy, nothing, NONE, Answer::NoCookie),
+        row("new, forged, untouched, saving", Forger, plain, nothing, NONE, Answer::NoCookie),
+        row("new, forged, touch()", Forger, plain, |s| s.touch(), NONE, Answer::NoCookie),
+        row("new, forged, modified", Forger, plain, write, &[Op::Create], Answer::Set),
+        row("new, forged, regenerated", Forger, plain, |s| s.regenerate(), &[Op::Create], Answer::Set),
         row("new, touch()", Stranger, lazy, |s| s.touch(), NONE, Answer::NoCookie),
         row("new, rolling and resave", Stranger, both_lazy, nothing, NONE, Answer::NoCookie),
         // existing, modified

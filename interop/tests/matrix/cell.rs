@@ -140,6 +140,14 @@ impl Action {
         matches!(self, Self::HttpRead | Self::HttpModify)
     }
 
+    /// Whether a new session has nothing in it when the head of the response leaves, and nobody has saved it.
+    pub(crate) fn leaves_untouched(self) -> bool {
+        matches!(
+            self,
+            Self::Read | Self::Touch | Self::Remove | Self::Reload | Self::BodyModify | Self::HttpRead
+        )
+    }
+
     pub(crate) fn destroys(self) -> bool {
         matches!(self, Self::Destroy | Self::ModifyDestroy | Self::NullDestroy | Self::DestroyUnset)
     }

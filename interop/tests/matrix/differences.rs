@@ -17,6 +17,7 @@ pub(crate) enum Difference {
     DestroyOnce,
     NewBeforeOld,
     CookieExpired,
+    CookieKept,
     LogoutWins,
     NoLostUpdate,
     NoOrphan,
@@ -26,7 +27,7 @@ pub(crate) enum Difference {
 }
 
 /// In the order in which they are applied: a later one finds what the earlier ones made.
-pub(crate) const ALL: [Difference; 17] = [
+pub(crate) const ALL: [Difference; 18] = [
     Difference::CommitBeforeBody,
     Difference::ServerErrorSavesNothing,
     Difference::OrderIsNoChange,
@@ -38,6 +39,7 @@ pub(crate) const ALL: [Difference; 17] = [
     Difference::DestroyOnce,
     Difference::NewBeforeOld,
     Difference::CookieExpired,
+    Difference::CookieKept,
     Difference::LogoutWins,
     Difference::NoLostUpdate,
     Difference::NoOrphan,
@@ -97,6 +99,11 @@ impl Difference {
             Self::NewBeforeOld => outcome.calls = outcome.calls.replace("DS", "SD"),
             Self::CookieExpired if action.destroys() && visitor != Visitor::New => {
                 outcome.cookie = Cookie::Expired;
+            }
+            Self::CookieKept if visitor == Visitor::Unknown && action.leaves_untouched() => {
+                outcome.calls.clear();
+                outcome.cookie = Cookie::None;
+                outcome.records.clear();
             }
             Self::LogoutWins if action == Action::GoneModify => {
                 *outcome =
@@ -187,6 +194,11 @@ impl Difference {
             Self::CookieExpired => (
                 "The cookie is expired",
                 "After `destroy` the browser drops the cookie; Express leaves it there until version 2.",
+            ),
+            Self::CookieKept => (
+                "A cookie that came is kept",
+                "An untouched session is stored and sent only for a request without a cookie of the name. A cookie whose \
+                 session is gone may be newer than the request that carries it: a page's other request has just logged in.",
             ),
             Self::LogoutWins => (
                 "Logout wins",

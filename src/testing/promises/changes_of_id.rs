@@ -5,7 +5,7 @@ use crate::error::SessionError;
 use crate::id::SessionId;
 use crate::record::Record;
 use crate::session::Session;
-use crate::session::state::Origin;
+use crate::session::origin::Origin;
 use crate::store::SessionStore;
 use crate::testing::probe::Op;
 use crate::testing::visitor::{Answer, Visitor};

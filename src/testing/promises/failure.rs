@@ -6,7 +6,7 @@ use super::setup::{Act, open, origin, setup, user, value};
 use crate::error::SessionError;
 use crate::id::SessionId;
 use crate::session::Session;
-use crate::session::state::Origin;
+use crate::session::origin::Origin;
 use crate::store::SessionStore;
 use crate::testing::contract::poll_only;
 use crate::testing::probe::Op;

@@ -1,12 +1,17 @@
 //! Checks of promises 1 to 5: a logout is final, ids cannot be planted, and an old id is worth nothing.
 
+use std::fmt::Display;
 use std::time::Duration;
 
+use axum::http::header::COOKIE;
+use axum::http::{HeaderMap, HeaderValue};
+
 use super::setup::{Act, increment, open, options, origin, setup, user};
+use crate::config::SessionConfig;
 use crate::error::SessionError;
 use crate::id::SessionId;
 use crate::session::Session;
-use crate::session::state::Origin;
+use crate::session::origin::Origin;
 use crate::store::SessionStore;
 use crate::testing::probe::Op;
 use crate::testing::visitor::{Answer, Visitor};
@@ -109,18 +114,94 @@ pub async fn a_cycled_id_takes_what_others_wrote<S: SessionStore>(store: S) {
     assert_eq!(origin(&before).await, Origin::Unknown, "the old id still works");
 }
 
-/// Promise 3: a request whose cookie names no session clears no cookie and writes nothing.
+/// Promise 3: a request whose cookie names no session, and that puts nothing into its own, clears and
+/// replaces no cookie and writes nothing.
 pub async fn a_miss_clears_no_cookie<S: SessionStore>(store: S) {
     let (_, probe) = setup(store);
-    for config in [options(&probe).build(), options(&probe).rolling(true).resave(true).build()] {
+    for config in [
+        options(&probe).build(),
+        options(&probe).save_uninitialized(true).build(),
+        options(&probe).save_uninitialized(true).rolling(true).resave(true).build(),
+    ] {
         let config = config.expect("the kit's own options");
-        let mut visitor = Visitor::with_id(&config, &SessionId::random());
-        let session = open(&visitor).await;
-        assert_eq!(session.origin(), Origin::Unknown);
-        probe.reset();
-        assert_eq!(visitor.commit(&session).await.expect("commit"), Answer::NoCookie);
-        assert_eq!(probe.total(), 0, "a request without a session wrote something");
+        let mut unknown = Visitor::with_id(&config, &SessionId::random());
+        let undecodable = user(&config).await;
+        let requests = [
+            (unknown.headers(), Origin::Unknown),
+            (cookies(&config, ["forged"]), Origin::BadSignature),
+            (undecodable.headers(), Origin::Undecodable),
+        ];
+        for (headers, origin) in requests {
+            if origin == Origin::Undecodable {
+                probe.corrupt(0);
+            }
+            let session = config.session_from_headers(&headers).await.expect("the session loads");
+            assert_eq!(session.origin(), origin);
+            session.touch();
+            probe.reset();
+            assert_eq!(unknown.commit(&session).await.expect("commit"), Answer::NoCookie, "{origin:?}");
+            assert_eq!(probe.total(), 0, "{origin:?}: a request without a session wrote something");
+        }
     }
+}
+
+/// Promise 3: a request that was sent before a login, and is handled after it, takes the new cookie from
+/// nobody, also if untouched sessions are stored.
+pub async fn a_late_request_replaces_no_cookie<S: SessionStore>(store: S) {
+    let (_, probe) = setup(store);
+    let config = options(&probe).save_uninitialized(true).build().expect("the kit's own options");
+    let acts: [(&str, Act); 2] = [("cycle_id", Session::cycle_id), ("regenerate", Session::regenerate)];
+    for (what, act) in acts {
+        let mut visitor = user(&config).await;
+        let late = visitor.headers();
+        let login = open(&visitor).await;
+        act(&login);
+        login.insert("user", "ada").expect("insert");
+        assert_eq!(visitor.commit(&login).await.expect("commit"), Answer::Set);
+
+        let session = config.session_from_headers(&late).await.expect("the session loads");
+        assert_eq!(session.origin(), Origin::Unknown);
+        assert_eq!(visitor.commit(&session).await.expect("commit"), Answer::NoCookie, "{what}");
+        let user = open(&visitor).await.get::<String>("user").expect("text");
+        assert_eq!(user.as_deref(), Some("ada"), "{what}: the late request has logged the visitor out");
+    }
+}
+
+/// Promise 3: cookies that somebody has planted before the good one do not hide it, up to the documented
+/// limits: 64 cookies of the name are checked for a signature, and 4 signed ones are looked up. Beyond the
+/// limits they still do not make the response replace the good cookie.
+pub async fn planted_cookies_hide_no_session<S: SessionStore>(store: S) {
+    let (_, probe) = setup(store);
+    let config = options(&probe).save_uninitialized(true).build().expect("the kit's own options");
+    let mut visitor = user(&config).await;
+    let good = config.sign(&visitor.id().expect("a cookie"));
+    let cases = [
+        (63, 0, Origin::Loaded, 1),
+        (0, 3, Origin::Loaded, 4),
+        (60, 3, Origin::Loaded, 4),
+        (64, 0, Origin::BadSignature, 0),
+        (65, 0, Origin::BadSignature, 0),
+        (0, 4, Origin::Unknown, 4),
+        (0, 5, Origin::Unknown, 4),
+    ];
+    for (forged, dead, origin, lookups) in cases {
+        let case = format!("{forged} forged cookies and {dead} of ended sessions");
+        let dead = std::iter::repeat_with(|| config.sign(&SessionId::random())).take(dead);
+        let planted = std::iter::repeat_n("forged".to_owned(), forged).chain(dead);
+        let headers = cookies(&config, planted.chain([good.clone()]));
+        probe.reset();
+        let session = config.session_from_headers(&headers).await.expect("the session loads");
+        assert_eq!(session.origin(), origin, "{case}");
+        assert_eq!(visitor.commit(&session).await.expect("commit"), Answer::NoCookie, "{case}");
+        assert_eq!((probe.calls(Op::Get), probe.total()), (lookups, lookups), "{case}: calls of the store");
+    }
+}
+
+/// The headers of a request with these cookies of the session's name.
+fn cookies(config: &SessionConfig, values: impl IntoIterator<Item = impl Display>) -> HeaderMap {
+    let pairs: Vec<_> = values.into_iter().map(|value| format!("{}={value}", config.name())).collect();
+    let line = HeaderValue::try_from(pairs.join("; ")).expect("cookies are a header value");
+    HeaderMap::from_iter([(COOKIE, line)])
 }
 
 /// Promise 4: an id that this server did not make is never written, even if it is signed.

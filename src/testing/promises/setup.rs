@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::config::SessionConfig;
 use crate::config::builder::SessionConfigBuilder;
 use crate::session::Session;
-use crate::session::state::Origin;
+use crate::session::origin::Origin;
 use crate::store::SessionStore;
 use crate::testing::probe::Probe;
 use crate::testing::visitor::{Answer, Visitor};

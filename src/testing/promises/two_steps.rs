@@ -12,7 +12,7 @@ use crate::config::SessionConfig;
 use crate::error::StoreError;
 use crate::id::SessionId;
 use crate::record::Record;
-use crate::session::state::Origin;
+use crate::session::origin::Origin;
 use crate::store::{SessionStore, Stored};
 use crate::testing::probe::{Op, Probe};
 use crate::testing::visitor::Visitor;
