@@ -162,7 +162,8 @@ pub enum SessionError {
     /// applied to what is stored by then, so that an [`update`](crate::Session::update) may count twice.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The value cannot be written as JSON, or its key is reserved (`cookie`, `flash`).
+    /// The value cannot be written as JSON, or its key is reserved (`cookie`, `flash`,
+    /// `__lastAccess`).
     #[error("the session value under `{key}` cannot be encoded")]
     Encode {
         /// The key of the value.
@@ -311,7 +312,7 @@ impl JsonError {
 /// Why a session refuses a key or a stored value, apart from JSON errors.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refused {
-    #[error("the keys `cookie` and `flash` are reserved")]
+    #[error("the keys `cookie`, `flash` and `__lastAccess` are reserved")]
     ReservedKey,
     #[error("the stored flash messages are not an object of arrays")]
     ForeignFlash,

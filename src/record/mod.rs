@@ -30,6 +30,10 @@ pub(crate) const COOKIE: &str = "cookie";
 /// The record's key for flash messages, as in connect-flash.
 pub(crate) const FLASH: &str = "flash";
 
+/// The record's key for the time of the last access in milliseconds since 1970, as in session-file-store. Only
+/// files have it.
+pub(crate) const LAST_ACCESS: &str = "__lastAccess";
+
 /// The longest max-age a record is read with, in milliseconds: 100,000,000 days, the furthest a JavaScript
 /// `Date` reaches from 1970. Longer ones are cut to it, so that adding a max-age to the current time does not
 /// overflow.

@@ -192,7 +192,7 @@ impl Session {
     ///
     /// # Errors
     /// - [`Encode`](SessionError::Encode), when the value cannot be written as JSON or the key is reserved
-    ///   (`cookie`, `flash`).
+    ///   (`cookie`, `flash`, `__lastAccess`).
     pub fn insert(&self, key: &str, value: impl Serialize) -> Result<(), SessionError> {
         check_key(key)?;
         let json = encode(key, &value)?;
@@ -237,7 +237,7 @@ impl Session {
     /// # Errors
     /// - [`Decode`](SessionError::Decode), when the value cannot be read as a `T`.
     /// - [`Encode`](SessionError::Encode), when the new value cannot be written as JSON or the key is
-    ///   reserved (`cookie`, `flash`).
+    ///   reserved (`cookie`, `flash`, `__lastAccess`).
     pub fn update<T, F>(&self, key: &str, change: F) -> Result<Option<T>, SessionError>
     where
         T: Serialize + DeserializeOwned + 'static,

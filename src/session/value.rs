@@ -8,7 +8,7 @@ use smol_str::SmolStr;
 use crate::error::{JsonError, Refused, SessionError};
 use crate::json::object::Span;
 use crate::json::text::text;
-use crate::record::{COOKIE, FLASH, Record};
+use crate::record::{COOKIE, FLASH, LAST_ACCESS, Record};
 
 /// The raw JSON of a value, where it stands.
 #[derive(Clone, Copy)]
@@ -51,9 +51,13 @@ impl OwnedValue {
     }
 }
 
-/// Refuses the keys under which a record keeps the cookie object and the flash messages.
+/// Refuses the keys under which a record keeps the cookie object, the flash messages and, in a file, the time
+/// of the last access.
 pub(crate) fn check_key(key: &str) -> Result<(), SessionError> {
-    if key == COOKIE || key == FLASH { Err(SessionError::encode(key, Refused::ReservedKey)) } else { Ok(()) }
+    if [COOKIE, FLASH, LAST_ACCESS].contains(&key) {
+        return Err(SessionError::encode(key, Refused::ReservedKey));
+    }
+    Ok(())
 }
 
 /// Writes a value as JSON. `key` is for the error alone.

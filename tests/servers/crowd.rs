@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use sessile::testing::Visitor;
 use sessile::{MemoryStore, Record, SessionConfig, SessionId, SessionStore, StoreError, Stored};
+#[cfg(any(feature = "redis", feature = "postgres", feature = "mysql", feature = "sqlite"))]
+use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
 const SECRET: &str = "a secret of at least 32 bytes, for tests";

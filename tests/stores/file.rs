@@ -5,7 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use sessile::{FileStore, Record, Replaced, SessionId, SessionStore, Version};
+use sessile::testing::{TestClock, Visitor};
+use sessile::{
+    Clock as _, FileStore, MemoryStore, Record, Replaced, SessionConfig, SessionError, SessionId, SessionKey,
+    SessionStore, Version,
+};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
@@ -78,22 +82,94 @@ async fn express_files_are_read() {
     assert!(!stored.record.as_json().contains("__lastAccess"));
     let left = stored.expires_in.unwrap();
     assert!(left > Duration::from_secs(45) && left <= Duration::from_secs(50), "{left:?}");
-    // In the middle, as after an explicit save in Express; and without it, which never expires.
+    // In the middle, as after an explicit save in Express; and without it.
     let middle =
         r#"{"cookie":{"originalMaxAge":null},"__lastAccess":1,"n":9007199254740993,"s":"\ud800","f":1.0}"#;
     fs::write(path.join("old.json"), middle).unwrap();
     assert!(store.get(&id("old")).await.unwrap().is_none(), "1970 plus an hour is over");
-    let forever = middle.replace(r#""__lastAccess":1,"#, "");
-    fs::write(path.join("forever.json"), &forever).unwrap();
-    let stored = store.get(&id("forever")).await.unwrap().unwrap();
-    assert_eq!(stored.record.as_json(), forever);
+    let without = middle.replace(r#""__lastAccess":1,"#, "");
+    fs::write(path.join("without.json"), &without).unwrap();
+    let stored = store.get(&id("without")).await.unwrap().unwrap();
+    assert_eq!(stored.record.as_json(), without);
     // A touch leaves the text alone.
-    assert!(store.touch(&id("forever"), HOUR).await.unwrap());
-    let text = fs::read_to_string(path.join("forever.json")).unwrap();
-    assert!(text.starts_with(forever.strip_suffix('}').unwrap()), "{text}");
+    assert!(store.touch(&id("without"), HOUR).await.unwrap());
+    let text = fs::read_to_string(path.join("without.json")).unwrap();
+    assert!(text.starts_with(without.strip_suffix('}').unwrap()), "{text}");
     let loaded = stored.version.unwrap();
-    let replaced = store.replace(&id("forever"), &loaded, &count(1), HOUR).await.unwrap();
+    let replaced = store.replace(&id("without"), &loaded, &count(1), HOUR).await.unwrap();
     assert!(matches!(replaced, Replaced::Done(_)), "a touch is no conflict: {replaced:?}");
+}
+
+/// In session-file-store such a session never expires.
+#[tokio::test]
+async fn a_session_without_last_access_ages_by_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = TestClock::new();
+    let now = clock.now();
+    let minute = Duration::from_secs(60);
+    let store = FileStore::builder(folder.path()).ttl(2 * HOUR).clock(clock.clone()).build().unwrap();
+    let write = |name: &str, max_age: &str, more: &str| {
+        let path = folder.path().join(name).with_extension("json");
+        fs::write(&path, format!(r#"{{"cookie":{{"originalMaxAge":{max_age}}},"n":1{more}}}"#)).unwrap();
+        fs::File::options().write(true).open(path).unwrap().set_modified(now - minute / 2).unwrap();
+    };
+    write("minute", "60000", "");
+    write("browser", "null", "");
+    write("no-number", "60000", r#","__lastAccess":"yesterday""#);
+    write("touched", "60000", "");
+    write("long", "86400000", "");
+    let left =
+        async |name: &str| store.get(&id(name)).await.unwrap().map(|stored| stored.expires_in.unwrap());
+    assert_eq!(left("minute").await, Some(minute / 2));
+    assert_eq!(left("no-number").await, Some(minute / 2));
+    assert_eq!(left("browser").await, Some(2 * HOUR - minute / 2), "session-file-store's `ttl`");
+    assert!(store.touch(&id("touched"), HOUR).await.unwrap());
+    assert!(HOUR - left("touched").await.unwrap() < Duration::from_millis(1), "a file counts milliseconds");
+
+    clock.advance(minute / 2 - Duration::from_millis(1));
+    assert!(left("minute").await.is_some());
+    clock.advance(Duration::from_millis(1));
+    for over in ["minute", "no-number"] {
+        assert_eq!(left(over).await, None);
+        assert!(!store.touch(&id(over), HOUR).await.unwrap());
+    }
+    assert_eq!(store.len().await.unwrap(), 3);
+    assert_eq!(store.sweep().await.unwrap(), 2);
+    assert!(store.create(&id("minute"), &count(1), HOUR).await.unwrap());
+    clock.advance(2 * HOUR);
+    assert_eq!(store.sweep().await.unwrap(), 3);
+    assert!(left("long").await.is_some());
+}
+
+/// Files have the time of the last access under this key. It is nobody's in any store, so that a program can
+/// change its store.
+#[tokio::test]
+async fn the_key_of_the_last_access_is_reserved_in_every_store() {
+    async fn check(store: impl SessionStore) {
+        let secret = "a secret of at least 32 bytes, for tests";
+        let config = SessionConfig::builder(secret).store(store).build().unwrap();
+        let mut visitor = Visitor::new(&config);
+        for _ in 0..2 {
+            let session = visitor.open().await.unwrap();
+            for refused in [
+                session.insert("__lastAccess", "mine"),
+                session.update("__lastAccess", |n: Option<u8>| n).map(drop),
+                SessionKey::new("__lastAccess").insert(&session, 1),
+            ] {
+                let error = refused.unwrap_err();
+                assert!(
+                    matches!(&error, SessionError::Encode { key, .. } if key == "__lastAccess"),
+                    "{error:?}"
+                );
+            }
+            session.insert("n", 1).unwrap();
+            visitor.commit(&session).await.unwrap();
+            assert_eq!(visitor.open().await.unwrap().keys(), ["n"]);
+        }
+    }
+    let (_folder, _, store) = store();
+    check(store).await;
+    check(MemoryStore::new()).await;
 }
 
 #[tokio::test]
@@ -141,27 +217,33 @@ async fn a_sweep_carries_on_after_an_error() {
 #[tokio::test]
 async fn foreign_files_break_nothing_and_stay() {
     let (_folder, path, store) = store();
-    let foreign =
-        ["README.txt", "notes.json", "array.json", "broken.json", "binary.json", ".sessile-new.tmp"];
+    let foreign = [
+        "README.txt",
+        "notes.json",
+        "array.json",
+        "broken.json",
+        "binary.json",
+        ".sessile-new.tmp",
+        ".sessile-40-new.tmp",
+    ];
     fs::write(path.join("README.txt"), "hello").unwrap();
     fs::write(path.join("notes.json"), r#"{"title":"not a session"}"#).unwrap();
     fs::write(path.join("array.json"), "[]").unwrap();
     fs::write(path.join("broken.json"), r#"{"cookie":{"#).unwrap();
     fs::write(path.join("binary.json"), [0xff, 0xfe, 0]).unwrap();
     fs::write(path.join(".sessile-new.tmp"), "").unwrap();
+    fs::write(path.join(".sessile-40-new.tmp"), "").unwrap();
     fs::create_dir(path.join("folder.json")).unwrap();
     fs::write(path.join("over.json"), express(Duration::from_secs(61))).unwrap();
     store.set(&id("live"), &count(1), HOUR).await.unwrap();
-    let old = fs::File::create(path.join(".sessile-old.tmp")).unwrap();
-    old.set_modified(SystemTime::now() - 2 * HOUR).unwrap();
-
     assert_eq!(store.len().await.unwrap(), 1);
     assert!(!store.is_empty().await.unwrap());
     assert_eq!(store.sweep().await.unwrap(), 1);
-    assert!(!path.join(".sessile-old.tmp").exists(), "what a crash left stays for ever");
     store.clear().await.unwrap();
     assert!(store.is_empty().await.unwrap());
     assert!(!path.join("live.json").exists());
+    drop(store);
+    FileStore::new(&path).unwrap();
     for name in foreign.iter().chain(&["folder.json"]) {
         assert!(path.join(name).exists(), "{name} was deleted");
     }
@@ -234,7 +316,7 @@ async fn a_planted_link_is_not_followed() {
     let target = folder.path().join("target.json");
     fs::write(&target, express(Duration::ZERO)).unwrap();
     std::os::unix::fs::symlink(&target, path.join("planted.json")).unwrap();
-    assert!(store.get(&id("planted")).await.unwrap_err().is_unavailable());
+    assert!(store.get(&id("planted")).await.unwrap_err().is_corrupt());
     store.set(&id("planted"), &count(1), HOUR).await.unwrap();
     assert!(fs::read_to_string(&target).unwrap().contains("bob"), "the link's target was written to");
     assert!(fs::symlink_metadata(path.join("planted.json")).unwrap().is_file());

@@ -1,7 +1,7 @@
 //! Session files that somebody changes who takes no locks, as Express does, while the store is about to.
 
 use std::path::Path;
-use std::sync::Barrier;
+use std::sync::{Barrier, Mutex};
 use std::time::Duration;
 
 use sessile::{FileStore, Record, Replaced, SessionId, SessionStore, Version};
@@ -19,6 +19,14 @@ fn race<T: Send>(
     store: impl AsyncFn(&FileStore, &SessionId) -> T + Sync,
     other: impl Fn(&Path) + Sync,
     mut check: impl FnMut(T, Option<String>),
+) {
+    race_at(store, other, |left, path| check(left, std::fs::read_to_string(path).ok()));
+}
+
+fn race_at<T: Send>(
+    store: impl AsyncFn(&FileStore, &SessionId) -> T + Sync,
+    other: impl Fn(&Path) + Sync,
+    mut check: impl FnMut(T, &Path),
 ) {
     let folder = tempfile::tempdir().unwrap();
     let runtime = || tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -40,7 +48,7 @@ fn race<T: Send>(
             other(&path);
             ours.join().unwrap()
         });
-        check(left, std::fs::read_to_string(&path).ok());
+        check(left, &path);
     }
     let left: Vec<_> =
         std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
@@ -84,6 +92,44 @@ fn what_they_wrote_is_not_overwritten() {
         seen[usize::from(matches!(answer, Replaced::Done(_)))] += 1;
     });
     println!("they were first in {} rounds, the store in {}", seen[0], seen[1]);
+    assert!(seen.iter().all(|&rounds| rounds > 0), "{seen:?}: nobody raced");
+}
+
+/// A pipe, and a link to the very text that the store expects, are put into the place while the store writes.
+#[test]
+fn what_they_planted_stays() {
+    let replace = async |store: &FileStore, id: &SessionId| {
+        let expected = Version::of(&record("before"));
+        store.replace(id, &expected, &record("us"), LIFE).await
+    };
+    let outside = tempfile::tempdir().unwrap();
+    let pipes: Vec<_> = (0..ROUNDS).map(|n| outside.path().join(format!("pipe-{n}"))).collect();
+    assert!(std::process::Command::new("mkfifo").args(&pipes).status().unwrap().success());
+    let pipes = Mutex::new(pipes);
+    let [link, target] = ["link", "target"].map(|name| outside.path().join(name));
+    let text = Mutex::new(None);
+
+    let mut seen = [0; 2];
+    let mut plant = |put: &(dyn Fn(&Path) + Sync)| {
+        race_at(replace, put, |answer, path| {
+            if let Err(error) = &answer {
+                assert!(error.is_corrupt(), "{error:?}");
+            }
+            let kind = std::fs::symlink_metadata(path).unwrap().file_type();
+            assert!(!kind.is_file(), "replaced after {answer:?}");
+            assert_eq!(std::fs::read_to_string(&target).ok(), text.lock().unwrap().take());
+            seen[usize::from(answer.is_err())] += 1;
+            std::fs::remove_file(path).unwrap();
+        });
+    };
+    plant(&|path| std::fs::rename(pipes.lock().unwrap().pop().unwrap(), path).unwrap());
+    plant(&|path| {
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        std::fs::rename(path, &target).unwrap();
+        std::fs::rename(&link, path).unwrap();
+        *text.lock().unwrap() = std::fs::read_to_string(&target).ok();
+    });
+    println!("the store was first in {} rounds, they in {}", seen[0], seen[1]);
     assert!(seen.iter().all(|&rounds| rounds > 0), "{seen:?}: nobody raced");
 }
 

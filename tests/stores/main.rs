@@ -3,5 +3,9 @@
 
 mod conformance;
 mod file;
+#[cfg(unix)]
+mod file_folder;
 #[cfg(target_os = "linux")]
 mod file_foreign;
+#[cfg(unix)]
+mod file_plants;

@@ -1,28 +1,25 @@
 //! The folder of a file store: reads and writes whole files, and locks them.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use tempfile::{NamedTempFile, TempPath};
 
+use super::locks::{FileLock, LockFiles, LockNumber};
 use super::name::{Case, EXTENSION};
+use super::system::{exchange, make_folder, refuse_links, why_shared};
 use crate::error::StoreError;
-use crate::sync::lock;
 
 /// The subfolder of the lock files.
 const LOCK_FOLDER: &str = ".locks";
-/// The number of lock files: at most this many sessions are written at the same time.
-///
-/// Invariant: all processes that share a folder compute the same lock file for a session. So this number, the
-/// names of the lock files and [`lock_index`] are the same in every version of this crate.
-const LOCK_FILES: usize = 64;
-/// The beginning of the name of each temporary file, by which a sweep recognises it.
+/// The beginning of the name of each temporary file. The number of a lock follows, see [`Folder::temporary`].
 const TEMPORARY_PREFIX: &str = ".sessile-";
-/// A temporary file older than this was left behind by a crash: a write takes far less time.
-const LEFTOVER_AGE: Duration = Duration::from_secs(3600);
+/// The most bytes a session's file can have, 64 MiB: 64 times the default of the option `max_record_bytes`. A
+/// read ends there, so that a file without an end takes no more memory than that.
+const MAX_FILE_BYTES: u64 = 64 << 20;
 
 /// How safe a write is when its call returns.
 ///
@@ -44,17 +41,16 @@ pub(super) struct Folder {
     /// The absolute path.
     path: PathBuf,
     durability: Durability,
-    /// The lock files. A lock on a file excludes other processes only, so a mutex around the file excludes
-    /// the other threads of this process.
-    ///
-    /// Invariant: there are [`LOCK_FILES`].
-    locks: Vec<Mutex<File>>,
+    /// Whether other users may write to the folder.
+    shared: bool,
+    locks: LockFiles,
 }
 
-/// The lock of a session's file, exclusive among all threads and processes, until it is dropped. Sessions can
-/// share a lock.
-pub(super) struct FileLock<'d> {
-    file: MutexGuard<'d, File>,
+/// What was read from a session's file.
+pub(super) struct FileContent {
+    pub(super) bytes: Vec<u8>,
+    /// When the file was last written, if the system tells it.
+    pub(super) modified: Option<SystemTime>,
 }
 
 /// The outcome of replacing a file that was expected to hold certain bytes.
@@ -62,35 +58,18 @@ pub(super) enum FileReplaced {
     Done,
     /// The file no longer existed. It was not created again.
     Gone,
-    /// The file held these other bytes. It was not replaced.
-    Changed(Vec<u8>),
-}
-
-impl Drop for FileLock<'_> {
-    fn drop(&mut self) {
-        // If this fails, the lock lasts until the file is closed with the store. Nothing else can be done.
-        let _ = self.file.unlock();
-    }
+    /// The file held something else, this. It was not replaced.
+    Changed(FileContent),
 }
 
 impl Folder {
-    pub(super) fn open(path: &Path, durability: Durability) -> Result<Self, StoreError> {
-        let open = || {
-            make_folder(path)?;
-            // Kept as an absolute path, because the process may change its working directory.
-            let path = path.canonicalize()?;
-            let locks = path.join(LOCK_FOLDER);
-            make_folder(&locks)?;
-            let lock_file = |n| {
-                owner_only(OpenOptions::new().create(true).truncate(false).write(true))
-                    .open(locks.join(format!("{n:02x}")))
-            };
-            let locks =
-                (0..LOCK_FILES).map(|n| lock_file(n).map(Mutex::new)).collect::<io::Result<Vec<_>>>()?;
-            debug_assert_eq!(locks.len(), LOCK_FILES);
-            Ok(Self { path, durability, locks })
-        };
-        open().map_err(|error: io::Error| StoreError::unavailable(error))
+    pub(super) fn open(path: &Path, durability: Durability, shared: bool) -> Result<Self, StoreError> {
+        make_folder(path).map_err(StoreError::unavailable)?;
+        prepare(path, shared)?;
+        // Kept as an absolute path, because the process may change its working directory.
+        let path = path.canonicalize().map_err(StoreError::unavailable)?;
+        let locks = LockFiles::open(&path.join(LOCK_FOLDER)).map_err(StoreError::unavailable)?;
+        Ok(Self { path, durability, shared, locks })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -100,125 +79,118 @@ impl Folder {
     /// Creates a file and looks for it under its name in lower case. This also checks that the folder is
     /// writable.
     pub(super) fn detect_case(&self) -> Result<Case, StoreError> {
-        let probe = self.temporary(".CASE").map_err(StoreError::unavailable)?;
+        let lock = self.lock_number(LockNumber::OPENING)?;
+        let probe = temporary(&self.path, lock.number(), ".CASE").map_err(StoreError::unavailable)?;
         let name = probe.path().file_name().unwrap_or_default().to_string_lossy().to_lowercase();
         let found = self.path.join(name).try_exists().map_err(StoreError::unavailable)?;
         Ok(if found { Case::Insensitive } else { Case::Sensitive })
     }
 
-    /// A new temporary file in the folder. It is removed when it is dropped.
-    fn temporary(&self, ending: &str) -> io::Result<NamedTempFile> {
-        tempfile::Builder::new().prefix(TEMPORARY_PREFIX).suffix(ending).tempfile_in(&self.path)
-    }
-
     /// Locks a file. Waits while another thread or process has locked it.
     pub(super) fn lock(&self, name: &str) -> Result<FileLock<'_>, StoreError> {
-        let file = lock(&self.locks[lock_index(name)]);
-        file.lock().map_err(StoreError::unavailable)?;
-        Ok(FileLock { file })
+        self.lock_number(LockNumber::of(name))
     }
 
-    /// Whether a thread of this process has locked the file.
-    fn is_locked(&self, name: &str) -> bool {
-        self.locks[lock_index(name)].try_lock().is_err()
+    fn lock_number(&self, number: LockNumber) -> Result<FileLock<'_>, StoreError> {
+        self.locks.lock(number, || prepare(&self.path, self.shared))
     }
 
-    /// The bytes of a file, or `None` if it does not exist.
-    pub(super) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        let mut bytes = Vec::new();
-        let opened = refuse_links(OpenOptions::new().read(true)).open(self.path.join(name));
-        match opened.and_then(|mut file| file.read_to_end(&mut bytes)) {
-            Ok(_) => Ok(Some(bytes)),
-            Err(error) if error.kind() == ErrorKind::NotFound && self.path.is_dir() => Ok(None),
-            Err(error) => Err(StoreError::unavailable(without_path(error))),
+    /// What a file holds, or `None` if it does not exist.
+    pub(super) fn read(&self, name: &str) -> Result<Option<FileContent>, StoreError> {
+        match read_file(&self.path.join(name))? {
+            None if !self.path.is_dir() => Err(StoreError::unavailable(io::Error::from(ErrorKind::NotFound))),
+            content => Ok(content),
         }
     }
 
     /// Writes a whole file, whether or not it exists.
-    ///
-    /// Invariant: the caller has locked the file.
-    pub(super) fn write(&self, name: &str, text: &str) -> Result<(), StoreError> {
-        debug_assert!(self.is_locked(name), "a file is locked while it is written");
-        let write = || {
-            let staged = self.stage(text)?;
-            staged.persist(self.path.join(name)).map_err(|failed| failed.error)?;
-            self.sync_folder()
-        };
-        write().map_err(|error| StoreError::unavailable(without_path(error)))
+    pub(super) fn write(&self, lock: &FileLock<'_>, name: &str, text: &str) -> Result<(), StoreError> {
+        debug_assert!(lock.is_of(name), "a file is locked while it is written");
+        let target = self.path.join(name);
+        let staged = self.stage(lock, text)?;
+        staged.persist(&target).map_err(|failed| failure(&target, failed.error))?;
+        self.sync_folder()
     }
 
     /// Replaces a whole file if it still holds the old bytes.
     ///
     /// The check is needed although the file is locked: Express takes no locks. It can write or remove the
     /// file at any time, even while the new content is synced to the disk.
-    ///
-    /// Invariant: the caller has locked the file.
-    pub(super) fn replace(&self, name: &str, old: &[u8], text: &str) -> Result<FileReplaced, StoreError> {
-        debug_assert!(self.is_locked(name), "a file is locked while it is replaced");
+    pub(super) fn replace(
+        &self,
+        lock: &FileLock<'_>,
+        name: &str,
+        old: &[u8],
+        text: &str,
+    ) -> Result<FileReplaced, StoreError> {
+        debug_assert!(lock.is_of(name), "a file is locked while it is replaced");
         let target = self.path.join(name);
-        let replace = || {
-            let staged = self.stage(text)?;
-            let present = match exchange(&staged, &target) {
-                Some(Err(error)) if error.kind() == ErrorKind::NotFound => return Ok(FileReplaced::Gone),
-                Some(exchanged) => {
-                    exchanged?;
-                    let present = fs::read(&staged)?;
-                    if present != old {
-                        // Express has written the file, so its text is put back. That fails if the file does
-                        // not exist any more; then Express has destroyed the session, and nothing is to be
-                        // put back.
-                        let _ = exchange(&staged, &target);
-                    }
-                    present
+        let staged = self.stage(lock, text)?;
+        let is_old = |present: &FileContent| present.bytes == old;
+        let present = match exchange(&staged, &target) {
+            Some(Err(error)) if error.kind() == ErrorKind::NotFound => return Ok(FileReplaced::Gone),
+            Some(Err(error)) => return Err(failure(&target, error)),
+            Some(Ok(())) => {
+                let present = read_file(&staged);
+                if !present.as_ref().is_ok_and(|present| present.as_ref().is_some_and(is_old)) {
+                    // Somebody else has put something into the session's place, so that is put back. This
+                    // fails if the place is empty by now; then Express has destroyed the session, and
+                    // nothing is to be put back.
+                    let _ = exchange(&staged, &target);
                 }
-                None => match fs::read(&target) {
-                    Ok(present) if present == old => {
-                        staged.persist(&target).map_err(|failed| failed.error)?;
-                        present
-                    }
-                    Ok(present) => present,
-                    Err(error) if error.kind() == ErrorKind::NotFound => return Ok(FileReplaced::Gone),
-                    Err(error) => return Err(error),
-                },
-            };
-            if present != old {
-                return Ok(FileReplaced::Changed(present));
+                // Invariant: the temporary file exists, because its lock is held.
+                present?.ok_or_else(|| StoreError::unavailable(io::Error::from(ErrorKind::NotFound)))?
             }
-            self.sync_folder()?;
-            Ok(FileReplaced::Done)
+            None => {
+                let Some(present) = read_file(&target)? else { return Ok(FileReplaced::Gone) };
+                if is_old(&present) {
+                    staged.persist(&target).map_err(|failed| failure(&target, failed.error))?;
+                }
+                present
+            }
         };
-        replace().map_err(|error| StoreError::unavailable(without_path(error)))
+        if !is_old(&present) {
+            return Ok(FileReplaced::Changed(present));
+        }
+        self.sync_folder()?;
+        Ok(FileReplaced::Done)
     }
 
     /// Writes a text to a temporary file and syncs it if the durability demands that.
-    fn stage(&self, text: &str) -> io::Result<TempPath> {
-        let mut file = self.temporary(".tmp")?;
-        file.write_all(text.as_bytes())?;
-        if self.durability != Durability::None {
-            file.as_file().sync_all()?;
+    fn stage(&self, lock: &FileLock<'_>, text: &str) -> Result<TempPath, StoreError> {
+        if text.len() as u64 > MAX_FILE_BYTES {
+            return Err(StoreError::unavailable("a session file can have 64 MiB at most"));
         }
-        Ok(file.into_temp_path())
+        let stage = || {
+            let mut file = temporary(&self.path, lock.number(), ".tmp")?;
+            file.write_all(text.as_bytes())?;
+            if self.durability != Durability::None {
+                file.as_file().sync_all()?;
+            }
+            Ok(file.into_temp_path())
+        };
+        stage().map_err(|error| StoreError::unavailable(without_path(error)))
     }
 
     /// Removes a file. A file that does not exist is not an error, but a folder that does not exist is.
-    ///
-    /// Invariant: the caller has locked the file.
-    pub(super) fn remove(&self, name: &str) -> Result<(), StoreError> {
-        debug_assert!(self.is_locked(name), "a file is locked while it is removed");
-        match fs::remove_file(self.path.join(name)).and_then(|()| self.sync_folder()) {
+    pub(super) fn remove(&self, lock: &FileLock<'_>, name: &str) -> Result<(), StoreError> {
+        debug_assert!(lock.is_of(name), "a file is locked while it is removed");
+        let target = self.path.join(name);
+        match fs::remove_file(&target) {
+            Ok(()) => self.sync_folder(),
             Err(error) if error.kind() == ErrorKind::NotFound && self.path.is_dir() => Ok(()),
-            done => done.map_err(|error| StoreError::unavailable(without_path(error))),
+            Err(error) => Err(failure(&target, error)),
         }
     }
 
     /// Syncs the names of the files to the disk if the durability demands that.
-    fn sync_folder(&self) -> io::Result<()> {
+    fn sync_folder(&self) -> Result<(), StoreError> {
         // Windows cannot sync a folder.
         if self.durability == Durability::Full && cfg!(unix) {
-            File::open(&self.path)?.sync_all()
-        } else {
-            Ok(())
+            let sync = || File::open(&self.path)?.sync_all();
+            sync().map_err(|error| StoreError::unavailable(without_path(error)))?;
         }
+        Ok(())
     }
 
     /// Calls `work` with the name of each file that may hold a session.
@@ -236,34 +208,76 @@ impl Folder {
         Ok(())
     }
 
-    /// Removes the temporary files that a crash left behind.
-    pub(super) fn remove_leftovers(&self, now: SystemTime) -> Result<(), StoreError> {
+    /// Removes the temporary files that killed processes left behind.
+    ///
+    /// Each is removed under the lock that its name tells. A process that still writes such a file holds that
+    /// lock, and a killed one has lost it. So a file that was there before the lock was taken, and still is,
+    /// belongs to nobody.
+    pub(super) fn remove_leftovers(&self) -> Result<(), StoreError> {
+        let mut found = BTreeMap::<LockNumber, Vec<PathBuf>>::new();
         for entry in fs::read_dir(&self.path).map_err(StoreError::unavailable)?.flatten() {
-            let is_temporary =
-                entry.file_name().to_str().is_some_and(|name| name.starts_with(TEMPORARY_PREFIX));
-            let age = || {
-                entry
-                    .metadata()
-                    .and_then(|data| data.modified())
-                    .ok()
-                    .and_then(|at| now.duration_since(at).ok())
-            };
-            if is_temporary && age().is_some_and(|age| age > LEFTOVER_AGE) {
-                // This fails if another process has removed the file already.
-                let _ = fs::remove_file(entry.path());
+            if let Some(number) = entry.file_name().to_str().and_then(lock_of_temporary) {
+                found.entry(number).or_default().push(entry.path());
+            }
+        }
+        for (number, paths) in found {
+            let _lock = self.lock_number(number)?;
+            for path in paths {
+                // This fails where the writer has finished meanwhile, which removes the file or renames it.
+                let _ = fs::remove_file(path);
             }
         }
         Ok(())
     }
 }
 
-/// The index of a file's lock: FNV-1a over its name. The hash is written out here because it has to be the
-/// same in every process and version.
-fn lock_index(name: &str) -> usize {
-    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
-    (hash % LOCK_FILES as u64) as usize
+/// A new temporary file in a folder. It is removed when it is dropped.
+///
+/// Invariant: the lock of this number is held until the file is renamed or removed, see
+/// [`Folder::remove_leftovers`].
+fn temporary(folder: &Path, number: LockNumber, ending: &str) -> io::Result<NamedTempFile> {
+    let prefix = format!("{TEMPORARY_PREFIX}{}-", number.text());
+    tempfile::Builder::new().prefix(&prefix).suffix(ending).tempfile_in(folder)
+}
+
+/// The number of the lock under which a temporary file is written. `None` for the name of any other file.
+fn lock_of_temporary(name: &str) -> Option<LockNumber> {
+    let (number, _) = name.strip_prefix(TEMPORARY_PREFIX)?.split_once('-')?;
+    LockNumber::from_text(number)
+}
+
+/// What a file holds, or `None` if nothing stands there. What stands there and is not a file is corrupt.
+fn read_file(path: &Path) -> Result<Option<FileContent>, StoreError> {
+    let file = match refuse_links(OpenOptions::new().read(true)).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failure(path, error)),
+    };
+    let about = file.metadata().map_err(|error| failure(path, error))?;
+    if !about.is_file() {
+        return Err(no_session_file());
+    }
+    // The length is a hint only: the files of `/proc` say zero, and a file can grow while it is read.
+    let mut bytes = Vec::with_capacity(about.len().min(MAX_FILE_BYTES) as usize + 1);
+    let read = file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes);
+    read.map_err(|error| failure(path, error))?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        return Err(StoreError::corrupt("the session file has more than 64 MiB"));
+    }
+    Ok(Some(FileContent { bytes, modified: about.modified().ok() }))
+}
+
+/// Why a call failed for the file at this path: because something that is not a file stands there, such as a
+/// link or a folder, or for the reason that the system gives.
+fn failure(path: &Path, error: io::Error) -> StoreError {
+    match fs::symlink_metadata(path) {
+        Ok(about) if !about.is_file() => no_session_file(),
+        _ => StoreError::unavailable(without_path(error)),
+    }
+}
+
+fn no_session_file() -> StoreError {
+    StoreError::corrupt("in the place of the session file stands something that is not a file")
 }
 
 /// An I/O error without the path that `tempfile` and others put into it. The path must not be logged, because
@@ -275,43 +289,25 @@ fn without_path(error: io::Error) -> io::Error {
     }
 }
 
-/// Exchanges two existing files in one step. `None`: the system or the file system cannot do that.
-#[cfg(target_os = "linux")]
-fn exchange(one: &Path, other: &Path) -> Option<io::Result<()>> {
-    use rustix::fs::{CWD, RenameFlags, renameat_with};
-    use rustix::io::Errno;
-
-    match renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE) {
-        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => None,
-        done => Some(done.map_err(Into::into)),
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn exchange(_: &Path, _: &Path) -> Option<io::Result<()>> {
-    None
-}
-
-/// Creates a folder and its parents unless they exist. On Unix only the owner can enter a new one.
-fn make_folder(path: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
-}
-
-/// On Unix only the owner can read and write a file that is created with these options.
-fn owner_only(options: &mut OpenOptions) -> &mut OpenOptions {
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
-    options
-}
-
-/// On Unix an open with these options fails at a symbolic link and does not wait at a pipe. This crate
-/// creates neither, so somebody else has put it in the place of a session.
-fn refuse_links(options: &mut OpenOptions) -> &mut OpenOptions {
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::custom_flags(options, libc::O_NOFOLLOW | libc::O_NONBLOCK);
-    options
+/// Creates the folder of the lock files in an existing folder, and checks that nobody else can write to the
+/// two, unless they are shared.
+///
+/// Invariant: no other folder is created. One that is gone must not come back as an empty one.
+fn prepare(folder: &Path, shared: bool) -> Result<(), StoreError> {
+    // No lock is held, so another process may remove this file as a leftover. It serves while it is open.
+    let ours = temporary(folder, LockNumber::OPENING, ".tmp").map_err(StoreError::unavailable)?;
+    let check = |path: &Path| {
+        if !shared && let Some(why) = why_shared(path, ours.as_file()).map_err(StoreError::unavailable)? {
+            return Err(StoreError::unavailable(format!(
+                "{path:?} {why}, who could plant sessions in it: name a folder that does not exist yet, or make \
+                 this one your own (chown, chmod 700), or, if you trust all who can write to it, call \
+                 `FileStoreBuilder::shared_folder(true)`"
+            )));
+        }
+        Ok(())
+    };
+    check(folder)?;
+    let locks = folder.join(LOCK_FOLDER);
+    make_folder(&locks).map_err(StoreError::unavailable)?;
+    check(&locks)
 }

@@ -1,8 +1,10 @@
 //! [`FileStore`]: one file for each session, in session-file-store's layout.
 
 pub(crate) mod folder;
+mod locks;
 mod name;
 mod sessions;
+mod system;
 mod text;
 
 use std::fmt;
@@ -30,11 +32,23 @@ const DEFAULT_EXPRESS_TTL: Duration = Duration::from_secs(3600);
 ///
 /// A session's file is `<id>.json`; it holds the record and session-file-store's `__lastAccess`. If the id
 /// cannot be a file name, or if a file system that ignores case could confuse it with another id, the file is
-/// named by the id's hash. On Unix only the owner can read the files (mode 0600, in a folder of mode 0700).
-/// Each write goes to a temporary file, which is then renamed, so a crash leaves either the old record or the
-/// new one.
+/// named by the id's hash. Each write goes to a temporary file, which is then renamed, so a crash leaves either
+/// the old record or the new one.
 ///
-/// An expired session is absent at once. [`sweep_every`](Self::sweep_every) removes its file.
+/// An expired session is absent at once. [`sweep_every`](Self::sweep_every) removes its file. A session whose
+/// file has no `__lastAccess` ages from the time at which the file was written; in session-file-store such a
+/// session never expires.
+///
+/// What stands in the place of a session's file and is no session is
+/// [corrupt](StoreError::corrupt) and stays, until `set` or `destroy` is called for that id: text of another
+/// kind, a file of more than 64 MiB, and on Unix also a link, a pipe, a socket or a folder.
+///
+/// # Who can write to the folder
+/// Whoever can write to the folder can log in as anybody. On Unix the store creates it with mode 0700 and its
+/// files with mode 0600, for its own user alone. A folder that is there already must belong to that user, and
+/// neither its group nor others may write to it, unless [`shared_folder`](FileStoreBuilder::shared_folder) says
+/// that they are trusted. The folders above it are not checked. On other systems nothing is checked: there, the
+/// folder has the permissions that it inherits.
 ///
 /// # Sharing the folder with Express
 /// Lock files in `.locks` make every operation atomic among the processes that use this crate. Express takes
@@ -67,8 +81,7 @@ impl FileStore {
     /// ([`Durability::File`]).
     ///
     /// # Errors
-    /// [`StoreError::unavailable`] when the path is not a folder and no folder can be created there, or when
-    /// the folder is not writable.
+    /// Those of [`FileStoreBuilder::build`].
     pub fn new(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         Self::builder(path).build()
     }
@@ -79,6 +92,7 @@ impl FileStore {
             path: path.as_ref().to_owned(),
             ttl: DEFAULT_EXPRESS_TTL,
             durability: Durability::default(),
+            shared: false,
             clock: ErasedClock::default(),
         }
     }
@@ -107,8 +121,8 @@ impl FileStore {
         self.run(Sessions::clear).await
     }
 
-    /// Removes the files of expired sessions, and temporary files that are more than an hour old, which a
-    /// crash left behind. Returns the number of removed sessions.
+    /// Removes the files of expired sessions, and the temporary files that killed processes left behind.
+    /// Returns the number of removed sessions.
     ///
     /// # Errors
     /// [`StoreError::unavailable`] when the folder cannot be read or a file cannot be removed.
@@ -206,6 +220,7 @@ pub struct FileStoreBuilder {
     path: PathBuf,
     ttl: Duration,
     durability: Durability,
+    shared: bool,
     clock: ErasedClock,
 }
 
@@ -226,6 +241,19 @@ impl FileStoreBuilder {
         self
     }
 
+    /// Accepts a folder that belongs to another user, or that its group or others can write to. Default:
+    /// `false`, and [`build`](Self::build) refuses such a folder.
+    ///
+    /// **Everybody who can write there can log in as anybody**, by writing a session of their own. Say `true`
+    /// if you trust them, or if the folder stands on a file system that shows one owner and one mode for
+    /// everything. The option changes no modes: the store's own files stay readable for its own user alone.
+    ///
+    /// On other systems than Unix nothing is checked, and the option changes nothing.
+    pub fn shared_folder(mut self, shared: bool) -> Self {
+        self.shared = shared;
+        self
+    }
+
     /// Tells the store the time. Default: [`SystemClock`](crate::SystemClock). A test gives the configuration the same
     /// clock; see `testing::TestClock`.
     pub fn clock(mut self, clock: impl Clock) -> Self {
@@ -233,12 +261,15 @@ impl FileStoreBuilder {
         self
     }
 
-    /// Creates the folder if it does not exist, and checks that it is writable.
+    /// Creates the folder if it does not exist, checks that it is writable and private, and removes the
+    /// temporary files that killed processes left behind. What another process is writing at this moment
+    /// stays.
     ///
     /// # Errors
-    /// [`StoreError::unavailable`] when the path is not a folder and no folder can be created there, or when
-    /// the folder is not writable.
+    /// [`StoreError::unavailable`] when the path is not a folder and no folder can be created there, when the
+    /// folder is not writable, or when other users can write to it; the source says which, and what to do.
     pub fn build(self) -> Result<FileStore, StoreError> {
-        Ok(FileStore(Arc::new(Sessions::open(&self.path, self.durability, self.ttl, self.clock)?)))
+        let sessions = Sessions::open(&self.path, self.durability, self.shared, self.ttl, self.clock)?;
+        Ok(FileStore(Arc::new(sessions)))
     }
 }

@@ -5,7 +5,8 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use super::folder::{Durability, FileReplaced, Folder};
+use super::folder::{Durability, FileContent, FileReplaced, Folder};
+use super::locks::FileLock;
 use super::name::Names;
 use super::text::{self, FileText};
 use crate::clock::ErasedClock;
@@ -27,10 +28,12 @@ impl Sessions {
     pub(super) fn open(
         path: &Path,
         durability: Durability,
+        shared: bool,
         express_ttl: Duration,
         clock: ErasedClock,
     ) -> Result<Self, StoreError> {
-        let folder = Folder::open(path, durability)?;
+        let folder = Folder::open(path, durability, shared)?;
+        folder.remove_leftovers()?;
         let names = Names::new(folder.detect_case()?);
         Ok(Self { folder, names, express_ttl, clock })
     }
@@ -54,26 +57,26 @@ impl Sessions {
     }
 
     pub(super) fn set(&self, name: &str, record: &Record, ttl: Duration) -> Result<(), StoreError> {
-        let _lock = self.folder.lock(name)?;
-        self.write(name, record, ttl)
+        let lock = self.folder.lock(name)?;
+        self.write(&lock, name, record, ttl)
     }
 
     pub(super) fn destroy(&self, name: &str) -> Result<(), StoreError> {
-        let _lock = self.folder.lock(name)?;
-        self.folder.remove(name)
+        let lock = self.folder.lock(name)?;
+        self.folder.remove(&lock, name)
     }
 
     pub(super) fn touch(&self, name: &str, ttl: Duration) -> Result<bool, StoreError> {
-        let _lock = self.folder.lock(name)?;
-        let mut bytes = self.folder.read(name)?;
+        let lock = self.folder.lock(name)?;
+        let mut content = self.folder.read(name)?;
         // A turn for each write of Express in the meantime: Express takes no locks.
         loop {
-            let Some(present) = bytes else { return Ok(false) };
-            let file = self.parse(present.clone())?;
+            let Some(present) = content else { return Ok(false) };
+            let file = self.parse(&present)?;
             if !file.is_live(self.now()) {
                 return Ok(false);
             }
-            bytes = match self.write_over(name, &present, &file.record, ttl)? {
+            content = match self.write_over(&lock, name, &present, &file.record, ttl)? {
                 FileReplaced::Done => return Ok(true),
                 FileReplaced::Gone => None,
                 FileReplaced::Changed(fresh) => Some(fresh),
@@ -82,11 +85,11 @@ impl Sessions {
     }
 
     pub(super) fn create(&self, name: &str, record: &Record, ttl: Duration) -> Result<bool, StoreError> {
-        let _lock = self.folder.lock(name)?;
+        let lock = self.folder.lock(name)?;
         if self.live(name, self.now())?.is_some() {
             return Ok(false);
         }
-        self.write(name, record, ttl)?;
+        self.write(&lock, name, record, ttl)?;
         Ok(true)
     }
 
@@ -97,12 +100,14 @@ impl Sessions {
         record: &Record,
         ttl: Duration,
     ) -> Result<Replaced, StoreError> {
-        let write = |present: &[u8]| self.write_over(name, present, record, ttl);
+        let lock = self.folder.lock(name)?;
+        let write = |present: &_| self.write_over(&lock, name, present, record, ttl);
         self.compare(name, expected, write, &Version::of(record))
     }
 
     pub(super) fn destroy_if(&self, name: &str, expected: &Version) -> Result<Replaced, StoreError> {
-        let remove = |_: &[u8]| self.folder.remove(name).map(|()| FileReplaced::Done);
+        let lock = self.folder.lock(name)?;
+        let remove = |_: &_| self.folder.remove(&lock, name).map(|()| FileReplaced::Done);
         self.compare(name, expected, remove, expected)
     }
 
@@ -121,16 +126,16 @@ impl Sessions {
     }
 
     pub(super) fn sweep(&self) -> Result<u64, StoreError> {
-        self.folder.remove_leftovers(self.now())?;
+        self.folder.remove_leftovers()?;
         self.remove_where(|file| !file.is_live(self.now()))
     }
 
-    fn parse(&self, bytes: Vec<u8>) -> Result<FileText, StoreError> {
-        FileText::parse(bytes, self.express_ttl)
+    fn parse(&self, content: &FileContent) -> Result<FileText, StoreError> {
+        FileText::parse(content, self.express_ttl)
     }
 
     fn read(&self, name: &str) -> Result<Option<FileText>, StoreError> {
-        self.folder.read(name)?.map(|bytes| self.parse(bytes)).transpose()
+        self.folder.read(name)?.map(|content| self.parse(&content)).transpose()
     }
 
     /// The live session in a file.
@@ -138,36 +143,45 @@ impl Sessions {
         Ok(self.read(name)?.filter(|file| file.is_live(now)))
     }
 
-    fn write(&self, name: &str, record: &Record, ttl: Duration) -> Result<(), StoreError> {
-        self.folder.write(name, &text::compose(record, ttl, self.express_ttl, self.now()))
+    fn write(
+        &self,
+        lock: &FileLock<'_>,
+        name: &str,
+        record: &Record,
+        ttl: Duration,
+    ) -> Result<(), StoreError> {
+        self.folder.write(lock, name, &text::compose(record, ttl, self.express_ttl, self.now()))
     }
 
     /// Writes a record if the file still holds these bytes.
     fn write_over(
         &self,
+        lock: &FileLock<'_>,
         name: &str,
-        present: &[u8],
+        present: &FileContent,
         record: &Record,
         ttl: Duration,
     ) -> Result<FileReplaced, StoreError> {
-        self.folder.replace(name, present, &text::compose(record, ttl, self.express_ttl, self.now()))
+        let text = text::compose(record, ttl, self.express_ttl, self.now());
+        self.folder.replace(lock, name, &present.bytes, &text)
     }
 
-    /// Calls `work` with the bytes of a live session if they are of the expected version, and returns `done`
-    /// as the version afterwards. Express takes no locks: if it writes the file in the meantime, the new
-    /// bytes are compared again.
+    /// Calls `work` with what a live session's file holds if that is of the expected version, and returns
+    /// `done` as the version afterwards. Express takes no locks: if it writes the file in the meantime, the
+    /// new content is compared again.
+    ///
+    /// Invariant: the caller has locked the file.
     fn compare(
         &self,
         name: &str,
         expected: &Version,
-        mut work: impl FnMut(&[u8]) -> Result<FileReplaced, StoreError>,
+        mut work: impl FnMut(&FileContent) -> Result<FileReplaced, StoreError>,
         done: &Version,
     ) -> Result<Replaced, StoreError> {
-        let _lock = self.folder.lock(name)?;
-        let mut bytes = self.folder.read(name)?;
+        let mut content = self.folder.read(name)?;
         loop {
-            let Some(present) = bytes else { return Ok(Replaced::Gone) };
-            let file = self.parse(present.clone())?;
+            let Some(present) = content else { return Ok(Replaced::Gone) };
+            let file = self.parse(&present)?;
             let now = self.now();
             if !file.is_live(now) {
                 return Ok(Replaced::Gone);
@@ -175,7 +189,7 @@ impl Sessions {
             if Version::of(&file.record) != *expected {
                 return Ok(Replaced::Conflict(file.into_stored(now)));
             }
-            bytes = match work(&present)? {
+            content = match work(&present)? {
                 FileReplaced::Done => return Ok(Replaced::Done(done.clone())),
                 FileReplaced::Gone => None,
                 FileReplaced::Changed(fresh) => Some(fresh),
@@ -191,9 +205,9 @@ impl Sessions {
         self.folder.for_each_session_file(|name| {
             let is_unwanted = || self.read(name).is_ok_and(|file| file.is_some_and(|file| unwanted(&file)));
             if is_unwanted() {
-                let _lock = self.folder.lock(name)?;
+                let lock = self.folder.lock(name)?;
                 if is_unwanted() {
-                    self.folder.remove(name)?;
+                    self.folder.remove(&lock, name)?;
                     removed += 1;
                 }
             }

@@ -6,34 +6,33 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::folder::FileContent;
 use crate::error::StoreError;
-use crate::record::Record;
+use crate::record::{LAST_ACCESS, Record};
 use crate::store::Stored;
 use crate::store::version::Version;
-
-/// The key under which session-file-store keeps the time of the last access, in milliseconds since 1970.
-const LAST_ACCESS: &str = "__lastAccess";
 
 /// What a session's file says.
 pub(super) struct FileText {
     /// The record without `__lastAccess`, which is not a key of the session.
     pub(super) record: Record,
-    /// `None` if the session never expires: the file has no `__lastAccess`, or the expiry is beyond what the
-    /// clock can express.
+    /// `None` if the session never expires: the expiry is beyond what the clock can express.
     expires: Option<SystemTime>,
 }
 
 impl FileText {
-    pub(super) fn parse(bytes: Vec<u8>, express_ttl: Duration) -> Result<Self, StoreError> {
-        let json =
-            String::from_utf8(bytes).map_err(|_| StoreError::corrupt("the session file is no UTF-8"))?;
+    /// A session without `__lastAccess` was last accessed when its file was written. session-file-store keeps
+    /// such a session for ever.
+    pub(super) fn parse(content: &FileContent, express_ttl: Duration) -> Result<Self, StoreError> {
+        let json = std::str::from_utf8(&content.bytes)
+            .map_err(|_| StoreError::corrupt("the session file is not UTF-8"))?;
         let record = Record::from_json(json)?;
-        let last = record.raw(LAST_ACCESS).and_then(|raw| serde_json::from_slice::<f64>(raw).ok());
-        let max_age = max_age_in_express(&record, express_ttl);
-        let expires = last.and_then(|millis| {
-            let since = Duration::from_millis(millis.max(0.0) as u64);
-            UNIX_EPOCH.checked_add(since)?.checked_add(max_age)
-        });
+        let millis = record.raw(LAST_ACCESS).and_then(|raw| serde_json::from_slice::<f64>(raw).ok());
+        let last = match millis {
+            Some(millis) => UNIX_EPOCH.checked_add(Duration::from_millis(millis.max(0.0) as u64)),
+            None => content.modified,
+        };
+        let expires = last.and_then(|last| last.checked_add(max_age_in_express(&record, express_ttl)));
         Ok(Self { record: record.without(LAST_ACCESS), expires })
     }
 
@@ -69,6 +68,10 @@ pub(super) fn compose(record: &Record, ttl: Duration, express_ttl: Duration, now
 mod tests {
     use super::*;
 
+    fn content(text: &str) -> FileContent {
+        FileContent { bytes: text.into(), modified: None }
+    }
+
     #[test]
     fn the_expiry_is_the_one_asked_for_whatever_express_computes_with() {
         let hour = Duration::from_secs(3600);
@@ -78,7 +81,7 @@ mod tests {
                 let record =
                     Record::from_json(format!(r#"{{"cookie":{{"originalMaxAge":{cookie}}},"n":1}}"#));
                 let text = compose(&record.expect("a record"), life, hour, now);
-                let file = FileText::parse(text.into_bytes(), hour).expect("a session file");
+                let file = FileText::parse(&content(&text), hour).expect("a session file");
                 assert_eq!(file.expires, Some(now + life), "originalMaxAge {cookie}, life {life:?}");
             }
         }
@@ -87,7 +90,7 @@ mod tests {
     #[test]
     fn the_usual_write_is_session_file_stores() {
         let stored = r#"{"cookie":{"originalMaxAge":60000,"expires":"2026-11-24T10:09:42.619Z","httpOnly":true,"path":"/"},"user":"bob","n":1,"list":[1,"é",null],"__lastAccess":1795514922619}"#;
-        let file = FileText::parse(stored.into(), Duration::from_secs(3600)).expect("a session file");
+        let file = FileText::parse(&content(stored), Duration::from_secs(3600)).expect("a session file");
         assert_eq!(file.record.raw("user"), Some(&b"\"bob\""[..]));
         assert_eq!(file.record.raw(LAST_ACCESS), None);
         let now = UNIX_EPOCH + Duration::from_millis(1_795_514_922_619);
