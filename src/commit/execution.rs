@@ -206,7 +206,7 @@ impl<'c> Execution<'c> {
         let Some(old) = from else { return Ok(new) };
         self.stored_id = Some(new.id.clone());
         match how {
-            NewId::Regenerate => self.destroy_old(&old).await.map(|()| new),
+            NewId::Regenerate | NewId::AfterDestroy => self.destroy_old(&old).await.map(|()| new),
             NewId::Cycle => self.remove_old(new, old).await,
         }
     }

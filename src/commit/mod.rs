@@ -19,7 +19,7 @@ use crate::error::SessionError;
 use crate::request::Transport;
 use crate::session::origin::RequestCookie;
 use crate::session::snapshot::Snapshot;
-use crate::session::stage::{CommitState, Stage};
+use crate::session::stage::{CommitState, NewId, Stage};
 use crate::session::state::{CookieAction, State};
 use crate::session::{Session, SessionInner};
 use crate::store::loaded::Loaded;
@@ -43,7 +43,7 @@ impl Session {
     /// Those of [`commit`](Self::commit), and [`Destroyed`](SessionError::Destroyed), when the session was
     /// destroyed in this request.
     pub async fn save(&self) -> Result<(), SessionError> {
-        if self.state().is_destroyed() {
+        if self.state().has_ended() {
             return Err(SessionError::Destroyed);
         }
         commit(self, Trigger::Save).await.map(drop)
@@ -95,7 +95,7 @@ pub(crate) fn try_commit_now(
     let (write, cookie) = match decide_next(inner, &state, trigger) {
         None => return Some(guard(inner, &mut state, None)),
         Some((Write::Nothing, CookieDecision::Keep)) => {
-            state.commit_state = CommitState::Running;
+            state.begin_commit();
             state.end_commit(None);
             return Some(guard(inner, &mut state, None));
         }
@@ -259,7 +259,9 @@ async fn reload(session: &Session) -> Result<(), SessionError> {
     let _lock = inner.commit_lock.lock().await;
     let stage_changes = session.state().stage_changes();
     let (id, signature) = match &session.state().stage {
-        Stage::Destroyed { .. } => return Err(SessionError::Destroyed),
+        Stage::Destroyed { .. } | Stage::NewId { how: NewId::AfterDestroy, .. } => {
+            return Err(SessionError::Destroyed);
+        }
         Stage::New { .. } | Stage::NewId { replaces: None, .. } => return Err(SessionError::Gone),
         Stage::Existing(snapshot) => (snapshot.id.clone(), snapshot.signature),
         Stage::NewId { replaces: Some(snapshot), .. } => (snapshot.id.clone(), snapshot.signature),

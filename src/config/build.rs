@@ -1,10 +1,11 @@
-//! What [`SessionConfigBuilder::build`] refuses, and what it prepares once for all requests.
+//! Where a configuration begins, what [`SessionConfigBuilder::build`] refuses, and what it prepares once for all requests.
 
 use std::sync::{Arc, Once};
 
 use crate::config::builder::SessionConfigBuilder;
 use crate::config::{ConfigInner, SessionConfig};
 use crate::cookie::rules;
+use crate::cookie::secrets::Secrets;
 use crate::cookie::set_cookie::{MAX_LIFE, SetCookie};
 use crate::cookie::signature::Signer;
 use crate::error::ConfigError;
@@ -21,6 +22,33 @@ const GOOD_SECRET: usize = 32;
 const DISTINCT_BYTES: usize = 10;
 // The texts of `ConfigError::ShortSecret` and `ConfigError::MonotonousSecret` name the numbers.
 const _: () = assert!(GOOD_SECRET == 32 && DISTINCT_BYTES == 10);
+
+impl SessionConfig {
+    /// A configuration with the default of every option (see [`SessionConfigBuilder`]) over a new
+    /// [`MemoryStore`](crate::MemoryStore).
+    ///
+    /// # Errors
+    /// [`ConfigError::NoSecret`] when the list of secrets is empty, [`ConfigError::EmptySecret`] when a
+    /// secret is.
+    pub fn new(secret: impl Into<Secrets>) -> Result<Self, ConfigError> {
+        Self::builder(secret).build()
+    }
+
+    /// A builder that starts from the default of every option.
+    pub fn builder(secret: impl Into<Secrets>) -> SessionConfigBuilder {
+        SessionConfigBuilder::new(secret.into())
+    }
+
+    /// A builder that starts from strict options, for applications that are reached over https only.
+    ///
+    /// The cookie is called `__Host-sid`; it is Secure, HttpOnly and `SameSite=Lax`, has the path `/`, and
+    /// ends when the browser closes. New sessions without data are not stored. A secret under 32 bytes, or
+    /// with fewer than 10 distinct bytes, is refused. All other options have their defaults, and each option
+    /// can be changed.
+    pub fn hardened(secret: impl Into<Secrets>) -> SessionConfigBuilder {
+        SessionConfigBuilder::new(secret.into()).strict()
+    }
+}
 
 impl SessionConfigBuilder {
     /// Checks the options and builds the configuration.

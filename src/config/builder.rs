@@ -6,16 +6,14 @@ use std::time::Duration;
 use cookie::SameSite;
 
 use crate::clock::{Clock, ErasedClock};
-use crate::config::SessionConfig;
 use crate::config::policy::Policy;
 use crate::cookie::attributes::{Attributes, Priority, SameSitePolicy, Secure};
 use crate::cookie::secrets::Secrets;
-use crate::error::ConfigError;
 use crate::id::SessionId;
 use crate::store::SessionStore;
 use crate::store::erased::ErasedStore;
 
-/// Builds a [`SessionConfig`]. Each method names the option that it stands for in express-session, or in a
+/// Builds a [`SessionConfig`](crate::SessionConfig). Each method names the option that it stands for in express-session, or in a
 /// store for express-session.
 ///
 /// ```
@@ -42,33 +40,6 @@ pub struct SessionConfigBuilder {
     pub(super) genid: Option<Box<dyn Fn() -> SessionId + Send + Sync>>,
 }
 
-impl SessionConfig {
-    /// A configuration with the default of every option (see [`SessionConfigBuilder`]) over a new
-    /// [`MemoryStore`](crate::MemoryStore).
-    ///
-    /// # Errors
-    /// [`ConfigError::NoSecret`] when the list of secrets is empty, [`ConfigError::EmptySecret`] when a
-    /// secret is.
-    pub fn new(secret: impl Into<Secrets>) -> Result<Self, ConfigError> {
-        Self::builder(secret).build()
-    }
-
-    /// A builder that starts from the default of every option.
-    pub fn builder(secret: impl Into<Secrets>) -> SessionConfigBuilder {
-        SessionConfigBuilder::new(secret.into())
-    }
-
-    /// A builder that starts from strict options, for applications that are reached over https only.
-    ///
-    /// The cookie is called `__Host-sid`; it is Secure, HttpOnly and `SameSite=Lax`, has the path `/`, and
-    /// ends when the browser closes. New sessions without data are not stored. A secret under 32 bytes, or
-    /// with fewer than 10 distinct bytes, is refused. All other options have their defaults, and each option
-    /// can be changed.
-    pub fn hardened(secret: impl Into<Secrets>) -> SessionConfigBuilder {
-        SessionConfigBuilder::new(secret.into()).strict()
-    }
-}
-
 impl SessionConfigBuilder {
     /// A builder with the default of every option.
     pub(crate) fn new(secrets: Secrets) -> Self {
@@ -92,7 +63,7 @@ impl SessionConfigBuilder {
         }
     }
 
-    /// Sets the options of [`SessionConfig::hardened`].
+    /// Sets the options of [`SessionConfig::hardened`](crate::SessionConfig::hardened).
     pub(crate) fn strict(mut self) -> Self {
         self.strict_secret = true;
         self.name("__Host-sid").secure(true).save_uninitialized(false).browser_session()

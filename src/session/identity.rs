@@ -25,7 +25,7 @@ impl Session {
     pub fn is_new(&self) -> bool {
         match &self.state().stage {
             Stage::New { .. } | Stage::NewId { replaces: None, .. } => true,
-            Stage::NewId { how, .. } => *how == NewId::Regenerate,
+            Stage::NewId { how, .. } => *how != NewId::Cycle,
             Stage::Existing(_) | Stage::Destroyed { .. } => false,
         }
     }
@@ -74,8 +74,8 @@ impl Session {
     /// }
     /// ```
     ///
-    /// After it, [`save`](Self::save) and [`reload`](Self::reload) return
-    /// [`SessionError::Destroyed`](crate::SessionError::Destroyed), unless a new session has begun;
+    /// Until the next commit, [`save`](Self::save) and [`reload`](Self::reload) return
+    /// [`SessionError::Destroyed`](crate::SessionError::Destroyed);
     /// [`touch`](Self::touch), [`clear`](Self::clear), [`regenerate`](Self::regenerate) and
     /// [`cycle_id`](Self::cycle_id) do nothing.
     pub fn destroy(&self) {

@@ -14,6 +14,7 @@ pub(crate) mod origin;
 pub(crate) mod snapshot;
 pub(crate) mod stage;
 pub(crate) mod state;
+mod transitions;
 mod value;
 pub(crate) mod view;
 

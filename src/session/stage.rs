@@ -12,7 +12,8 @@ use crate::session::snapshot::Snapshot;
 /// - `New`, `Existing` → `NewId`: `change_id`. `replaces` is the existing session's snapshot, if there is
 ///   one.
 /// - `NewId` → `NewId`: `change_id`. Another id takes the place of the unused one, `replaces` stays, and
-///   `Regenerate` prevails over `Cycle`. `failed`, when a commit has stored the new record and could not remove the old
+///   `AfterDestroy` prevails over `Regenerate`, and that over
+///   `Cycle`. `failed`, when a commit has stored the new record and could not remove the old
 ///   one: the id is `Stored` from then on.
 /// - `NewId` → `Existing`: `finish_write`, when the commit has stored the record under the new id;
 ///   `reloaded`, which drops the change of id.
@@ -68,6 +69,8 @@ impl PendingId {
 pub(crate) enum NewId {
     /// Nothing: `regenerate()`.
     Regenerate,
+    /// Nothing: the session was destroyed, and then something was written, which begins a new one.
+    AfterDestroy,
     /// Everything: `cycle_id()`.
     Cycle,
 }

@@ -24,7 +24,7 @@ pub(crate) struct State {
     pub(crate) log: Log,
     /// How often the stage was changed by a call of the handler. A running commit notices by it that another handle has
     /// changed the stage meanwhile.
-    stage_changes: u32,
+    pub(super) stage_changes: u32,
     /// What the running commit writes. `None`: no commit is running, and none was dropped before its end.
     in_flight: Option<InFlight>,
     /// Whether `touch()` was called since the last completed commit.
@@ -102,6 +102,11 @@ impl State {
         matches!(self.stage, Stage::Destroyed { .. })
     }
 
+    /// Whether the session was destroyed, and no commit has begun a new one since.
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(self.stage, Stage::Destroyed { .. } | Stage::NewId { how: NewId::AfterDestroy, .. })
+    }
+
     /// The id under which the next commit stores the session, or the id of the record that it removes. `None`: the id
     /// is not chosen yet.
     pub(crate) fn id(&self) -> Option<&SessionId> {
@@ -110,17 +115,6 @@ impl State {
             Stage::NewId { id, .. } => id.get(),
             Stage::Existing(snapshot) => Some(&snapshot.id),
             Stage::Destroyed { stored: Some(snapshot), .. } => Some(&snapshot.id),
-        }
-    }
-
-    /// Chooses the id of a session that has none yet.
-    pub(crate) fn choose_id(&mut self, chosen: SessionId) {
-        match &mut self.stage {
-            Stage::New { id } | Stage::Destroyed { stored: None, next_id: id } => {
-                id.get_or_insert(chosen);
-            }
-            Stage::NewId { id: id @ PendingId::NotChosen, .. } => *id = PendingId::Chosen(chosen),
-            Stage::NewId { .. } | Stage::Existing(_) | Stage::Destroyed { .. } => {}
         }
     }
 
@@ -135,7 +129,7 @@ impl State {
                 return;
             }
             let id = next_id.take().map_or(PendingId::NotChosen, PendingId::Chosen);
-            self.stage = Stage::NewId { id, replaces: stored.take(), how: NewId::Regenerate };
+            self.stage = Stage::NewId { id, replaces: stored.take(), how: NewId::AfterDestroy };
             self.stage_changes += 1;
         }
         self.commit_state = CommitState::Pending;
@@ -147,56 +141,6 @@ impl State {
             self.log.pop();
         }
         self.log.push(change);
-    }
-
-    /// Gives the session a new id from the next commit on. A destroyed session is left alone.
-    pub(crate) fn change_id(&mut self, how: NewId) {
-        let placeholder = Stage::New { id: None };
-        let (replaces, how) = match std::mem::replace(&mut self.stage, placeholder) {
-            destroyed @ Stage::Destroyed { .. } => {
-                self.stage = destroyed;
-                return;
-            }
-            Stage::New { .. } => (None, how),
-            Stage::Existing(snapshot) => (Some(Box::new(snapshot)), how),
-            // Regenerating prevails: after `cycle_id` it drops the data, and before `cycle_id` it leaves no
-            // data to keep.
-            Stage::NewId { replaces, how: NewId::Regenerate, .. } => (replaces, NewId::Regenerate),
-            Stage::NewId { replaces, how: NewId::Cycle, .. } => (replaces, how),
-        };
-        self.commit_state = CommitState::Pending;
-        self.stage = Stage::NewId { id: PendingId::NotChosen, replaces, how };
-        self.stage_changes += 1;
-    }
-
-    /// Drops the changes, and lets the next commit remove the record.
-    pub(crate) fn mark_destroyed(&mut self) {
-        let placeholder = Stage::New { id: None };
-        let stored = match std::mem::replace(&mut self.stage, placeholder) {
-            Stage::Existing(snapshot) => Some(Box::new(snapshot)),
-            Stage::NewId { replaces, .. } => replaces,
-            Stage::New { .. } => None,
-            destroyed @ Stage::Destroyed { .. } => {
-                self.stage = destroyed;
-                return;
-            }
-        };
-        self.stage = Stage::Destroyed { stored, next_id: None };
-        self.stage_changes += 1;
-        self.commit_state = CommitState::Pending;
-        self.forget_changes();
-    }
-
-    /// Of what this request did, keeps only that `destroy` or `regenerate` has ended an existing session.
-    /// Returns whether one has ended.
-    pub(crate) fn keep_ending(&mut self) -> bool {
-        if let Stage::NewId { how: NewId::Regenerate, replaces: replaces @ Some(_), .. } = &mut self.stage {
-            self.stage = Stage::Destroyed { stored: replaces.take(), next_id: None };
-            self.stage_changes += 1;
-            self.commit_state = CommitState::Pending;
-            self.forget_changes();
-        }
-        self.is_destroyed()
     }
 
     /// Drops the changes of this request, including those that a running commit writes.
@@ -311,7 +255,14 @@ impl State {
     /// Ends a successful commit, and notes what it decided about the cookie. Changes that another handle made
     /// meanwhile stay for the next commit.
     pub(crate) fn end_commit(&mut self, cookie_action: Option<CookieAction>) {
-        self.in_flight = None;
+        let is_existing = matches!(self.stage, Stage::Existing(_));
+        if let Some(InFlight { changes, .. }) = self.in_flight.take()
+            && is_existing
+        {
+            // The commit has found that they change nothing. A later one must not make them again on a record that
+            // another request has written.
+            self.log.drain(..changes.min(self.log.len()));
+        }
         if self.commit_state == CommitState::Running {
             self.touch = false;
             self.commit_state = CommitState::Done;

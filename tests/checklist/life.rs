@@ -121,7 +121,13 @@ async fn a_panic_in_a_closure_does_not_keep_a_session_alive() {
     let session = visitor.open().await.unwrap();
     let change = |_: Option<String>| -> Option<String> { panic!("on purpose") };
     assert!(catch_unwind(AssertUnwindSafe(|| session.update("user", change))).is_err());
-    assert!(catch_unwind(AssertUnwindSafe(|| session.cycle_id())).is_err());
+    assert!(
+        catch_unwind(AssertUnwindSafe(|| {
+            session.cycle_id();
+            session.id()
+        }))
+        .is_err()
+    );
     session.destroy();
     visitor.commit(&session).await.unwrap();
     assert_eq!((visitor.id(), store.inner().len()), (None, 0));

@@ -1,0 +1,75 @@
+//! How calls of the handler change a session's stage: a new id, its end, and what is left of a failed request.
+
+use crate::id::SessionId;
+use crate::session::stage::{CommitState, NewId, PendingId, Stage};
+use crate::session::state::State;
+
+impl State {
+    /// Chooses the id of a session that has none yet.
+    pub(crate) fn choose_id(&mut self, chosen: SessionId) {
+        match &mut self.stage {
+            Stage::New { id } | Stage::Destroyed { stored: None, next_id: id } => {
+                id.get_or_insert(chosen);
+            }
+            Stage::NewId { id: id @ PendingId::NotChosen, .. } => *id = PendingId::Chosen(chosen),
+            Stage::NewId { .. } | Stage::Existing(_) | Stage::Destroyed { .. } => {}
+        }
+    }
+
+    /// Gives the session a new id from the next commit on. A destroyed session is left alone.
+    pub(crate) fn change_id(&mut self, how: NewId) {
+        let placeholder = Stage::New { id: None };
+        let (replaces, how) = match std::mem::replace(&mut self.stage, placeholder) {
+            destroyed @ Stage::Destroyed { .. } => {
+                self.stage = destroyed;
+                return;
+            }
+            Stage::New { .. } => (None, how),
+            Stage::Existing(snapshot) => (Some(Box::new(snapshot)), how),
+            // Regenerating prevails: after `cycle_id` it drops the data, and before `cycle_id` it leaves no
+            // data to keep.
+            Stage::NewId { replaces, how: stays @ (NewId::Regenerate | NewId::AfterDestroy), .. } => {
+                (replaces, stays)
+            }
+            Stage::NewId { replaces, how: NewId::Cycle, .. } => (replaces, how),
+        };
+        self.commit_state = CommitState::Pending;
+        self.stage = Stage::NewId { id: PendingId::NotChosen, replaces, how };
+        self.stage_changes += 1;
+    }
+
+    /// Drops the changes, and lets the next commit remove the record.
+    pub(crate) fn mark_destroyed(&mut self) {
+        let placeholder = Stage::New { id: None };
+        let stored = match std::mem::replace(&mut self.stage, placeholder) {
+            Stage::Existing(snapshot) => Some(Box::new(snapshot)),
+            Stage::NewId { replaces, .. } => replaces,
+            Stage::New { .. } => None,
+            destroyed @ Stage::Destroyed { .. } => {
+                self.stage = destroyed;
+                return;
+            }
+        };
+        self.stage = Stage::Destroyed { stored, next_id: None };
+        self.stage_changes += 1;
+        self.commit_state = CommitState::Pending;
+        self.forget_changes();
+    }
+
+    /// Of what this request did, keeps only that `destroy` or `regenerate` has ended an existing session.
+    /// Returns whether one has ended.
+    pub(crate) fn keep_ending(&mut self) -> bool {
+        if let Stage::NewId {
+            how: NewId::Regenerate | NewId::AfterDestroy,
+            replaces: replaces @ Some(_),
+            ..
+        } = &mut self.stage
+        {
+            self.stage = Stage::Destroyed { stored: replaces.take(), next_id: None };
+            self.stage_changes += 1;
+            self.commit_state = CommitState::Pending;
+            self.forget_changes();
+        }
+        self.is_destroyed()
+    }
+}
