@@ -201,7 +201,7 @@ impl SessionConfigBuilder {
         self
     }
 
-    /// Where records are kept (Express: `store`). Default: a new [`MemoryStore`], whose sessions end with the
+    /// Where records are kept (Express: `store`). Default: a new [`MemoryStore`](crate::MemoryStore), whose sessions end with the
     /// process.
     ///
     /// Change it where sessions have to survive a restart, or several processes share them.
@@ -313,7 +313,7 @@ impl SessionConfigBuilder {
     /// [`SystemClock`](crate::SystemClock).
     ///
     /// Change it in tests that move time. The store has a clock of its own and needs the same one:
-    /// [`MemoryStore::builder`], [`FileStoreBuilder::clock`](crate::FileStoreBuilder::clock).
+    /// [`MemoryStore::builder`](crate::MemoryStore::builder), [`FileStoreBuilder::clock`](crate::FileStoreBuilder::clock).
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = ErasedClock::new(clock);
         self

@@ -38,7 +38,7 @@ use crate::sync::lock;
 /// The session of one request.
 ///
 /// Reads and writes are synchronous and call no store. [`commit`](Self::commit) writes what the request did,
-/// and the [`SessionGuard`] it returns sets the cookie.
+/// and the [`SessionGuard`](crate::SessionGuard) it returns sets the cookie.
 ///
 /// **Return the guard as a part of the response**, or install [`SessionLayer`](crate::SessionLayer). Without
 /// either of them the browser gets no cookie, and a new session is lost.
