@@ -7,7 +7,7 @@ use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::Duration;
 
 use sessile::testing::Visitor;
-use sessile::{Session, SqliteStore};
+use sessile::{Session, SessionError, SqliteStore};
 
 use crate::faults::config;
 
@@ -83,16 +83,23 @@ async fn commit_until_killed(task: &str) {
     // The last commit may have been carried out before its process could say so.
     assert!((acknowledged..=acknowledged + 1).contains(&n), "{acknowledged} acknowledged, {n} stored");
     loop {
-        let session = visitor.open().await.unwrap();
-        assert_eq!(written(&session, own), n);
-        n += 1;
-        session.insert(&format!("n-{own}"), n).unwrap();
-        session.insert(&format!("text-{own}"), text_of(n)).unwrap();
-        session.update("both", |both: Option<u64>| Some(both.unwrap_or(0) + 1)).unwrap();
-        session.commit().await.map(drop).unwrap();
         // In one write, so that no half of it arrives.
         std::io::stderr().write_all(format!("{ACKNOWLEDGED}{n}\n").as_bytes()).unwrap();
+        // Refused, nothing was written: the other process has kept writing.
+        while let Err(refused) = commit(&visitor, own, n).await {
+            assert!(matches!(refused, SessionError::Conflict), "{refused:?}");
+        }
+        n += 1;
     }
+}
+
+async fn commit(visitor: &Visitor, own: &str, n: u64) -> Result<(), SessionError> {
+    let session = visitor.open().await.unwrap();
+    assert_eq!(written(&session, own), n);
+    session.insert(&format!("n-{own}"), n + 1).unwrap();
+    session.insert(&format!("text-{own}"), text_of(n + 1)).unwrap();
+    session.update("both", |both: Option<u64>| Some(both.unwrap_or(0) + 1)).unwrap();
+    session.commit().await.map(drop)
 }
 
 const ACKNOWLEDGED: &str = "acknowledged ";

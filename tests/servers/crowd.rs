@@ -93,6 +93,27 @@ pub(crate) async fn on_one_session(name: &str, store: impl SessionStore, p99: Op
     }
 }
 
+/// Two processes write to one session without a pause: neither is refused. Two configurations share no locks, and so stand
+/// for two processes.
+#[cfg(any(feature = "redis", feature = "postgres", feature = "mysql", feature = "sqlite"))]
+pub(crate) async fn of_two_processes(name: &str, store: impl SessionStore + Clone) {
+    const WRITES: u64 = 500;
+    let first = visitor(&config(store.clone())).await;
+    let second = Visitor::with_id(&config(store), &first.id().unwrap());
+    let mut processes = JoinSet::new();
+    for visitor in [first.clone(), second] {
+        processes.spawn(async move {
+            let mut times = Vec::new();
+            for _ in 0..WRITES {
+                times.push(write(&visitor).await);
+            }
+            times
+        });
+    }
+    Times::of(processes.join_all().await.concat()).print(&format!("{name}, two processes on one session"));
+    assert_eq!(first.open().await.unwrap().get("n").unwrap(), Some(2 * WRITES));
+}
+
 /// A store of three methods, each of which takes a millisecond, as that of a server nearby.
 #[derive(Clone, Default)]
 struct Nearby {

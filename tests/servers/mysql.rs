@@ -209,6 +209,13 @@ async fn a_crowd_on_one_session() {
     crate::crowd::on_one_session("MariaDB", store, None).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a write that has waited conflicts again"]
+async fn a_crowd_of_two_processes() {
+    let Some(store) = store("crowd_of_two").await else { return };
+    crate::crowd::of_two_processes("MariaDB", store).await;
+}
+
 #[tokio::test]
 async fn statements_of_each_kind_of_request() {
     // A server of its own: nothing else may be counted.

@@ -212,6 +212,14 @@ async fn a_crowd_on_one_session() {
     crate::crowd::on_one_session("Redis", store, Some(Duration::from_millis(10))).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a write that has waited conflicts again"]
+async fn a_crowd_of_two_processes() {
+    let Some(server) = servers::redis(&[]) else { return };
+    let store = RedisStore::connect(format!("redis://{}/", server.address())).await.unwrap();
+    crate::crowd::of_two_processes("Redis", store).await;
+}
+
 #[tokio::test]
 async fn a_server_without_memory_refuses_and_loses_nothing() {
     let Some(server) = servers::redis(&["--maxmemory", "3mb", "--maxmemory-policy", "noeviction"]) else {

@@ -146,6 +146,13 @@ async fn a_crowd_on_one_session() {
     crate::crowd::on_one_session("SQLite", store(&folder).await, None).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a write that has waited conflicts again"]
+async fn a_crowd_of_two_processes() {
+    let folder = tempfile::tempdir().unwrap();
+    crate::crowd::of_two_processes("SQLite", store(&folder).await).await;
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn a_full_disk_loses_nothing() {
