@@ -1,7 +1,8 @@
 //! What each kind of request costs over a bare handler, counted: instructions, by valgrind, and allocations.
 //!
-//! `cargo bench --bench budget` fails where a count is over `benches/budget.txt`; `cargo bench --bench budget -- --update`
-//! writes the counts there, as the new budget. Counts, unlike times, are the same on a busy machine.
+//! `cargo bench --bench budget` fails where a count is over `benches/budget.txt`;
+//! `cargo bench --bench budget -- --update` writes the counts there, as the new budget. Counts, unlike times,
+//! are the same on a busy machine.
 //!
 //! Valgrind knows no SHA instructions, so signatures count more here than they take on most machines.
 
@@ -20,7 +21,8 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 const BUDGET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/budget.txt");
-/// Counts vary by three in a hundred by themselves, with hash seeds and addresses; so one in so many may be too many.
+/// Counts vary by three in a hundred by themselves, with hash seeds and addresses; so one in so many may be
+/// too many.
 const TOLERANCE: u64 = 15;
 /// The requests before those that are counted, and the counted ones.
 const WARM_UP: u64 = 100;

@@ -1,6 +1,6 @@
-//! What grows with how much somebody stored or sent: the keys of a record, flash messages, pairs of a `Cookie` header.
-//! Ten times as many are to take about ten times as long, but where a request asks for each key by name: each call searches
-//! the keys. `cargo bench --bench many`.
+//! What grows with how much somebody stored or sent: the keys of a record, flash messages, pairs of a
+//! `Cookie` header. Ten times as many are to take about ten times as long, but where a request asks for each
+//! key by name: each call searches the keys. `cargo bench --bench many`.
 
 use std::collections::HashMap;
 use std::hint::black_box;

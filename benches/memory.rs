@@ -1,5 +1,5 @@
-//! `MemoryStore` with many sessions in it: resident bytes of each, the longest wait while a sweep is on, and two threads
-//! against one. `cargo bench --bench memory`; Linux, which tells a process its resident memory.
+//! `MemoryStore` with many sessions in it: resident bytes of each, the longest wait while a sweep is on, and
+//! two threads against one. `cargo bench --bench memory`; Linux, which tells a process its resident memory.
 
 mod kinds;
 

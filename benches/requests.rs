@@ -1,6 +1,6 @@
 //! One request of each kind, in process, beside the same request to a handler that knows no sessions:
-//! `cargo bench --bench requests`. With `--all-features` over every store, each on a private server or in a file of its
-//! own; a server that is not installed is skipped, and said to be.
+//! `cargo bench --bench requests`. With `--all-features` over every store, each on a private server or in a
+//! file of its own; a server that is not installed is skipped, and said to be.
 
 mod kinds;
 
@@ -56,7 +56,8 @@ fn sqlite(bencher: Bencher<'_, '_>, kind: Kind) {
     });
 }
 
-/// A server that every kind of request asks, started for the first one; `None`, said aloud, where it is not installed.
+/// A server that every kind of request asks, started for the first one; `None`, said aloud, where it is not
+/// installed.
 #[cfg(any(feature = "redis", feature = "postgres", feature = "mysql"))]
 type Shared = std::sync::LazyLock<Option<sessile_test_servers::Server>>;
 

@@ -80,6 +80,8 @@ enum StoreErrorKind {
     Unavailable,
     #[error("a stored session record cannot be decoded")]
     Corrupt,
+    #[error("the session store returns versions but does not override the methods that compare them")]
+    NotOverridden,
 }
 
 impl StoreError {
@@ -93,6 +95,16 @@ impl StoreError {
     /// under a new id, and the bytes in the store stay as they are.
     pub fn corrupt(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self { kind: StoreErrorKind::Corrupt, source: source.into() }
+    }
+
+    /// A provided method that takes two steps was called on a store whose `get` returns versions.
+    pub(crate) fn not_overridden() -> Self {
+        let what_to_do = "forward every method to the store inside with `sessile::forward_store!`";
+        Self { kind: StoreErrorKind::NotOverridden, source: what_to_do.into() }
+    }
+
+    pub(crate) fn is_not_overridden(&self) -> bool {
+        self.kind == StoreErrorKind::NotOverridden
     }
 
     /// Whether this error was made by [`StoreError::unavailable`].

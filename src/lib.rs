@@ -171,18 +171,19 @@ pub use session::flash::Flashes;
 pub use session::key::{FlashKey, SessionKey};
 pub use session::lifetime::CookieState;
 pub use session::state::Origin;
-pub use store::file::{Durability, FileStore, FileStoreBuilder};
+pub use store::file::folder::Durability;
+pub use store::file::{FileStore, FileStoreBuilder};
 pub use store::memory::{MemoryStore, MemoryStoreBuilder};
 #[cfg(feature = "redis")]
 pub use store::redis::RedisStore;
 #[cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))]
-pub use store::sql::InvalidIdentifier;
+pub use store::sql::identifier::InvalidIdentifier;
 #[cfg(feature = "mysql")]
-pub use store::sql::MySqlStore;
+pub use store::sql::mysql::MySqlStore;
 #[cfg(feature = "postgres")]
-pub use store::sql::PostgresStore;
+pub use store::sql::postgres::PostgresStore;
 #[cfg(feature = "sqlite")]
-pub use store::sql::SqliteStore;
+pub use store::sql::sqlite::SqliteStore;
 pub use store::sweeper::SweepHandle;
 pub use store::version::Version;
 pub use store::{Replaced, SessionStore, Stored};

@@ -106,7 +106,6 @@ fn to_snapshot(inner: &ConfigInner, cookie: Verified, loaded: Loaded) -> (Snapsh
 
 /// Touches the record, and returns the snapshot with the new expiry. `None`, when the record is gone.
 async fn touch_on_load(inner: &ConfigInner, snapshot: Snapshot, ttl: Duration) -> Option<Snapshot> {
-    let _lock = inner.lock_unless_atomic(&snapshot.id, &snapshot.compare_by).await;
     match inner.store.touch(&snapshot.id, ttl).await {
         Ok(true) => Some(snapshot.extended(inner.clock.now(), ttl)),
         Ok(false) => None,

@@ -1,5 +1,5 @@
-//! The kinds of request that are measured, each over a session of 1 KiB in ten keys, and each beside the same request to
-//! a handler that knows no sessions.
+//! The kinds of request that are measured, each over a session of 1 KiB in ten keys, and each beside the same
+//! request to a handler that knows no sessions.
 
 #![allow(dead_code, reason = "every bench uses a part of this module")]
 

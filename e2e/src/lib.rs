@@ -1,4 +1,5 @@
-//! What the browser tests share: a WebDriver, browsers with a profile of their own, and the example under test.
+//! What the browser tests share: a WebDriver, browsers with a profile of their own, and the example under
+//! test.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -25,7 +26,8 @@ pub struct Driver {
 }
 
 impl Drop for Driver {
-    /// A driver that is killed leaves its browsers behind, and a failed test does not quit them: so it is asked to.
+    /// A driver that is killed leaves its browsers behind, and a failed test does not quit them: so it is
+    /// asked to.
     fn drop(&mut self) {
         let asked = TcpStream::connect(&self.address).and_then(|mut stream| {
             stream.set_read_timeout(Some(Duration::from_secs(5)))?;
@@ -41,7 +43,8 @@ impl Drop for Driver {
 }
 
 impl Driver {
-    /// `None` where Chromium or its driver is not installed; with `SESSILE_REQUIRE_BROWSER` set, that is an error.
+    /// `None` where Chromium or its driver is not installed; with `SESSILE_REQUIRE_BROWSER` set, that is an
+    /// error.
     pub async fn start() -> Result<Option<Self>, Error> {
         let found = |program: &str| {
             let paths = std::env::var_os("PATH").unwrap_or_default();

@@ -2,7 +2,8 @@
 
 use sessile_e2e::{Browser, Driver, Error, Example, profile};
 
-/// A browser with an empty profile in front of the running example; the test ends here where there is no browser.
+/// A browser with an empty profile in front of the running example; the test ends here where there is no
+/// browser.
 macro_rules! stage {
     ($driver:ident, $example:ident, $profile:ident, $browser:ident) => {
         let Some($driver) = Driver::start().await? else { return Ok(()) };

@@ -1,4 +1,5 @@
-//! `examples/swap_store` twice, on one server: what the two processes do to one session at the same time is all there.
+//! `examples/swap_store` twice, on one server: what the two processes do to one session at the same time is
+//! all there.
 
 use reqwest::header::{COOKIE, SET_COOKIE};
 use reqwest::{Client, Response, StatusCode};

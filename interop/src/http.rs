@@ -1,4 +1,5 @@
-//! A router behind a real socket, on a thread with a runtime of its own: it outlives the test that started it.
+//! A router behind a real socket, on a thread with a runtime of its own: it outlives the test that started
+//! it.
 
 use std::sync::mpsc;
 use std::thread::JoinHandle;

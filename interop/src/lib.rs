@@ -2,12 +2,12 @@
 
 pub mod axum_app;
 pub mod http;
-pub mod pair;
-pub mod place;
+pub mod http_client;
 pub mod proxy;
 pub mod scenarios;
-pub mod shopper;
-pub mod visitor;
+pub mod servers;
+pub mod shared_store;
+pub mod shop_client;
 
 use std::path::Path;
 use std::sync::LazyLock;
@@ -20,7 +20,8 @@ pub fn node(script: &str, environment: &[(&str, &str)]) -> Option<Server> {
     sessile_test_servers::node(&folder.join(script), environment)
 }
 
-/// Whether Node.js and the packages are installed; found out once, before a server is started for them in vain.
+/// Whether Node.js and the packages are installed; found out once, before a server is started for them in
+/// vain.
 pub fn express_is_installed() -> bool {
     static INSTALLED: LazyLock<bool> = LazyLock::new(|| node("versions.js", &[]).is_some());
     *INSTALLED
@@ -33,7 +34,8 @@ pub fn shop(secret: &str, sessions: &Path) -> Option<Server> {
     sessile_test_servers::node(&script, &[("SECRET", secret), ("SESSIONS", &sessions)])
 }
 
-/// Makes a test of each of these functions for each store; they take the [`Pair`](pair::Pair) over it.
+/// Makes a test of each of these functions for each store; they take the [`Servers`](servers::Servers) over
+/// it.
 #[macro_export]
 macro_rules! on_each_store {
     ($($check:ident)*) => {
@@ -45,12 +47,15 @@ macro_rules! on_each_store {
     };
     (@ $store:ident $kind:ident; $($check:ident)*) => {
         mod $store {
-            static PAIR: $crate::pair::Shared = $crate::pair::Shared::new($crate::place::Kind::$kind);
+            use $crate::servers::SharedServers;
+            use $crate::shared_store::Kind;
+
+            static SERVERS: SharedServers = SharedServers::new(Kind::$kind);
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $check() {
-                    let Some(pair) = PAIR.get() else { return };
-                    super::$check(pair).await;
+                    let Some(servers) = SERVERS.get() else { return };
+                    super::$check(servers).await;
                 }
             )*
         }

@@ -1,12 +1,13 @@
-//! Values that JavaScript and Rust represent differently: what axum did not change stands in the store byte for byte.
+//! Values that JavaScript and Rust represent differently: what axum did not change stands in the store byte
+//! for byte.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use sessile::{SessionConfig, SessionId};
-use sessile_interop::pair::{Pair, SECRET, Side};
-use sessile_interop::visitor::Visitor;
+use sessile_interop::http_client::HttpClient;
+use sessile_interop::servers::{SECRET, Servers, Side};
 
 const COOKIE: &str =
     r#""cookie":{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/","sameSite":"lax"}"#;
@@ -23,17 +24,17 @@ fn record(n: &str) -> String {
 }
 
 struct Stage {
-    pair: Arc<Pair>,
-    visitor: Visitor,
+    servers: Arc<Servers>,
+    client: HttpClient,
     id: SessionId,
 }
 
 impl Stage {
-    async fn new(pair: Arc<Pair>, record: &str) -> Self {
+    async fn new(servers: Arc<Servers>, record: &str) -> Self {
         let id = SessionId::random();
-        pair.place.put(id.as_str(), record, Duration::from_secs(3600)).await;
+        servers.store.put(id.as_str(), record, Duration::from_secs(3600)).await;
         let cookie = SessionConfig::new(SECRET).unwrap().sign(&id);
-        Self { visitor: Visitor::with_cookie(&pair, &cookie), pair, id }
+        Self { client: HttpClient::with_cookie(&servers, &cookie), servers, id }
     }
 
     #[track_caller]
@@ -47,43 +48,43 @@ impl Stage {
     }
 
     async fn raw(&self) -> String {
-        self.pair.place.raw(self.id.as_str()).await.expect("a record")
+        self.servers.store.raw(self.id.as_str()).await.expect("a record")
     }
 }
 
-async fn what_axum_leaves_alone_stays(pair: Arc<Pair>) {
-    let stage = Stage::new(pair, &record(r#""n":1,"#)).await;
-    let visitor = &stage.visitor;
+async fn what_axum_leaves_alone_stays(servers: Arc<Servers>) {
+    let stage = Stage::new(servers, &record(r#""n":1,"#)).await;
+    let client = &stage.client;
     Stage::assert_same(&stage.raw().await, &record(r#""n":1,"#));
-    visitor.put(Side::Axum, "/data/n", json!(2)).await;
+    client.put(Side::Axum, "/data/n", json!(2)).await;
     Stage::assert_same(&stage.raw().await, &record(r#""n":2,"#));
-    visitor.post(Side::Axum, "/count/n").await;
+    client.post(Side::Axum, "/count/n").await;
     Stage::assert_same(&stage.raw().await, &record(r#""n":3,"#));
-    visitor.post(Side::Axum, "/touch").await;
+    client.post(Side::Axum, "/touch").await;
     Stage::assert_same(&stage.raw().await, &record(r#""n":3,"#));
-    visitor.delete(Side::Axum, "/data/n").await;
+    client.delete(Side::Axum, "/data/n").await;
     Stage::assert_same(&stage.raw().await, &record(""));
-    visitor.put(Side::Axum, "/data/added", json!("here")).await;
+    client.put(Side::Axum, "/data/added", json!("here")).await;
     let with = |tail: &str| format!("{},\"added\":\"here\"{tail}}}", record("").strip_suffix('}').unwrap());
     Stage::assert_same(&stage.raw().await, &with(""));
-    visitor.post_json(Side::Axum, "/flash/info", json!("hello")).await;
+    client.post_json(Side::Axum, "/flash/info", json!("hello")).await;
     Stage::assert_same(&stage.raw().await, &with(r#","flash":{"info":["hello"]}"#));
-    visitor.get(Side::Axum, "/flash/info").await;
+    client.get(Side::Axum, "/flash/info").await;
     Stage::assert_same(&stage.raw().await, &with(r#","flash":{}"#));
-    let new = visitor.post(Side::Axum, "/cycle").await.body["id"].as_str().unwrap().to_owned();
+    let new = client.post(Side::Axum, "/cycle").await.body["id"].as_str().unwrap().to_owned();
     assert_ne!(new, stage.id.as_str());
-    let moved = stage.pair.place.raw(&new).await.expect("the record under its new id");
+    let moved = stage.servers.store.raw(&new).await.expect("the record under its new id");
     Stage::assert_same(&moved, &with(r#","flash":{}"#));
 }
 
 /// Express reads such a record as well, and makes of it what JavaScript can hold as soon as it writes.
-async fn what_express_makes_of_it(pair: Arc<Pair>) {
-    let stage = Stage::new(pair, &record(r#""n":1,"#)).await;
-    stage.visitor.put(Side::Axum, "/data/n", json!(2)).await;
+async fn what_express_makes_of_it(servers: Arc<Servers>) {
+    let stage = Stage::new(servers, &record(r#""n":1,"#)).await;
+    stage.client.put(Side::Axum, "/data/n", json!(2)).await;
     // No text that Rust could parse: it holds the surrogate, and is nested deeper than serde_json goes.
-    let seen = stage.visitor.get(Side::Express, "/session").await.body;
+    let seen = stage.client.get(Side::Express, "/session").await.body;
     assert!(seen.as_str().is_some_and(|text| text.contains(r#""lone":"\ud800""#)), "{seen:.200}");
-    stage.visitor.put(Side::Express, "/data/n", json!(3)).await;
+    stage.client.put(Side::Express, "/data/n", json!(3)).await;
     let raw = stage.raw().await;
     let kept = [
         r#""n":3"#,
@@ -106,16 +107,16 @@ async fn what_express_makes_of_it(pair: Arc<Pair>) {
         assert!(!raw.contains(dropped), "Express kept {dropped}");
     }
     // And axum goes on with it, the surrogate and the depth included.
-    stage.visitor.put(Side::Axum, "/data/n", json!(4)).await;
+    stage.client.put(Side::Axum, "/data/n", json!(4)).await;
     Stage::assert_same(&stage.raw().await, &raw.replace(r#""n":3"#, r#""n":4"#));
 }
 
 /// Only the value that Rust cannot hold is an error, and it is one: never absent, never another value.
-async fn one_bad_value_does_not_hide_the_others(pair: Arc<Pair>) {
+async fn one_bad_value_does_not_hide_the_others(servers: Arc<Servers>) {
     let text = format!(r#"{{{COOKIE},"n":1,"lone":"\ud800"}}"#);
-    let stage = Stage::new(pair, &text).await;
-    assert_eq!(stage.visitor.post(Side::Axum, "/count/n").await.body, json!(2));
-    let refused = stage.visitor.send(Side::Axum, reqwest::Method::DELETE, "/data/lone", None).await;
+    let stage = Stage::new(servers, &text).await;
+    assert_eq!(stage.client.post(Side::Axum, "/count/n").await.body, json!(2));
+    let refused = stage.client.send(Side::Axum, reqwest::Method::DELETE, "/data/lone", None).await;
     assert_eq!(refused.status, 500, "{refused:?}");
     assert_eq!(refused.body, Value::String("Internal Server Error".into()));
     Stage::assert_same(&stage.raw().await, &text.replace(r#""n":1"#, r#""n":2"#));

@@ -1,58 +1,60 @@
-//! What Express loses to its own races, and what axum does not. express-session writes the whole record it has loaded,
-//! whatever became of the record meanwhile; no store can see that, so sessile on the other side cannot mend it.
+//! What Express loses to its own races, and what axum does not. express-session writes the whole record it
+//! has loaded, whatever became of the record meanwhile; no store can see that, so sessile on the other side
+//! cannot mend it.
 
 use std::sync::Arc;
 
 use reqwest::Method;
 use serde_json::json;
-use sessile_interop::pair::{Pair, Shared, Side};
-use sessile_interop::place::Kind;
-use sessile_interop::visitor::{Answer, Visitor};
+use sessile_interop::http_client::{Answer, HttpClient};
+use sessile_interop::servers::{Servers, SharedServers, Side};
+use sessile_interop::shared_store::Kind;
 
-/// A request of `side` that has loaded the session, waits until `meanwhile` is done, and then writes the key `late`.
+/// A request of `side` that has loaded the session, waits until `meanwhile` is done, and then writes the key
+/// `late`.
 async fn slow_write(
-    pair: &Arc<Pair>,
-    visitor: &Visitor,
+    servers: &Arc<Servers>,
+    client: &HttpClient,
     side: Side,
     meanwhile: impl AsyncFnOnce(),
 ) -> Answer {
-    let gate = format!("{side:?}-{}", visitor.id(side).await);
+    let gate = format!("{side:?}-{}", client.id(side).await);
     let slow = {
-        let (visitor, path) = (visitor.clone(), format!("/slow/late/{gate}"));
-        tokio::spawn(async move { visitor.send(side, Method::PUT, &path, Some(json!(1))).await })
+        let (client, path) = (client.clone(), format!("/slow/late/{gate}"));
+        tokio::spawn(async move { client.send(side, Method::PUT, &path, Some(json!(1))).await })
     };
-    let porter = Visitor::new(pair);
+    let porter = HttpClient::new(servers);
     porter.get(side, &format!("/gate/{gate}/arrived")).await;
     meanwhile().await;
     porter.post(side, &format!("/gate/{gate}/open")).await;
     slow.await.expect("no panic")
 }
 
-async fn express_overwrites_what_another_request_wrote(pair: Arc<Pair>) {
+async fn express_overwrites_what_another_request_wrote(servers: Arc<Servers>) {
     for other in [Side::Axum, Side::Express] {
-        let visitor = Visitor::new(&pair);
-        visitor.log_in(Side::Express).await;
-        let write = async || drop(visitor.put(other, "/data/early", json!(1)).await);
-        let answer = slow_write(&pair, &visitor, Side::Express, write).await;
+        let client = HttpClient::new(&servers);
+        client.log_in(Side::Express).await;
+        let write = async || drop(client.put(other, "/data/early", json!(1)).await);
+        let answer = slow_write(&servers, &client, Side::Express, write).await;
         assert_eq!(answer.status, 200);
         assert_eq!(
-            visitor.data(Side::Axum).await,
+            client.data(Side::Axum).await,
             json!({ "late": 1 }),
             "{other:?}: Express has mended its ways"
         );
     }
 }
 
-async fn axum_keeps_what_another_request_wrote(pair: Arc<Pair>) {
+async fn axum_keeps_what_another_request_wrote(servers: Arc<Servers>) {
     for other in [Side::Axum, Side::Express] {
-        let visitor = Visitor::new(&pair);
-        visitor.log_in(Side::Express).await;
-        let write = async || drop(visitor.put(other, "/data/early", json!(1)).await);
-        let answer = slow_write(&pair, &visitor, Side::Axum, write).await;
+        let client = HttpClient::new(&servers);
+        client.log_in(Side::Express).await;
+        let write = async || drop(client.put(other, "/data/early", json!(1)).await);
+        let answer = slow_write(&servers, &client, Side::Axum, write).await;
         assert_eq!(answer.status, 200);
         for side in [Side::Axum, Side::Express] {
             assert_eq!(
-                visitor.data(side).await,
+                client.data(side).await,
                 json!({ "early": 1, "late": 1 }),
                 "{other:?}, seen by {side:?}"
             );
@@ -60,18 +62,18 @@ async fn axum_keeps_what_another_request_wrote(pair: Arc<Pair>) {
     }
 }
 
-async fn express_brings_a_destroyed_session_back(pair: Arc<Pair>) {
+async fn express_brings_a_destroyed_session_back(servers: Arc<Servers>) {
     for other in [Side::Axum, Side::Express] {
-        let visitor = Visitor::new(&pair);
-        let id = visitor.log_in(Side::Express).await;
-        let kept = visitor.cookie().expect("a cookie");
+        let client = HttpClient::new(&servers);
+        let id = client.log_in(Side::Express).await;
+        let kept = client.cookie().expect("a cookie");
         let leave = async || {
-            visitor.post(other, "/destroy").await;
-            assert!(pair.place.raw(&id).await.is_none());
+            client.post(other, "/destroy").await;
+            assert!(servers.store.raw(&id).await.is_none());
         };
-        slow_write(&pair, &visitor, Side::Express, leave).await;
-        assert!(pair.place.raw(&id).await.is_some(), "{other:?}: Express has mended its ways");
-        assert_eq!(Visitor::with_cookie(&pair, &kept).user(Side::Axum).await.as_deref(), Some("alice"));
+        slow_write(&servers, &client, Side::Express, leave).await;
+        assert!(servers.store.raw(&id).await.is_some(), "{other:?}: Express has mended its ways");
+        assert_eq!(HttpClient::with_cookie(&servers, &kept).user(Side::Axum).await.as_deref(), Some("alice"));
     }
 }
 
@@ -81,26 +83,26 @@ sessile_interop::on_each_store! {
     express_brings_a_destroyed_session_back
 }
 
-static REDIS: Shared = Shared::new(Kind::Redis);
+static REDIS: SharedServers = SharedServers::new(Kind::Redis);
 
 /// Where the store is slow to write, Express' answer is there before the session is; axum's comes after it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn express_answers_before_it_has_saved() {
-    let Some(pair) = REDIS.get() else { return };
-    let url = pair.place.for_express()["url"].as_str().unwrap().to_owned();
+    let Some(servers) = REDIS.get() else { return };
+    let url = servers.store.for_express()["url"].as_str().unwrap().to_owned();
     let mut redis = ::redis::Client::open(url).unwrap().get_multiplexed_async_connection().await.unwrap();
     for side in [Side::Express, Side::Axum] {
-        let visitor = Visitor::new(&pair);
-        let id = visitor.log_in(Side::Axum).await;
+        let client = HttpClient::new(&servers);
+        let id = client.log_in(Side::Axum).await;
         let pause = ::redis::cmd("CLIENT").arg("PAUSE").arg(3_000).arg("WRITE").to_owned();
         pause.query_async::<()>(&mut redis).await.unwrap();
-        let url = format!("http://{}/data/n", pair.address(side));
+        let url = format!("http://{}/data/n", servers.address(side));
         // Its status and headers are there, among them a redirect's target; not yet its whole body.
-        let answer = visitor.client().put(url).json(&json!(1)).send().await.unwrap();
+        let answer = client.reqwest().put(url).json(&json!(1)).send().await.unwrap();
         assert_eq!(answer.status(), 200);
-        let stored = visitor.record(&id).await["n"] == 1;
+        let stored = client.record(&id).await["n"] == 1;
         assert_eq!(stored, side == Side::Axum, "{side:?}");
         answer.text().await.unwrap();
-        assert_eq!(visitor.record(&id).await["n"], 1, "{side:?}");
+        assert_eq!(client.record(&id).await["n"], 1, "{side:?}");
     }
 }

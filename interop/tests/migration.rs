@@ -1,5 +1,5 @@
-//! `docs/coming-from-express.md`, "In steps", walked from its first step to its last: Express alone, then both, then axum
-//! alone. Nobody is logged out on the way.
+//! `docs/coming-from-express.md`, "In steps", walked from its first step to its last: Express alone, then
+//! both, then axum alone. Nobody is logged out on the way.
 
 #[path = "../../examples/with_express/shop.rs"]
 mod shop;
@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use sessile::{FileStore, SessionConfig};
 use sessile_interop::http::Served;
-use sessile_interop::pair::id_in;
 use sessile_interop::proxy::Proxy;
-use sessile_interop::shopper::Shopper;
+use sessile_interop::servers::id_in;
+use sessile_interop::shop_client::ShopClient;
 
 const OLD: &str = "the secret Express has had for years, at least";
 const NEW: &str = "the secret that follows it, of 32 bytes or more";
@@ -30,15 +30,15 @@ fn start_axum(folder: &Path, secrets: &'static [&'static str]) -> Served {
 }
 
 /// Everybody who logged in so far, and what is in their baskets.
-struct Everybody(Vec<(Shopper, Vec<String>)>);
+struct Everybody(Vec<(ShopClient, Vec<String>)>);
 
 impl Everybody {
     /// Is logged in, with all that is theirs, wherever they go.
     async fn are_still_in(&self, step: &str, servers: &[&str]) {
         assert!(!self.0.is_empty());
-        for (number, (shopper, basket)) in self.0.iter().enumerate() {
+        for (number, (client, basket)) in self.0.iter().enumerate() {
             for server in servers {
-                let page = shopper.home(server).await;
+                let page = client.home(server).await;
                 assert_eq!(page.user.as_deref(), Some("alice"), "{step}: number {number} at {server}");
                 assert_eq!(page.basket, *basket, "{step}: number {number} at {server}");
             }
@@ -48,37 +48,37 @@ impl Everybody {
 
     /// Someone else logs in and fills a basket.
     async fn grow(&mut self, url: &str) {
-        let shopper = Shopper::default();
-        assert_eq!(shopper.fail_to_log_in(url).await.notices, ["Wrong name or password."]);
-        assert_eq!(shopper.log_in(url).await.notices, ["Welcome, alice."]);
+        let client = ShopClient::default();
+        assert_eq!(client.fail_to_log_in(url).await.notices, ["Wrong name or password."]);
+        assert_eq!(client.log_in(url).await.notices, ["Welcome, alice."]);
         let item = format!("tea {}", self.0.len());
-        shopper.add(url, &item).await;
-        self.0.push((shopper, vec![item]));
+        client.add(url, &item).await;
+        self.0.push((client, vec![item]));
     }
 
     /// Everybody puts one thing more into their baskets.
     async fn add(&mut self, url: &str, item: &str) {
-        for (shopper, basket) in &mut self.0 {
-            let page = shopper.add(url, item).await;
+        for (client, basket) in &mut self.0 {
+            let page = client.add(url, item).await;
             assert_eq!(page.notices, [format!("{item} is in your basket.")]);
-            assert!(shopper.home(url).await.notices.is_empty(), "the message shows again");
+            assert!(client.home(url).await.notices.is_empty(), "the message shows again");
             basket.push(item.to_owned());
         }
     }
 
     fn cookies(&self, url: &str) -> Vec<String> {
-        self.0.iter().map(|(shopper, _)| shopper.cookie(url).expect("a cookie")).collect()
+        self.0.iter().map(|(client, _)| client.cookie(url).expect("a cookie")).collect()
     }
 }
 
 /// A logout at one address is one at all of them.
 async fn a_logout_is_final(from: &str, servers: &[&str]) {
-    let shopper = Shopper::default();
-    shopper.log_in(from).await;
-    let kept = shopper.cookie(from).expect("a cookie");
-    assert_eq!(shopper.log_out(from).await.user, None);
+    let client = ShopClient::default();
+    client.log_in(from).await;
+    let kept = client.cookie(from).expect("a cookie");
+    assert_eq!(client.log_out(from).await.user, None);
     for server in servers {
-        assert_eq!(Shopper::with_cookie(&kept, server).home(server).await.user, None, "{server}");
+        assert_eq!(ShopClient::with_cookie(&kept, server).home(server).await.user, None, "{server}");
     }
 }
 
@@ -98,16 +98,16 @@ async fn nobody_is_logged_out_on_the_way() {
 
     let axum = start_axum(folder.path(), &[OLD]);
     let by_axum = format!("http://{}", axum.address());
-    for (shopper, basket) in &everybody.0 {
+    for (client, basket) in &everybody.0 {
         let account = Some(("alice".into(), basket.len() as u64));
-        assert_eq!(shopper.account(&by_axum).await, ("axum".into(), account.clone()));
-        assert_eq!(shopper.account(&by_express).await, ("express".into(), account));
+        assert_eq!(client.account(&by_axum).await, ("axum".into(), account.clone()));
+        assert_eq!(client.account(&by_express).await, ("express".into(), account));
     }
     everybody.are_still_in("1, axum beside it, without traffic", &[&front]).await;
 
     proxy.route(&["/account"], &by_axum);
-    for (shopper, _) in &everybody.0 {
-        assert_eq!(shopper.account(&front).await.0, "axum");
+    for (client, _) in &everybody.0 {
+        assert_eq!(client.account(&front).await.0, "axum");
     }
     everybody.are_still_in("2, a route that reads", &[&front]).await;
     assert_eq!(everybody.cookies(&front), cookies, "a route that reads changed a cookie");

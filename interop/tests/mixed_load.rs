@@ -3,10 +3,10 @@
 mod load;
 
 use load::{Load, Rules};
-use sessile_interop::place::Kind;
+use sessile_interop::shared_store::Kind;
 
-/// Requests of axum run in parallel with each other and with Express' reads; Express' writes have the session for
-/// themselves, as they overwrite whatever they did not load. Then every single thing both wrote is there.
+/// Requests of axum run in parallel with each other and with Express' reads; Express' writes have the session
+/// for themselves, as they overwrite whatever they did not load. Then every single thing both wrote is there.
 async fn nothing_that_was_written_is_lost(kind: Kind, requests: usize) {
     let Some(load) = Load::plan(kind, requests) else { return };
     let tally = load.run(Rules::ExpressWritesAlone).await;
@@ -46,8 +46,8 @@ async fn nothing_is_lost_on_files() {
     nothing_that_was_written_is_lost(Kind::File, 500).await;
 }
 
-/// Everything at once. What Express overwrites is counted; that nothing is corrupted, and that nobody fails, holds
-/// all the same.
+/// Everything at once. What Express overwrites is counted; that nothing is corrupted, and that nobody fails,
+/// holds all the same.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn nothing_is_corrupted_when_express_races() {
     let Some(load) = Load::plan(Kind::Redis, 500) else { return };

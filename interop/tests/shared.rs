@@ -1,14 +1,15 @@
-//! One live session, two servers: Express and axum read, change and end it in turn, over every store that both know.
+//! One live session, two servers: Express and axum read, change and end it in turn, over every store that
+//! both know.
 
 macro_rules! stores {
     ($($name:ident => $kind:ident),* $(,)?) => {$(
         mod $name {
-            use sessile_interop::pair::Shared;
-            use sessile_interop::place::Kind;
+            use sessile_interop::servers::SharedServers;
+            use sessile_interop::shared_store::Kind;
 
-            static PAIR: Shared = Shared::new(Kind::$kind);
+            static SERVERS: SharedServers = SharedServers::new(Kind::$kind);
 
-            sessile_interop::shared_sessions!(super::PAIR);
+            sessile_interop::shared_sessions!(super::SERVERS);
         }
     )*};
 }

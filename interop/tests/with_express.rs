@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use sessile_interop::shopper::{Page, Shopper};
+use sessile_interop::shop_client::{Page, ShopClient};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
@@ -57,20 +57,20 @@ async fn a_login_on_one_side_is_one_on_the_other() {
     for (here, here_name, there, there_name) in
         [(&express, "Express", &axum, "axum"), (&axum, "axum", &express, "Express")]
     {
-        let shopper = Shopper::default();
-        assert_eq!(shopper.home(there).await.user, None);
-        assert_eq!(shopper.log_in(here).await, shown(here_name, &["Welcome, alice."], &[]));
-        assert_eq!(shopper.home(there).await, shown(there_name, &[], &[]));
-        assert_eq!(shopper.add(there, "tea").await, shown(there_name, &["tea is in your basket."], &["tea"]));
+        let client = ShopClient::default();
+        assert_eq!(client.home(there).await.user, None);
+        assert_eq!(client.log_in(here).await, shown(here_name, &["Welcome, alice."], &[]));
+        assert_eq!(client.home(there).await, shown(there_name, &[], &[]));
+        assert_eq!(client.add(there, "tea").await, shown(there_name, &["tea is in your basket."], &["tea"]));
         let item = "<b>\"cups\" & 'milk'</b>";
-        let page = shopper.add(here, item).await;
+        let page = client.add(here, item).await;
         assert_eq!((page.basket.len(), page.notices.len()), (2, 1));
         assert!(!page.basket[1].contains("<b>") && page.basket[1].contains("cups"), "{page:?}");
-        assert_eq!(shopper.home(there).await.basket.len(), 2);
-        let kept = shopper.cookie(here).expect("a cookie");
-        assert_eq!(shopper.log_out(there).await.user, None);
+        assert_eq!(client.home(there).await.basket.len(), 2);
+        let kept = client.cookie(here).expect("a cookie");
+        assert_eq!(client.log_out(there).await.user, None);
         for at in [here, there] {
-            assert_eq!(Shopper::with_cookie(&kept, at).home(at).await.user, None, "{at}");
+            assert_eq!(ShopClient::with_cookie(&kept, at).home(at).await.user, None, "{at}");
         }
     }
     // Ctrl-C ends both halves.

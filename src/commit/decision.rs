@@ -6,7 +6,8 @@
 //! that is not in the store. [`decide`] is this table as a pure function; `execution.rs` makes the calls to
 //! the store.
 
-use crate::session::state::{NewId, RequestCookie};
+use crate::session::stage::NewId;
+use crate::session::state::RequestCookie;
 
 /// The call that asks for the commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,9 +11,11 @@ use crate::record::Record;
 use crate::request::Transport;
 use crate::session::change::Log;
 use crate::session::snapshot::Snapshot;
-use crate::session::state::{NewId, Stage, State};
+use crate::session::stage::{NewId, PendingId, Stage};
+use crate::session::state::State;
 use crate::session::view::View;
 use crate::store::Replaced;
+use crate::store::keyed_locks::LastWritten;
 use crate::store::loaded::{Expiry, ReplaceOutcome};
 
 /// How many times a write is attempted while other requests keep writing the record first. 64 attempts are
@@ -30,8 +32,16 @@ pub(crate) struct Execution<'c> {
     config: &'c ConfigInner,
     /// The changes to write.
     log: Log,
-    /// The id of the new record, if the session already has one.
+    /// The id of the new record.
+    ///
+    /// Invariant: a commit that stores a record under a new id has one.
     id: Option<SessionId>,
+    /// The id under which this commit, or an earlier one of this request that failed, has stored the new record of a
+    /// session that changes its id. The id was never sent, so no other request knows the record.
+    pub(crate) stored_id: Option<SessionId>,
+    /// Whether an earlier commit of this request has failed at removing the old record, so that nobody can tell whether
+    /// that commit or another request has removed it.
+    removal_failed: bool,
     /// The record in the store: the one to write to, or the old one when the id changes.
     snapshot: Option<Snapshot>,
     transport: Transport,
@@ -43,6 +53,8 @@ pub(crate) struct Execution<'c> {
 pub(crate) enum CommitOutcome {
     /// No record was written or touched.
     Nothing,
+    /// The record was to be extended, and is gone. The request had no change to lose.
+    Gone,
     Written(Snapshot),
     Touched(Snapshot),
 }
@@ -50,39 +62,47 @@ pub(crate) enum CommitOutcome {
 impl<'c> Execution<'c> {
     /// Begins the commit in `state`, and copies from it what the calls to the store need.
     pub(crate) fn new(config: &'c ConfigInner, state: &mut State, transport: Transport) -> Self {
-        let (id, snapshot) = match &state.stage {
-            Stage::New { id } => (id.clone(), None),
-            Stage::Existing(snapshot) => (None, Some(snapshot.clone())),
-            Stage::NewId { id, replaces, .. } => (Some(id.clone()), replaces.as_deref().cloned()),
-            Stage::Destroyed { stored } => (None, stored.as_deref().cloned()),
+        let snapshot = match &state.stage {
+            Stage::New { .. } => None,
+            Stage::Existing(snapshot) => Some(snapshot.clone()),
+            Stage::NewId { replaces: old, .. } | Stage::Destroyed { stored: old, .. } => {
+                old.as_deref().cloned()
+            }
         };
-        Self { config, log: state.begin_commit(), id, snapshot, transport, now: config.clock.now() }
+        let (id, stored_id) = match &state.stage {
+            Stage::New { id } => (id.clone(), None),
+            Stage::NewId { id: PendingId::Stored(id), .. } => (Some(id.clone()), Some(id.clone())),
+            Stage::NewId { id: PendingId::Chosen(id), .. } => (Some(id.clone()), None),
+            Stage::NewId { id: PendingId::NotChosen, .. } | Stage::Existing(_) | Stage::Destroyed { .. } => {
+                (None, None)
+            }
+        };
+        let removal_failed = stored_id.is_some();
+        let (log, now) = (state.begin_commit(), config.clock.now());
+        Self { config, log, id, stored_id, removal_failed, snapshot, transport, now }
     }
 
     /// Makes the calls to the store that the decision asks for.
-    pub(crate) async fn run(mut self, write: Write) -> Result<CommitOutcome, SessionError> {
+    pub(crate) async fn run(&mut self, write: Write) -> Result<CommitOutcome, SessionError> {
         match (write, self.snapshot.take()) {
             (Write::Nothing, _) => Ok(CommitOutcome::Nothing),
             (Write::Create, _) => self.create(None).await.map(CommitOutcome::Written),
             (Write::NewId(how), from) => self.change_id(how, from).await.map(CommitOutcome::Written),
             (Write::Destroy, Some(snapshot)) => {
-                let _lock = self.config.lock_unless_atomic(&snapshot.id, &snapshot.compare_by).await;
                 self.config.store.destroy(&snapshot.id).await?;
                 Ok(CommitOutcome::Nothing)
             }
             (Write::Replace { modified }, Some(snapshot)) => match self.replace(snapshot).await {
-                // The record is gone, but this request had no change to lose.
-                Err(SessionError::Gone) if !modified => Ok(CommitOutcome::Nothing),
+                Err(SessionError::Gone) if !modified => Ok(CommitOutcome::Gone),
                 written => written.map(CommitOutcome::Written),
             },
             (Write::Touch, Some(snapshot)) => {
                 let ttl = self.config.policy.ttl(snapshot.record.max_age());
-                let _lock = self.config.lock_unless_atomic(&snapshot.id, &snapshot.compare_by).await;
                 let found = self.config.store.touch(&snapshot.id, ttl).await?;
                 Ok(if found {
                     CommitOutcome::Touched(snapshot.extended(self.now, ttl))
                 } else {
-                    CommitOutcome::Nothing
+                    CommitOutcome::Gone
                 })
             }
             (Write::Destroy | Write::Replace { .. } | Write::Touch, None) => {
@@ -111,6 +131,7 @@ impl<'c> Execution<'c> {
     async fn create(&self, base: Option<&Record>) -> Result<Snapshot, SessionError> {
         let record = self.compose(base)?;
         let ttl = self.config.policy.ttl(record.max_age());
+        debug_assert!(self.id.is_some());
         let mut id = self.id.clone().unwrap_or_else(|| self.config.new_id());
         for _ in 0..NEW_IDS {
             if self.config.store.create(&id, &record, ttl).await? {
@@ -125,29 +146,44 @@ impl<'c> Execution<'c> {
     /// Writes the changes to the existing record. After a conflict they are applied to the record that the
     /// other request has written, and the write is retried.
     async fn replace(&self, mut snapshot: Snapshot) -> Result<Snapshot, SessionError> {
-        let mut lock = self.config.lock_unless_atomic(&snapshot.id, &snapshot.compare_by).await;
+        let store = &self.config.store;
+        let mut lock = store.lock_to_write(&snapshot.id).await?;
+        if let Some(last) = lock.as_ref().and_then(|lock| lock.last_written()) {
+            snapshot.continue_from(last.clone());
+        }
         for attempt in 0..ATTEMPTS {
             let record = self.compose(Some(&snapshot.record))?;
             let ttl = self.config.policy.ttl(record.max_age());
-            match self
-                .config
-                .store
-                .replace(&snapshot.id, (&snapshot.record, &snapshot.compare_by), &record, ttl)
-                .await?
-            {
+            let base = (&snapshot.record, &snapshot.compare_by);
+            match store.replace(&mut lock, &snapshot.id, base, &record, ttl).await? {
                 ReplaceOutcome::Done(version) => {
                     snapshot.rewritten(record, version);
+                    if let Some(lock) = &mut lock {
+                        let (record, compare_by) = (snapshot.record.clone(), snapshot.compare_by.clone());
+                        lock.hand_on(Some(LastWritten { record, compare_by }));
+                    }
                     return Ok(snapshot.extended(self.now, ttl));
                 }
-                ReplaceOutcome::Gone => return Err(SessionError::Gone),
+                ReplaceOutcome::Gone => {
+                    if let Some(lock) = &mut lock {
+                        lock.hand_on(None);
+                    }
+                    return Err(SessionError::Gone);
+                }
                 ReplaceOutcome::Conflict(fresh) => snapshot.refresh(fresh),
             }
-            // After the first conflict a lock lets the requests of this process write one after the other.
-            // Against other processes only waiting helps.
-            if lock.is_none() {
-                lock = Some(self.config.locks.lock(&snapshot.id).await);
-            } else {
-                backoff(attempt).await;
+            match &lock {
+                // The memory store was asked without the lock. From here on the requests of this process write one
+                // after the other.
+                None => {
+                    let locked = store.lock(&snapshot.id).await?;
+                    if let Some(last) = locked.last_written() {
+                        snapshot.continue_from(last.clone());
+                    }
+                    lock = Some(locked);
+                }
+                // Another process was faster. Against other processes only waiting helps.
+                Some(_) => backoff(attempt).await,
             }
         }
         Err(SessionError::Conflict)
@@ -155,41 +191,63 @@ impl<'c> Execution<'c> {
 
     /// Stores the new record and then removes the old one, so that a failure in between leaves the old
     /// session working.
-    async fn change_id(&self, how: NewId, from: Option<Snapshot>) -> Result<Snapshot, SessionError> {
+    ///
+    /// When the removal fails, the new record stays where it is: the store may have removed the old record without
+    /// being able to say so. The new id was never sent, so nobody reads the record; a later commit of this request
+    /// continues with it, and otherwise it expires.
+    async fn change_id(&mut self, how: NewId, from: Option<Snapshot>) -> Result<Snapshot, SessionError> {
         let kept = from.as_ref().filter(|_| how == NewId::Cycle).map(|old| &old.record);
-        let new = self.create(kept).await?;
-        let Some(old) = from else { return Ok(new) };
-        let id = new.id.clone();
-        let outcome = {
-            let _lock = self.config.lock_unless_atomic(&old.id, &old.compare_by).await;
-            match how {
-                NewId::Regenerate => {
-                    self.config.store.destroy(&old.id).await.map(|()| new).map_err(Into::into)
-                }
-                NewId::Cycle => self.remove_old(new, old).await,
-            }
+        let new = match &self.stored_id {
+            Some(id) => self.rewrite_new(id.clone(), kept).await?,
+            None => self.create(kept).await?,
         };
-        if outcome.is_err() {
-            // The new id was never sent, so the new record is of no use. If its removal fails too, it stays
-            // until it expires.
-            let _ = self.config.store.destroy(&id).await;
+        let Some(old) = from else { return Ok(new) };
+        self.stored_id = Some(new.id.clone());
+        match how {
+            NewId::Regenerate => self.destroy_old(&old).await.map(|()| new),
+            NewId::Cycle => self.remove_old(new, old).await,
         }
-        outcome
+    }
+
+    /// Removes the old record, whatever it holds by now. A call without an answer is made once more.
+    async fn destroy_old(&self, old: &Snapshot) -> Result<(), SessionError> {
+        if self.config.store.destroy(&old.id).await.is_ok() {
+            return Ok(());
+        }
+        Ok(self.config.store.destroy(&old.id).await?)
     }
 
     /// Removes the old record. What other requests have written to it meanwhile is copied into the new record
     /// first.
+    ///
+    /// A call without an answer is made once more. If the old record is gone by then, the first call has removed it,
+    /// as far as anyone can tell, and the new record takes its place.
     async fn remove_old(&self, mut new: Snapshot, mut old: Snapshot) -> Result<Snapshot, SessionError> {
+        let mut lock = None;
+        let mut is_unanswered = false;
         for attempt in 0..ATTEMPTS {
-            match self.config.store.destroy_if(&old.id, &old.expected()).await? {
-                Replaced::Done(_) => return Ok(new),
-                Replaced::Conflict(fresh) => {
+            let base = (&old.record, &old.compare_by);
+            match self.config.store.destroy_if(&mut lock, &old.id, base).await {
+                Ok(Replaced::Done(_)) => return Ok(new),
+                Ok(Replaced::Conflict(fresh)) => {
+                    // The store holds another version, so the unanswered call has removed nothing.
+                    is_unanswered = false;
                     old.refresh(fresh);
                     new = self.rewrite_new(new.id, Some(&old.record)).await?;
                     backoff(attempt).await;
                 }
+                Ok(Replaced::Gone) if is_unanswered => return Ok(new),
+                // An earlier commit of this request got no answer. Whether it has removed the record, or another
+                // request has logged the user out since, cannot be told, so the session ends.
+                Ok(Replaced::Gone) if self.removal_failed => {
+                    // The new record must not outlive the session. If its removal fails, the record expires unread.
+                    let _ = self.config.store.destroy(&new.id).await;
+                    return Err(SessionError::Gone);
+                }
                 // Another request has destroyed the session: the new record must keep none of its data.
-                Replaced::Gone => return self.rewrite_new(new.id, None).await,
+                Ok(Replaced::Gone) => return self.rewrite_new(new.id, None).await,
+                Err(_) if !is_unanswered => is_unanswered = true,
+                Err(error) => return Err(error.into()),
             }
         }
         Err(SessionError::Conflict)

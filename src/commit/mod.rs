@@ -18,7 +18,8 @@ use crate::cookie::attributes::Secure;
 use crate::error::SessionError;
 use crate::request::Transport;
 use crate::session::snapshot::Snapshot;
-use crate::session::state::{CommitState, CookieAction, RequestCookie, Stage, State};
+use crate::session::stage::{CommitState, Stage};
+use crate::session::state::{CookieAction, RequestCookie, State};
 use crate::session::{Session, SessionInner};
 use crate::store::loaded::Loaded;
 
@@ -41,7 +42,9 @@ impl Session {
     /// Those of [`commit`](Self::commit), and [`Destroyed`](SessionError::Destroyed), when the session was
     /// destroyed in this request.
     pub async fn save(&self) -> Result<(), SessionError> {
-        self.writable().map(drop)?;
+        if self.state().is_destroyed() {
+            return Err(SessionError::Destroyed);
+        }
         commit(self, Trigger::Save).await.map(drop)
     }
 
@@ -100,35 +103,44 @@ pub(crate) fn try_commit_now(
         Some(decided) => decided,
     };
     let config = inner.config.inner();
+    if write == Write::Create && state.id().is_none() {
+        // `genid` is the program's own code and must not run under the state's lock.
+        state.choose_id(config.random_id()?);
+    }
     let _lock = inner.commit_lock.try_lock().ok()?;
     // The commit begins inside the future, because the future is dropped before its first poll unless the
     // store is in memory.
     //
     // Invariant: a future that is dropped after its first poll has written nothing. With the memory store
     // only a `replace` waits, and only after a conflict.
-    let (outcome, now) = config.store.now_or_never(async {
-        let execution = Execution::new(config, &mut state, inner.transport);
+    let (outcome, execution) = config.store.now_or_never(async {
+        let mut execution = Execution::new(config, &mut state, inner.transport);
         drop(state);
-        let now = execution.now;
-        (execution.run(write).await, now)
+        (execution.run(write).await, execution)
     })?;
-    Some(record_outcome(session, write, cookie, outcome, now))
+    Some(record_outcome(session, (write, cookie), outcome, execution))
 }
 
 /// Commits when no other handle of this request is committing.
 async fn commit_when_free(session: &Session, trigger: Trigger) -> Result<SessionGuard, SessionError> {
     let inner = session.inner();
     let _lock = inner.commit_lock.lock().await;
-    let (execution, write, cookie) = {
+    let config = inner.config.inner();
+    let (mut execution, decided) = loop {
         let mut state = session.state();
-        let Some((write, cookie)) = decide_next(inner, &state, trigger) else {
+        let Some(decided) = decide_next(inner, &state, trigger) else {
             return guard(inner, &mut state, None);
         };
-        (Execution::new(inner.config.inner(), &mut state, inner.transport), write, cookie)
+        if matches!(decided.0, Write::Create | Write::NewId(_)) && state.id().is_none() {
+            drop(state);
+            let id = config.new_id();
+            session.state().choose_id(id);
+            continue;
+        }
+        break (Execution::new(config, &mut state, inner.transport), decided);
     };
-    let now = execution.now;
-    let outcome = execution.run(write).await;
-    record_outcome(session, write, cookie, outcome, now)
+    let outcome = execution.run(decided.0).await;
+    record_outcome(session, decided, outcome, execution)
 }
 
 /// Decides what the next commit does. `None`, when nothing has changed since the last commit.
@@ -147,16 +159,26 @@ fn decide_next(session: &SessionInner, state: &State, trigger: Trigger) -> Optio
 /// Notes in the session's state what the commit has done, and makes the guard.
 fn record_outcome(
     session: &Session,
-    write: Write,
-    cookie: CookieDecision,
+    (write, cookie): (Write, CookieDecision),
     outcome: Result<CommitOutcome, SessionError>,
-    now: SystemTime,
+    execution: Execution<'_>,
 ) -> Result<SessionGuard, SessionError> {
     let mut state = session.state();
-    let written = outcome.inspect_err(|_| state.failed())?;
+    let written = match outcome {
+        Ok(written) => written,
+        Err(error) => {
+            if matches!(error, SessionError::Gone) {
+                state.record_is_gone();
+            }
+            state.failed(execution.stored_id);
+            return Err(error);
+        }
+    };
     let cookie_action = match (cookie, &written) {
         // A cookie is set only for a record that the store holds.
-        (CookieDecision::Keep, _) | (CookieDecision::Set, CommitOutcome::Nothing) => None,
+        (CookieDecision::Keep, _) | (CookieDecision::Set, CommitOutcome::Nothing | CommitOutcome::Gone) => {
+            None
+        }
         (CookieDecision::Set, CommitOutcome::Written(_) | CommitOutcome::Touched(_)) => {
             Some(CookieAction::Set)
         }
@@ -168,11 +190,12 @@ fn record_outcome(
     match written {
         CommitOutcome::Written(snapshot) => state.finish_write(snapshot),
         CommitOutcome::Touched(snapshot) => state.expiry_extended(snapshot.expires),
-        CommitOutcome::Nothing if write == Write::Destroy => state.stage = Stage::Destroyed { stored: None },
+        CommitOutcome::Gone => state.record_is_gone(),
+        CommitOutcome::Nothing if write == Write::Destroy => state.record_destroyed(),
         CommitOutcome::Nothing => {}
     }
     state.end_commit(cookie_action);
-    guard(session.inner(), &mut state, Some(now))
+    guard(session.inner(), &mut state, Some(execution.now))
 }
 
 /// The guard for what the commits of this request have decided so far. `now` is when the last of them began.
@@ -215,7 +238,7 @@ fn facts(state: &State, session: &SessionInner, trigger: Trigger) -> Facts {
             Stage::New { .. } => StageFacts::New,
             Stage::Existing(_) => StageFacts::Existing,
             Stage::NewId { how, replaces, .. } => StageFacts::NewId { how: *how, stored: replaces.is_some() },
-            Stage::Destroyed { stored } => StageFacts::Destroyed { stored: stored.is_some() },
+            Stage::Destroyed { stored, .. } => StageFacts::Destroyed { stored: stored.is_some() },
         },
         modified: max_age == MaxAge::Changed || view.has_new_data(),
         trigger,
@@ -240,7 +263,10 @@ async fn reload(session: &Session) -> Result<(), SessionError> {
         Stage::NewId { replaces: Some(snapshot), .. } => (snapshot.id.clone(), snapshot.signature),
     };
     let config = inner.config.inner();
-    let loaded = config.store.get(&id, &config.clock).await?.ok_or(SessionError::Gone)?;
+    let Some(loaded) = config.store.get(&id, &config.clock).await? else {
+        session.state().record_is_gone();
+        return Err(SessionError::Gone);
+    };
     let Loaded { record, compare_by, expires_in, seen } = loaded;
     let expires = seen.after(expires_in.unwrap_or_else(|| config.policy.ttl(record.max_age())));
     session.state().reloaded(Snapshot { id, signature, record, compare_by, expires });

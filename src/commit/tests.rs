@@ -36,7 +36,7 @@ async fn a_commit_behind_a_rival_waits_and_writes_once() {
     rival.commit().await.map(drop).unwrap();
 
     // The commit meets a conflict, and then waits for the record's lock.
-    let lock = config.inner().locks.lock(&id).await;
+    let lock = config.inner().store.lock(&id).await.unwrap();
     let mut commit = Box::pin(session.commit());
     assert!(matches!(poll!(&mut commit), Poll::Pending));
     assert_eq!(open(&config, &id).await.get::<u32>("n").unwrap(), Some(11));
@@ -55,7 +55,7 @@ async fn a_commit_that_was_dropped_while_it_waited_can_be_made_again() {
     rival.insert("theirs", true).unwrap();
     rival.commit().await.map(drop).unwrap();
 
-    let lock = config.inner().locks.lock(&id).await;
+    let lock = config.inner().store.lock(&id).await.unwrap();
     {
         let mut commit = Box::pin(session.commit());
         assert!(matches!(poll!(&mut commit), Poll::Pending));

@@ -1,33 +1,19 @@
-//! [`SessionConfigBuilder`]: the options, and the combinations that `build` refuses.
+//! [`SessionConfigBuilder`]: the options, one method each.
 
 use std::fmt;
-use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use cookie::SameSite;
 
 use crate::clock::{Clock, ErasedClock};
+use crate::config::SessionConfig;
 use crate::config::policy::Policy;
-use crate::config::{ConfigInner, SessionConfig};
 use crate::cookie::attributes::{Attributes, Priority, SameSitePolicy, Secure};
-use crate::cookie::rules;
 use crate::cookie::secrets::Secrets;
-use crate::cookie::set_cookie::{MAX_LIFE, SetCookie};
-use crate::cookie::signature::Signer;
 use crate::error::ConfigError;
 use crate::id::SessionId;
-use crate::record::cookie_object::CookieTemplate;
-use crate::request::PerTransport;
 use crate::store::SessionStore;
 use crate::store::erased::ErasedStore;
-use crate::store::keyed_locks::KeyedLocks;
-use crate::store::memory::MemoryStore;
-
-/// The shortest secret, in bytes, that is accepted without a warning. 32 bytes are as long as the output of
-/// SHA-256; RFC 2104, section 3, advises against shorter keys for HMAC.
-const GOOD_SECRET: usize = 32;
-// The text of `ConfigError::ShortSecret` names the number.
-const _: () = assert!(GOOD_SECRET == 32);
 
 /// Builds a [`SessionConfig`]. Each method names the option that it stands for in express-session, or in a
 /// store for express-session.
@@ -46,14 +32,14 @@ const _: () = assert!(GOOD_SECRET == 32);
 /// ```
 #[must_use = "call `.build()`"]
 pub struct SessionConfigBuilder {
-    secrets: Secrets,
-    strict_secret: bool,
-    cookie: Attributes,
-    secure: Secure,
-    policy: Policy,
-    clock: ErasedClock,
-    store: Option<ErasedStore>,
-    genid: Option<Box<dyn Fn() -> SessionId + Send + Sync>>,
+    pub(super) secrets: Secrets,
+    pub(super) strict_secret: bool,
+    pub(super) cookie: Attributes,
+    pub(super) secure: Secure,
+    pub(super) policy: Policy,
+    pub(super) clock: ErasedClock,
+    pub(super) store: Option<ErasedStore>,
+    pub(super) genid: Option<Box<dyn Fn() -> SessionId + Send + Sync>>,
 }
 
 impl SessionConfig {
@@ -336,47 +322,6 @@ impl SessionConfigBuilder {
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = ErasedClock::new(clock);
         self
-    }
-
-    /// Checks the options and builds the configuration.
-    ///
-    /// A secret under 32 bytes is accepted with a warning through `tracing`; [`SessionConfig::hardened`]
-    /// refuses it.
-    ///
-    /// # Errors
-    /// A [`ConfigError`], which names the option to change. Combinations of options that browsers would
-    /// ignore are refused.
-    pub fn build(self) -> Result<SessionConfig, ConfigError> {
-        rules::validate(&self.cookie, self.secure)?;
-        match self.secrets.shortest() {
-            _ if self.secrets.is_empty() => return Err(ConfigError::NoSecret),
-            0 => return Err(ConfigError::EmptySecret),
-            len if len >= GOOD_SECRET => {}
-            _ if self.strict_secret => return Err(ConfigError::ShortSecret),
-            len => tracing::warn!(bytes = len, "a session secret is shorter than {GOOD_SECRET} bytes"),
-        }
-        if self.policy.max_age.is_some_and(|age| age.as_millis() == 0 || age > MAX_LIFE) {
-            return Err(ConfigError::MaxAge);
-        }
-        if self.policy.store_ttl.as_millis() == 0 || self.policy.store_ttl > MAX_LIFE {
-            return Err(ConfigError::StoreTtl);
-        }
-        let template = |transport| {
-            CookieTemplate::new(&self.cookie, self.secure, self.cookie.sent(self.secure, transport))
-        };
-        Ok(SessionConfig(Arc::new(ConfigInner {
-            templates: PerTransport::new(template),
-            signer: Signer::new(&self.secrets),
-            set_cookie: SetCookie::new(&self.cookie, self.secure),
-            cookie: self.cookie,
-            secure: self.secure,
-            store: self.store.unwrap_or_else(|| ErasedStore::new(MemoryStore::new())),
-            locks: KeyedLocks::default(),
-            policy: self.policy,
-            clock: self.clock,
-            genid: self.genid,
-            warned: Once::new(),
-        })))
     }
 }
 

@@ -1,5 +1,6 @@
 //! [`SessionConfig`]: the secrets, the options and the store, in the application's state.
 
+mod build;
 pub(crate) mod builder;
 pub(crate) mod options;
 pub(crate) mod policy;
@@ -8,7 +9,6 @@ use std::fmt;
 use std::sync::{Arc, Once};
 
 use axum::extract::FromRef;
-use tokio::sync::MutexGuard;
 
 use crate::clock::ErasedClock;
 use crate::config::policy::Policy;
@@ -20,8 +20,6 @@ use crate::id::SessionId;
 use crate::record::cookie_object::CookieTemplate;
 use crate::request::PerTransport;
 use crate::store::erased::ErasedStore;
-use crate::store::keyed_locks::KeyedLocks;
-use crate::store::loaded::CompareBy;
 
 /// The configuration of sessions: the secrets, the options, and the store. Keep it in the application's
 /// state, where the extractor of [`Session`](crate::Session) finds it through [`FromRef`].
@@ -91,8 +89,6 @@ pub(crate) struct ConfigInner {
     pub(crate) policy: Policy,
     pub(crate) clock: ErasedClock,
     pub(crate) store: ErasedStore,
-    /// The locks for stores that cannot compare and write in one step.
-    pub(crate) locks: KeyedLocks,
     /// What makes new ids; `None` for random UUIDs.
     pub(crate) genid: Option<Box<dyn Fn() -> SessionId + Send + Sync>>,
     /// Whether [`ConfigInner::warn_undeliverable`] has warned.
@@ -123,22 +119,14 @@ impl SessionConfig {
 }
 
 impl ConfigInner {
+    /// A random id for a new session, without running code of the program. `None`: the program makes the ids.
+    pub(crate) fn random_id(&self) -> Option<SessionId> {
+        self.genid.is_none().then(SessionId::random)
+    }
+
     /// An id for a new session.
     pub(crate) fn new_id(&self) -> SessionId {
         self.genid.as_ref().map_or_else(SessionId::random, |genid| genid())
-    }
-
-    /// Locks a record where the store cannot compare and write in one atomic step, so that the requests of
-    /// this configuration change the record one after the other. `None` where the store can.
-    pub(crate) async fn lock_unless_atomic(
-        &self,
-        id: &SessionId,
-        compare_by: &CompareBy,
-    ) -> Option<MutexGuard<'_, ()>> {
-        match compare_by {
-            CompareBy::Version(_) | CompareBy::Record => None,
-            CompareBy::Nothing => Some(self.locks.lock(id).await),
-        }
     }
 
     /// Logs a warning, once for each configuration, that new sessions are not stored because browsers would

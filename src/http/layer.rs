@@ -22,7 +22,7 @@ use crate::http::request_session::RequestSession;
 use crate::load::load;
 use crate::request::{RequestLine, is_within, original};
 use crate::session::Session;
-use crate::session::state::CommitState;
+use crate::session::stage::CommitState;
 
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 

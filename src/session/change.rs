@@ -60,6 +60,15 @@ impl Change {
     }
 
     /// The kind whose flash messages are changed.
+    /// Whether a session without data has some after this change.
+    pub(crate) fn adds(&self) -> bool {
+        match self {
+            Self::Set { .. } | Self::Update { now: Some(_), .. } | Self::FlashPush { .. } => true,
+            Self::Remove { .. } | Self::Clear | Self::Update { now: None, .. } => false,
+            Self::FlashTake { .. } | Self::MaxAge(_) => false,
+        }
+    }
+
     pub(crate) fn flash_kind(&self) -> Option<&str> {
         match self {
             Self::FlashPush { kind, .. } | Self::FlashTake { kind, .. } => Some(kind),

@@ -2,21 +2,21 @@
 
 use crate::id::SessionId;
 use crate::session::Session;
-use crate::session::state::{NewId, Stage};
+use crate::session::stage::{NewId, Stage};
 
 impl Session {
     /// The id under which the next commit stores the session.
     ///
     /// For a destroyed session it is the id of the record that is removed.
     pub fn id(&self) -> SessionId {
-        let mut state = self.state();
-        match &mut state.stage {
-            Stage::New { id } => id.get_or_insert_with(|| self.0.config.inner().new_id()).clone(),
-            Stage::Existing(snapshot) => snapshot.id.clone(),
-            Stage::Destroyed { stored: Some(snapshot) } => snapshot.id.clone(),
-            Stage::NewId { id, .. } => id.clone(),
-            // Nothing is stored under any id, so any unused id is a true answer.
-            Stage::Destroyed { stored: None } => self.0.config.inner().new_id(),
+        loop {
+            if let Some(id) = self.state().id() {
+                return id.clone();
+            }
+            // `genid` is the program's own code, so it runs without the state's lock. If another handle has chosen an
+            // id meanwhile, that id stays.
+            let id = self.0.config.inner().new_id();
+            self.state().choose_id(id);
         }
     }
 
@@ -48,7 +48,7 @@ impl Session {
         if !state.is_destroyed() {
             state.forget_changes();
         }
-        state.change_id(self.0.config.inner().new_id(), NewId::Regenerate);
+        state.change_id(NewId::Regenerate);
     }
 
     /// Gives the session a new id, and keeps the data, the flash messages and the max-age.
@@ -57,14 +57,33 @@ impl Session {
     /// The next commit stores the record under the new id first and then removes the old record. After
     /// [`destroy`](Self::destroy) the call does nothing.
     pub fn cycle_id(&self) {
-        self.state().change_id(self.0.config.inner().new_id(), NewId::Cycle);
+        self.state().change_id(NewId::Cycle);
     }
 
     /// Ends the session, for example at logout: the next commit removes the record and expires the cookie.
     ///
-    /// Later reads in this request see an empty session, and later writes return
-    /// [`SessionError::Destroyed`](crate::SessionError::Destroyed).
+    /// Later reads in this request see an empty session. A value or a flash message that is written afterwards begins a
+    /// new session under a new id, and the old record is removed all the same:
+    ///
+    /// ```
+    /// # use sessile::{Session, SessionError, SessionGuard};
+    /// async fn log_out(session: Session) -> Result<SessionGuard, SessionError> {
+    ///     session.destroy();
+    ///     session.flash("info", "You are logged out.")?;
+    ///     session.commit().await
+    /// }
+    /// ```
+    ///
+    /// After it, [`save`](Self::save) and [`reload`](Self::reload) return
+    /// [`SessionError::Destroyed`](crate::SessionError::Destroyed), unless a new session has begun;
+    /// [`touch`](Self::touch), [`clear`](Self::clear), [`regenerate`](Self::regenerate) and
+    /// [`cycle_id`](Self::cycle_id) do nothing.
     pub fn destroy(&self) {
         self.state().mark_destroyed();
+    }
+
+    /// Logs the user out: the same as [`destroy`](Self::destroy).
+    pub fn log_out(&self) {
+        self.destroy();
     }
 }

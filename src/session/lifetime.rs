@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use crate::cookie::set_cookie::MAX_LIFE;
 use crate::session::Session;
 use crate::session::change::Change;
-use crate::session::state::CommitState;
+use crate::session::stage::CommitState;
 
 /// The max-age and the expiry of a session's cookie, which Express keeps in `req.session.cookie`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +35,9 @@ impl Session {
     /// since the last touch.
     pub fn touch(&self) {
         let mut state = self.state();
+        if state.is_destroyed() {
+            return;
+        }
         state.touch = true;
         state.commit_state = CommitState::Pending;
     }

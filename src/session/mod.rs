@@ -10,6 +10,7 @@ mod identity;
 pub(crate) mod key;
 pub(crate) mod lifetime;
 pub(crate) mod snapshot;
+pub(crate) mod stage;
 pub(crate) mod state;
 mod value;
 pub(crate) mod view;
@@ -123,10 +124,8 @@ impl Session {
         lock(&self.0.state)
     }
 
-    /// The state of a session that can be changed; an error when the session was destroyed.
     pub(crate) fn writable(&self) -> Result<MutexGuard<'_, State>, SessionError> {
-        let state = self.state();
-        if state.is_destroyed() { Err(SessionError::Destroyed) } else { Ok(state) }
+        Ok(self.state())
     }
 
     fn configured_max_age(&self) -> Option<Duration> {

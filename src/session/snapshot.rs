@@ -6,6 +6,7 @@ use crate::cookie::signature::Signature;
 use crate::id::SessionId;
 use crate::record::Record;
 use crate::store::Stored;
+use crate::store::keyed_locks::LastWritten;
 use crate::store::loaded::{CompareBy, Expiry};
 use crate::store::version::Version;
 
@@ -30,11 +31,6 @@ impl Snapshot {
         self
     }
 
-    /// The version that the record must still have in the store for a conditional write to succeed.
-    pub(crate) fn expected(&self) -> Version {
-        self.compare_by.expected(&self.record)
-    }
-
     /// Takes up the record that this request has written, with the version that the store returned for it, if
     /// any.
     pub(crate) fn rewritten(&mut self, record: Record, version: Option<Version>) {
@@ -42,6 +38,12 @@ impl Snapshot {
         if let (CompareBy::Version(own), Some(version)) = (&mut self.compare_by, version) {
             *own = version;
         }
+    }
+
+    /// Takes up the record that the last holder of the record's lock has written.
+    pub(crate) fn continue_from(&mut self, last: LastWritten) {
+        self.record = last.record;
+        self.compare_by = last.compare_by;
     }
 
     /// Takes up the record that another request has written, as the store returned it after a conflict.

@@ -1,5 +1,5 @@
-//! [`State`]: what a [`Session`](crate::Session) knows between its calls. The stages of a session and the
-//! legal transitions between them are listed at [`Stage`].
+//! [`State`]: what a [`Session`](crate::Session) knows between its calls. [`Stage`] lists the
+//! stages of a session and the legal transitions between them.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,6 +8,7 @@ use crate::id::SessionId;
 use crate::record::Record;
 use crate::session::change::{Change, Log};
 use crate::session::snapshot::Snapshot;
+use crate::session::stage::{CommitState, NewId, PendingId, Stage};
 use crate::session::view::View;
 use crate::store::loaded::Expiry;
 
@@ -20,17 +21,28 @@ pub(crate) struct State {
     pub(crate) stage: Stage,
     /// The changes that this request made since its last completed commit, oldest first.
     pub(crate) log: Log,
-    /// The number of changes, from the start of the log, that the running commit writes. `None`: no commit is
-    /// running, and none was dropped before its end.
-    ///
-    /// Invariant: the number is never larger than the log's length. [`push`](Self::push) does not merge a
-    /// change into one of these, so [`finish_write`](Self::finish_write) can remove exactly what was written.
-    in_flight: Option<usize>,
+    /// How often the stage was changed by a call of the handler. A running commit notices by it that another handle has
+    /// changed the stage meanwhile.
+    stage_changes: u32,
+    /// What the running commit writes. `None`: no commit is running, and none was dropped before its end.
+    in_flight: Option<InFlight>,
     /// Whether `touch()` was called since the last completed commit.
     pub(crate) touch: bool,
     pub(crate) commit_state: CommitState,
     /// What the response does to the cookie, as the commits of this request have decided so far.
     pub(crate) cookie_action: Option<CookieAction>,
+}
+
+/// What a commit that has begun writes.
+#[derive(Clone, Copy)]
+struct InFlight {
+    /// The number of changes, from the start of the log.
+    ///
+    /// Invariant: the number is never larger than the log's length. [`State::push`] does not merge a change into one of
+    /// these, so [`State::finish_write`] can remove exactly what was written.
+    changes: usize,
+    /// [`State::stage_changes`] when the commit began.
+    stage_changes: u32,
 }
 
 /// The session's cookie in the browser, as far as this request knows: as the request brought it, and
@@ -43,76 +55,6 @@ pub(crate) enum RequestCookie {
     Present,
     /// The cookie names this session but is signed with an older secret, so the next commit sets it again.
     OldSecret,
-}
-
-/// Where a session stands between the request and the store.
-///
-/// A session begins as `New`. The legal transitions, each with the method of [`State`] that makes it:
-///
-/// - `New` → `Existing`: `loaded`, when the request's cookie names a record in the store; `finish_write`,
-///   when the commit has created the record.
-/// - `New`, `Existing` → `NewId`: `change_id`. `replaces` is the existing session's snapshot, if there is
-///   one.
-/// - `NewId` → `NewId`: `change_id`. Another id takes the place of the unused one, `replaces` stays, and
-///   `Regenerate` prevails over `Cycle`.
-/// - `NewId` → `Existing`: `finish_write`, when the commit has stored the record under the new id;
-///   `reloaded`, which drops the change of id.
-/// - `Existing` → `Existing`: `finish_write` and `expiry_extended`, when the commit has replaced or touched
-///   the record; `reloaded`, when the record was read again.
-/// - `New`, `Existing`, `NewId` → `Destroyed`: `mark_destroyed`. `stored` is the existing session's snapshot,
-///   if there is one.
-/// - `Destroyed` → `Destroyed`: the commit that has removed the record clears `stored`. Apart from that the
-///   stage is final: `change_id` and `mark_destroyed` do nothing, and `Session::reload` refuses.
-///
-/// Another handle may change the stage while a commit runs. `finish_write` then keeps the new stage, and puts
-/// the snapshot of what was written into `replaces` or `stored`, so that the next commit removes that record.
-///
-/// Use these methods to change the stage. Only two other places write to it: `Session::id`, which fills in
-/// the id of a `New` session, and the commit that has removed a destroyed session's record.
-pub(crate) enum Stage {
-    /// The session is not in the store. Its id is generated when it is first needed.
-    New { id: Option<SessionId> },
-    /// The session is in the store.
-    Existing(Snapshot),
-    /// The next commit stores the session under a new id, and removes the record that it `replaces`.
-    NewId { id: SessionId, replaces: Option<Box<Snapshot>>, how: NewId },
-    /// The next commit removes the record, if the session is in the store.
-    Destroyed { stored: Option<Box<Snapshot>> },
-}
-
-/// What a session under a new id keeps of its data.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum NewId {
-    /// Nothing: `regenerate()`.
-    Regenerate,
-    /// Everything: `cycle_id()`.
-    Cycle,
-}
-
-/// How far the changes of this request have been committed.
-///
-/// The transitions:
-///
-/// - any → `Pending`: the session is changed or touched (`push`, `change_id`, `mark_destroyed`,
-///   `Session::touch`).
-/// - any → `Running`: a commit begins (`begin_commit`, or a commit that has nothing to write).
-/// - `Running` → `Done`: the commit is complete (`end_commit`). Where another handle made a change meanwhile,
-///   the state is `Pending`, and stays so.
-/// - any → `Failed`: the commit returned an error (`failed`).
-/// - any but `Done` → `Failed`: the layer gives the changes up after a server error.
-///
-/// A commit that is dropped before its end leaves `Running` behind, and the next commit starts from there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum CommitState {
-    /// There may be changes that no commit has taken up yet.
-    Pending,
-    /// A commit is running, or was dropped before its end. No change was made since it began.
-    Running,
-    /// The last commit failed and its caller has the error, or the layer has given the changes up. Dropping
-    /// the session then logs no warning about lost changes.
-    Failed,
-    /// The last commit is complete, and no change was made since it began.
-    Done,
 }
 
 /// What the response does to the session's cookie.
@@ -131,6 +73,7 @@ impl State {
             request_cookie: RequestCookie::Absent,
             stage: Stage::New { id: None },
             log: Log::new(),
+            stage_changes: 0,
             in_flight: None,
             touch: false,
             commit_state: CommitState::Pending,
@@ -170,14 +113,47 @@ impl State {
         matches!(self.stage, Stage::Destroyed { .. })
     }
 
+    /// The id under which the next commit stores the session, or the id of the record that it removes. `None`: the id
+    /// is not chosen yet.
+    pub(crate) fn id(&self) -> Option<&SessionId> {
+        match &self.stage {
+            Stage::New { id } | Stage::Destroyed { stored: None, next_id: id } => id.as_ref(),
+            Stage::NewId { id, .. } => id.get(),
+            Stage::Existing(snapshot) => Some(&snapshot.id),
+            Stage::Destroyed { stored: Some(snapshot), .. } => Some(&snapshot.id),
+        }
+    }
+
+    /// Chooses the id of a session that has none yet.
+    pub(crate) fn choose_id(&mut self, chosen: SessionId) {
+        match &mut self.stage {
+            Stage::New { id } | Stage::Destroyed { stored: None, next_id: id } => {
+                id.get_or_insert(chosen);
+            }
+            Stage::NewId { id: id @ PendingId::NotChosen, .. } => *id = PendingId::Chosen(chosen),
+            Stage::NewId { .. } | Stage::Existing(_) | Stage::Destroyed { .. } => {}
+        }
+    }
+
     /// Appends a change to the log. A value set twice in a row under one key is kept once: the second change
     /// replaces the first.
+    ///
+    /// In a destroyed session a value or a flash message begins a new session; every other change has nothing to
+    /// change.
     pub(crate) fn push(&mut self, change: Change) {
+        if let Stage::Destroyed { stored, next_id } = &mut self.stage {
+            if !change.adds() {
+                return;
+            }
+            let id = next_id.take().map_or(PendingId::NotChosen, PendingId::Chosen);
+            self.stage = Stage::NewId { id, replaces: stored.take(), how: NewId::Regenerate };
+            self.stage_changes += 1;
+        }
         self.commit_state = CommitState::Pending;
         if let (Some(Change::Set { key: last, .. }), Change::Set { key, .. }) = (self.log.last(), &change)
             && last == key
             // Invariant: the changes that the running commit writes stay as they are (see `in_flight`).
-            && self.log.len() > self.in_flight.unwrap_or(0)
+            && self.log.len() > self.in_flight.map_or(0, |in_flight| in_flight.changes)
         {
             self.log.pop();
         }
@@ -185,11 +161,11 @@ impl State {
     }
 
     /// Gives the session a new id from the next commit on. A destroyed session is left alone.
-    pub(crate) fn change_id(&mut self, id: SessionId, how: NewId) {
+    pub(crate) fn change_id(&mut self, how: NewId) {
         let placeholder = Stage::New { id: None };
         let (replaces, how) = match std::mem::replace(&mut self.stage, placeholder) {
-            Stage::Destroyed { stored } => {
-                self.stage = Stage::Destroyed { stored };
+            destroyed @ Stage::Destroyed { .. } => {
+                self.stage = destroyed;
                 return;
             }
             Stage::New { .. } => (None, how),
@@ -200,7 +176,8 @@ impl State {
             Stage::NewId { replaces, how: NewId::Cycle, .. } => (replaces, how),
         };
         self.commit_state = CommitState::Pending;
-        self.stage = Stage::NewId { id, replaces, how };
+        self.stage = Stage::NewId { id: PendingId::NotChosen, replaces, how };
+        self.stage_changes += 1;
     }
 
     /// Drops the changes, and lets the next commit remove the record.
@@ -210,12 +187,13 @@ impl State {
             Stage::Existing(snapshot) => Some(Box::new(snapshot)),
             Stage::NewId { replaces, .. } => replaces,
             Stage::New { .. } => None,
-            Stage::Destroyed { stored } => {
-                self.stage = Stage::Destroyed { stored };
+            destroyed @ Stage::Destroyed { .. } => {
+                self.stage = destroyed;
                 return;
             }
         };
-        self.stage = Stage::Destroyed { stored };
+        self.stage = Stage::Destroyed { stored, next_id: None };
+        self.stage_changes += 1;
         self.commit_state = CommitState::Pending;
         self.forget_changes();
     }
@@ -223,7 +201,7 @@ impl State {
     /// Drops the changes of this request, including those that a running commit writes.
     pub(crate) fn forget_changes(&mut self) {
         self.log.clear();
-        self.in_flight = self.in_flight.map(|_| 0);
+        self.in_flight = self.in_flight.map(|in_flight| InFlight { changes: 0, ..in_flight });
     }
 
     /// Continues from a record that was read again from the store. The changes of this request are dropped.
@@ -235,23 +213,24 @@ impl State {
     /// Begins a commit of the whole log, and returns a copy of it.
     pub(crate) fn begin_commit(&mut self) -> Log {
         // Invariant: `in_flight` is at most the log's length.
-        self.in_flight = Some(self.log.len());
+        self.in_flight = Some(InFlight { changes: self.log.len(), stage_changes: self.stage_changes });
         self.commit_state = CommitState::Running;
         self.log.clone()
     }
 
     /// Removes from the log the changes that the commit has written. `written` is what the store holds now.
     pub(crate) fn finish_write(&mut self, written: Snapshot) {
-        let in_flight = self.in_flight.take().unwrap_or(0);
+        let is_changed = self.is_stage_changed();
+        let changes = self.in_flight.take().map_or(0, |in_flight| in_flight.changes);
         // Invariant: `push` keeps these changes, and `forget_changes` sets their number to zero.
-        debug_assert!(in_flight <= self.log.len());
-        self.log.drain(..in_flight.min(self.log.len()));
+        debug_assert!(changes <= self.log.len());
+        self.log.drain(..changes.min(self.log.len()));
         match &mut self.stage {
             // Another handle has changed the stage during the write. The next commit continues from the
             // written record.
-            Stage::Destroyed { stored } => *stored = Some(Box::new(written)),
-            Stage::NewId { id, replaces, .. } if *id != written.id => *replaces = Some(Box::new(written)),
-            Stage::New { .. } | Stage::Existing(_) | Stage::NewId { .. } => {
+            Stage::Destroyed { stored, .. } if is_changed => *stored = Some(Box::new(written)),
+            Stage::NewId { replaces, .. } if is_changed => *replaces = Some(Box::new(written)),
+            Stage::New { .. } | Stage::Existing(_) | Stage::NewId { .. } | Stage::Destroyed { .. } => {
                 self.stage = Stage::Existing(written)
             }
         }
@@ -269,7 +248,7 @@ impl State {
         match &mut self.stage {
             Stage::Existing(snapshot) => Some(snapshot),
             Stage::NewId { replaces, .. } => replaces.as_deref_mut(),
-            Stage::Destroyed { stored } => stored.as_deref_mut(),
+            Stage::Destroyed { stored, .. } => stored.as_deref_mut(),
             Stage::New { .. } => None,
         }
     }
@@ -282,10 +261,36 @@ impl State {
         }
     }
 
-    /// Notes that the commit returned an error.
-    pub(crate) fn failed(&mut self) {
+    /// Notes that the commit returned an error, and under which id it had stored the new record of a session that
+    /// changes its id.
+    pub(crate) fn failed(&mut self, stored: Option<SessionId>) {
+        if !self.is_stage_changed()
+            && let (Stage::NewId { id, .. }, Some(stored)) = (&mut self.stage, stored)
+        {
+            *id = PendingId::Stored(stored);
+        }
         self.in_flight = None;
         self.commit_state = CommitState::Failed;
+    }
+
+    /// Whether another handle has changed the stage since the running commit began.
+    fn is_stage_changed(&self) -> bool {
+        self.in_flight.is_some_and(|in_flight| in_flight.stage_changes != self.stage_changes)
+    }
+
+    /// Notes that the commit has removed the record of a destroyed session. If another handle has begun a new session
+    /// meanwhile, that one has nothing to remove any more.
+    pub(crate) fn record_destroyed(&mut self) {
+        match &mut self.stage {
+            Stage::Destroyed { stored, .. } => *stored = None,
+            Stage::NewId { replaces, .. } => *replaces = None,
+            Stage::New { .. } | Stage::Existing(_) => {}
+        }
+    }
+
+    /// Notes that the store has said that the record is gone: no response sets a cookie for it.
+    pub(crate) fn record_is_gone(&mut self) {
+        self.cookie_action = self.cookie_action.filter(|action| *action == CookieAction::Expire);
     }
 
     /// Whether a commit is running, or was dropped before its end.
@@ -311,8 +316,8 @@ impl State {
     pub(crate) fn is_pending(&self, configured: Option<Duration>) -> bool {
         matches!(self.commit_state, CommitState::Pending | CommitState::Running)
             && match &self.stage {
-                Stage::NewId { .. } | Stage::Destroyed { stored: Some(_) } => true,
-                Stage::New { .. } | Stage::Existing(_) | Stage::Destroyed { stored: None } => {
+                Stage::NewId { .. } | Stage::Destroyed { stored: Some(_), .. } => true,
+                Stage::New { .. } | Stage::Existing(_) | Stage::Destroyed { stored: None, .. } => {
                     self.view().is_modified(configured)
                 }
             }

@@ -1,7 +1,9 @@
 //! [`SessionStore`]: the contract between a session and the store that keeps its record.
 
 pub(crate) mod erased;
+pub(crate) mod exclusive;
 pub(crate) mod file;
+mod forward;
 pub(crate) mod keyed_locks;
 pub(crate) mod loaded;
 pub(crate) mod memory;
@@ -9,6 +11,7 @@ pub(crate) mod memory;
 pub(crate) mod redis;
 #[cfg(any(feature = "redis", feature = "postgres", feature = "mysql", feature = "sqlite"))]
 mod retry;
+mod run_to_end;
 #[cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))]
 pub(crate) mod sql;
 pub(crate) mod sweeper;
@@ -61,8 +64,12 @@ use crate::store::version::Version;
 ///   lets one request at a time write to a record, so the promises of the crate hold among the requests of
 ///   one process and one [`SessionConfig`](crate::SessionConfig), and no further.
 ///
-/// Do not return a version without overriding these four methods: the session then takes no lock, and
-/// parallel requests overwrite each other's changes.
+/// # Wrapping a store
+/// A wrapper, for metrics or a cache say, forwards every method that it does not change with
+/// [`forward_store!`](crate::forward_store). If it wrote only the three required methods, it would pass on the versions
+/// of the store inside without the four methods that compare them. The provided `replace` and `destroy_if` notice this
+/// and return an error; a session then logs the fault once, takes the record's lock and continues in two steps, so the
+/// promises hold within one process only.
 ///
 /// With the feature `testing`, the module `sessile::testing` is a kit that checks these duties, apart from the
 /// two errors: one line makes a test of each check.
@@ -101,8 +108,8 @@ use crate::store::version::Version;
 /// # Ok::<(), sessile::ConfigError>(())
 /// ```
 pub trait SessionStore: Send + Sync + 'static {
-    // A method that is added here is forwarded in five places: for `Arc<S>`, in `ErasedStore` and twice for
-    // `DynStore`, all in `erased.rs`, and in `Probe` of the conformance kit.
+    // A method that is added here is forwarded in `forward.rs` (the macro, and twice for `DynStore`), called in
+    // `exclusive.rs` and `erased.rs`, and observed by `Probe` of the conformance kit.
 
     /// Returns the live record under this id, or `None` if there is none.
     fn get(&self, id: &SessionId) -> impl Future<Output = Result<Option<Stored>, StoreError>> + Send;
@@ -126,6 +133,12 @@ pub trait SessionStore: Send + Sync + 'static {
     fn touch(&self, id: &SessionId, ttl: Duration) -> impl Future<Output = Result<bool, StoreError>> + Send {
         async move {
             let Some(stored) = self.get(id).await? else { return Ok(false) };
+            if let Some(version) = &stored.version {
+                // Written back over another version, the record would lose a change. The store's own `replace` notices
+                // that, and whoever has written another version has also set an expiry.
+                let replaced = self.replace(id, version, &stored.record, ttl).await?;
+                return Ok(!matches!(replaced, Replaced::Gone));
+            }
             self.set(id, &stored.record, ttl).await?;
             Ok(true)
         }
@@ -158,6 +171,7 @@ pub trait SessionStore: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Replaced, StoreError>> + Send {
         async move {
             let Some(stored) = self.get(id).await? else { return Ok(Replaced::Gone) };
+            stored.refuse_versions()?;
             if stored.current_version() != *expected {
                 return Ok(Replaced::Conflict(stored));
             }
@@ -178,6 +192,7 @@ pub trait SessionStore: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Replaced, StoreError>> + Send {
         async move {
             let Some(stored) = self.get(id).await? else { return Ok(Replaced::Gone) };
+            stored.refuse_versions()?;
             if stored.current_version() != *expected {
                 return Ok(Replaced::Conflict(stored));
             }
@@ -223,6 +238,13 @@ impl Stored {
     /// The version that a later write expects: the record's bytes, if the store returned no version.
     pub(crate) fn current_version(&self) -> Version {
         self.version.clone().unwrap_or_else(|| Version::of(&self.record))
+    }
+}
+
+impl Stored {
+    /// For the provided methods, which take two steps: a version says that somebody wanted one.
+    fn refuse_versions(&self) -> Result<(), StoreError> {
+        if self.version.is_some() { Err(StoreError::not_overridden()) } else { Ok(()) }
     }
 }
 

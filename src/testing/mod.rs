@@ -30,14 +30,23 @@
 //! | | [`promises::every_change_survives_a_conflict`] |
 //! | | [`promises::a_flash_message_pushed_during_a_drain_is_kept`] |
 //! | | [`promises::a_cycled_id_takes_what_others_wrote`] |
+//! | | [`promises::a_cut_off_write_loses_no_other`] |
+//! | | [`promises::a_bare_wrapper_loses_no_update`] |
+//! | | [`promises::a_bare_wrapper_touches_and_moves_safely`] |
 //! | 2. Logout wins | [`promises::logout_beats_a_slow_writer`] |
 //! | | [`promises::logout_beats_a_reader`] |
 //! | | [`promises::a_cycled_id_takes_nothing_from_a_gone_session`] |
+//! | | [`promises::a_message_after_logout_is_delivered`] |
+//! | | [`promises::a_cut_off_write_revives_no_session`] |
+//! | | [`promises::an_unanswered_removal_ends_in_one_session`] |
 //! | 3. A late response never overwrites a newer cookie | [`promises::logout_beats_a_reader`] |
 //! | | [`promises::a_miss_clears_no_cookie`] |
+//! | | [`promises::a_second_commit_sends_no_dead_cookie`] |
 //! | 4. Only ids made here or known to the store are written | [`promises::only_minted_ids_are_written`] |
 //! | | [`promises::an_old_id_is_worth_nothing`] |
+//! | | [`promises::an_id_that_was_taken_is_forgotten`] |
 //! | 5. Regenerating is safe | [`promises::a_failed_regenerate_leaves_the_old_session`] |
+//! | | [`promises::a_lost_answer_costs_no_session`] |
 //! | | [`promises::nothing_happens_before_commit`] |
 //! | | [`promises::an_old_id_is_worth_nothing`] |
 //! | 6. Nothing is written after a failed load | [`promises::a_failed_load_writes_nothing`] |
@@ -152,6 +161,15 @@ macro_rules! session_store_tests {
             an_undecodable_record_is_left_alone
             a_failed_commit_can_be_repeated
             a_dropped_request_leaves_no_half
+            a_lost_answer_costs_no_session
+            a_message_after_logout_is_delivered
+            a_second_commit_sends_no_dead_cookie
+            an_id_that_was_taken_is_forgotten
+            an_unanswered_removal_ends_in_one_session
+            a_bare_wrapper_loses_no_update
+            a_bare_wrapper_touches_and_moves_safely
+            a_cut_off_write_loses_no_other
+            a_cut_off_write_revives_no_session
         }
     };
     (@$group:ident $make:expr; $($check:ident)*) => {

@@ -1,7 +1,7 @@
 //! [`Probe`]: a store that counts its calls, and lets them fail or wait on request.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -11,6 +11,7 @@ use crate::id::SessionId;
 use crate::record::Record;
 use crate::store::version::Version;
 use crate::store::{Replaced, SessionStore, Stored};
+use crate::sync::lock;
 
 /// A method of [`SessionStore`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -145,7 +146,7 @@ impl<S> Probe<S> {
     }
 
     fn shared(&self) -> MutexGuard<'_, Shared> {
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.shared)
     }
 
     /// Counts a call and returns what is planned for it. If several plans are due, the others wait for the

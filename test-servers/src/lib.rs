@@ -1,7 +1,8 @@
-//! Private servers for the tests: on free ports, in temporary folders, ended with the test process however that ends.
+//! Private servers for the tests: on free ports, in temporary folders, ended with the test process however
+//! that ends.
 //!
-//! Where a program is not installed the constructors give `None` and say so; with `SESSILE_REQUIRE_SERVERS` set they
-//! panic instead.
+//! Where a program is not installed the constructors give `None` and say so; with `SESSILE_REQUIRE_SERVERS`
+//! set they panic instead.
 
 mod node;
 mod process;
@@ -104,8 +105,8 @@ pub fn mariadb() -> Option<Server> {
     }))
 }
 
-/// A MariaDB program. As it starts it removes the temporary tables of an earlier run, and takes those of another running
-/// server for such ones where both use one folder.
+/// A MariaDB program. As it starts it removes the temporary tables of an earlier run, and takes those of
+/// another running server for such ones where both use one folder.
 fn with_temporary_folder(program: &Path, folder: &Path) -> Command {
     let mut command = as_user("mysql", Path::new("env"), folder);
     command.arg(format!("TMPDIR={}", folder.display())).arg(program);
@@ -121,7 +122,8 @@ fn find_postgres(name: &str) -> Option<PathBuf> {
     found.pop().or_else(|| find(&[name]))
 }
 
-/// These servers do not run as root, so there they run as the user their package made, which is to own the folder.
+/// These servers do not run as root, so there they run as the user their package made, which is to own the
+/// folder.
 fn as_user(user: &str, program: &Path, folder: &Path) -> Command {
     let output = Command::new("id").arg("-u").output().expect("every system has `id`");
     if output.stdout != b"0\n" {

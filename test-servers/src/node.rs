@@ -5,8 +5,9 @@ use std::process::Command;
 
 use crate::process::{Program, Server, find};
 
-/// A Node.js server: `script`, which listens on 127.0.0.1 on the port that the variable `PORT` names, with these further
-/// variables. `None`, said aloud, where Node.js or the packages beside the script are not installed.
+/// A Node.js server: `script`, which listens on 127.0.0.1 on the port that the variable `PORT` names, with
+/// these further variables. `None`, said aloud, where Node.js or the packages beside the script are not
+/// installed.
 pub fn node(script: &Path, environment: &[(&str, &str)]) -> Option<Server> {
     let node = find(&["node"])?;
     let packages = script.parent().is_some_and(|folder| folder.join("node_modules").is_dir());

@@ -1,5 +1,5 @@
-//! One server process, watched over by a shell that ends it when its own standard input closes: when the [`Server`] is
-//! dropped, and when the test process ends in whatever way.
+//! One server process, watched over by a shell that ends it when its own standard input closes: when the
+//! [`Server`] is dropped, and when the test process ends in whatever way.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::{TcpListener, TcpStream};
@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// `$1`: the signal that stops the server, `$2`: its folder, then the command. Says the server's process id first.
+/// `$1`: the signal that stops the server, `$2`: its folder, then the command. Says the server's process id
+/// first.
 const WATCH: &str = r#"
 trap '' INT TERM HUP
 stop=$1 folder=$2
@@ -123,8 +124,9 @@ pub(crate) fn find(names: &[&str]) -> Option<PathBuf> {
     found
 }
 
-/// Ports for servers. They lie below those that the kernel gives to outgoing connections (from 32768 on Linux), or one of
-/// the tests' own connections could take a port between its choice here and the server's start.
+/// Ports for servers. They lie below those that the kernel gives to outgoing connections (from 32768 on
+/// Linux), or one of the tests' own connections could take a port between its choice here and the server's
+/// start.
 const PORTS: RangeInclusive<u16> = 15_000..=31_999;
 
 /// A port that nothing listens on and that this process has not chosen before.

@@ -14,8 +14,9 @@ pub(crate) struct Logs {
 
 impl Logs {
     pub(crate) fn capture() -> Self {
-        // With a single subscriber in the process, an event that another test's thread reaches first is switched off
-        // for all threads. So there are always two more, which want everything and print nothing.
+        // With a single subscriber in the process, an event that another test's thread reaches first is
+        // switched off for all threads. So there are always two more, which want everything and print
+        // nothing.
         static OTHERS: OnceLock<[Dispatch; 2]> = OnceLock::new();
         OTHERS.get_or_init(|| [subscriber(Sink::default()), subscriber(Sink::default())]);
         let text = Sink::default();

@@ -1,5 +1,6 @@
-//! What the tests share: a browser that keeps cookies, stores that count and fail on demand, captured logs.
-#![allow(dead_code, reason = "every test file uses a part of this module")]
+//! What the tests share: a client that keeps cookies, stores that record their calls and fail on demand,
+//! captured logs.
+#![allow(dead_code, reason = "every test target uses a part of this module")]
 
 pub(crate) mod logs;
 pub(crate) mod stores;
@@ -35,7 +36,7 @@ pub(crate) fn router<H: Handler<T, App>, T: 'static>(config: &SessionConfig, han
     Router::new().fallback_service(any(handler).with_state(App { sessions: config.clone() }))
 }
 
-/// One line of `Set-Cookie`, taken apart.
+/// One line of `Set-Cookie`, parsed.
 #[derive(Debug, Clone)]
 pub(crate) struct SetCookie {
     pub(crate) line: String,
@@ -72,15 +73,15 @@ impl SetCookie {
     }
 }
 
-/// What came back.
+/// A response whose body has been read.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct TestResponse {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: String,
 }
 
-impl Answer {
+impl TestResponse {
     pub(crate) async fn of(response: Response<Body>) -> Self {
         let (parts, body) = response.into_parts();
         let body = to_bytes(body, usize::MAX).await.unwrap();
@@ -96,7 +97,7 @@ impl Answer {
         self.lines(SET_COOKIE.as_str()).into_iter().map(SetCookie::parse).collect()
     }
 
-    /// The one cookie of the answer, if there is one.
+    /// The cookie of the response, which sets one at most.
     pub(crate) fn cookie(&self) -> Option<SetCookie> {
         let mut cookies = self.cookies();
         assert!(cookies.len() < 2, "more than one cookie: {cookies:?}");
@@ -104,19 +105,19 @@ impl Answer {
     }
 }
 
-/// Keeps cookies between requests and drops the expired ones.
+/// A client that keeps cookies between requests, as a browser does, and drops the expired ones.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Browser {
+pub(crate) struct TestClient {
     jar: Vec<(String, String)>,
     sent: HeaderMap,
 }
 
-impl Browser {
+impl TestClient {
     pub(crate) fn new() -> Self {
         Self::default()
     }
 
-    /// A browser that was given the cookie of this session.
+    /// A client that holds the cookie of this session.
     pub(crate) fn holding(config: &SessionConfig, id: &SessionId) -> Self {
         Self { jar: vec![("connect.sid".into(), config.sign(id))], sent: HeaderMap::new() }
     }
@@ -140,26 +141,26 @@ impl Browser {
         headers
     }
 
-    /// The session that a request of this browser would have.
+    /// The session of a request with these cookies.
     pub(crate) async fn open(&self, config: &SessionConfig) -> Session {
         config.session_from_headers(&self.headers()).await.unwrap()
     }
 
-    /// Commits and takes the guard as the whole answer.
-    pub(crate) async fn commit(&mut self, session: &Session) -> Answer {
+    /// Commits, and takes the guard for the whole response.
+    pub(crate) async fn commit(&mut self, session: &Session) -> TestResponse {
         let guard = session.commit().await.unwrap();
         self.receive(guard.into_response()).await
     }
 
-    pub(crate) async fn get(&mut self, app: &Router, uri: &str) -> Answer {
+    pub(crate) async fn get(&mut self, app: &Router, uri: &str) -> TestResponse {
         let mut request = Request::get(uri).body(Body::empty()).unwrap();
         *request.headers_mut() = self.headers();
         let response = app.clone().oneshot(request).await.unwrap();
         self.receive(response).await
     }
 
-    async fn receive(&mut self, response: Response<Body>) -> Answer {
-        let answer = Answer::of(response).await;
+    async fn receive(&mut self, response: Response<Body>) -> TestResponse {
+        let answer = TestResponse::of(response).await;
         for cookie in answer.cookies() {
             self.jar.retain(|(name, _)| *name != cookie.name);
             if cookie.attribute("Max-Age") != Some("0") {

@@ -1,4 +1,4 @@
-//! Stores that watch what is asked of them.
+//! The stores of the tests.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -8,12 +8,15 @@ use sessile::{MemoryStore, Record, Replaced, SessionId, SessionStore, StoreError
 
 pub(crate) const DAY: Duration = Duration::from_secs(86_400);
 
-/// A memory store that counts its calls, fails where it is told to, and says what is left of a record's life.
+/// A memory store that records its calls in their order and the lives it is given, and fails, waits or
+/// reports a life on demand.
+///
+/// The kit's `Probe` does other things: it counts calls, fails a single one of them, and yields at each.
 #[derive(Clone, Default)]
-pub(crate) struct Spy(Arc<SpyState>);
+pub(crate) struct RecordingStore(Arc<Recording>);
 
 #[derive(Default)]
-struct SpyState {
+struct Recording {
     records: MemoryStore,
     calls: Mutex<Vec<&'static str>>,
     ttls: Mutex<Vec<Duration>>,
@@ -23,8 +26,8 @@ struct SpyState {
     shut: Mutex<Option<tokio::sync::OwnedMutexGuard<()>>>,
 }
 
-impl Spy {
-    /// Puts a record there, behind the counter's back.
+impl RecordingStore {
+    /// Stores a record, which is not recorded as a call.
     pub(crate) async fn plant(&self, id: &SessionId, json: &str) {
         self.0.records.set(id, &Record::from_json(json).unwrap(), DAY).await.unwrap();
     }
@@ -53,12 +56,12 @@ impl Spy {
         std::mem::take(&mut self.0.ttls.lock().unwrap())
     }
 
-    /// From now on these methods are unavailable.
+    /// Makes these methods fail as unavailable from now on, and no other ones.
     pub(crate) fn fail(&self, methods: &[&'static str]) {
         *self.0.failing.lock().unwrap() = methods.to_vec();
     }
 
-    /// What `get` says is left of a record's life.
+    /// Sets what `get` says is left of a record's life.
     pub(crate) fn say_left(&self, left: Duration) {
         *self.0.left.lock().unwrap() = Some(left);
     }
@@ -86,7 +89,7 @@ impl Spy {
     }
 }
 
-impl SessionStore for Spy {
+impl SessionStore for RecordingStore {
     async fn get(&self, id: &SessionId) -> Result<Option<Stored>, StoreError> {
         self.note("get").await?;
         let stored = self.0.records.get(id).await?;

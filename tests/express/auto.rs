@@ -1,22 +1,22 @@
-//! `cookie.secure` and `cookie.sameSite` that follow the request (S43 to S46, S49 to S59), and cookies that follow it in
-//! any other way (S47, S48).
+//! `cookie.secure` and `cookie.sameSite` that follow the request (S43 to S46, S49 to S59), and cookies that
+//! follow it in any other way (S47, S48).
 
 use axum::http::HeaderMap;
 use sessile::{ConfigError, SameSite, Secure, Session, SessionConfig, SessionConfigBuilder, SessionOptions};
 
-use crate::common::{Answer, Browser, SetCookie, router};
+use crate::common::{SetCookie, TestClient, TestResponse, router};
 use crate::site::{Site, count, hello, options, stored_cookie};
 
 const HTTP: &str = "http://example.com/";
 const HTTPS: &str = "https://example.com/";
 
-async fn visit(options: SessionConfigBuilder, uri: &str, said: Option<&'static str>) -> Answer {
-    let browser = Browser::new();
-    let mut browser = match said {
-        Some(said) => browser.header("x-forwarded-proto", said),
-        None => browser,
+async fn visit(options: SessionConfigBuilder, uri: &str, said: Option<&'static str>) -> TestResponse {
+    let client = TestClient::new();
+    let mut client = match said {
+        Some(said) => client.header("x-forwarded-proto", said),
+        None => client,
     };
-    Site::new(options, hello).get(&mut browser, uri).await
+    Site::new(options, hello).get(&mut client, uri).await
 }
 
 /// `Secure` and `SameSite` of the cookie that a first visit gets.
@@ -55,7 +55,8 @@ async fn s46_auto_over_http_is_not_secure() {
 
 /// A cookie configured by a function: its path, its `httpOnly` and its `secure: false` hold.
 ///
-/// Differs: there is no function; requests that want another cookie get another `SessionConfig`, over the same store.
+/// Differs: there is no function; requests that want another cookie get another `SessionConfig`, over the
+/// same store.
 #[tokio::test]
 async fn s47_each_request_can_have_a_configuration_of_its_own() {
     let site = Site::new(options().path("/admin").http_only(false).secure(false), hello);
@@ -64,14 +65,15 @@ async fn s47_each_request_can_have_a_configuration_of_its_own() {
     assert_eq!(cookie.attribute("Path"), Some("/admin"));
     assert!(!cookie.has("HttpOnly") && !cookie.has("Secure"));
     let other = crate::site::layered(&other, hello);
-    let cookie = Browser::new().get(&other, "/shop").await.cookie().unwrap();
+    let cookie = TestClient::new().get(&other, "/shop").await.cookie().unwrap();
     assert_eq!((cookie.attribute("Path"), cookie.has("HttpOnly")), (Some("/shop"), true));
     assert_eq!(site.store.len(), 2);
 }
 
 /// The function receives the request.
 ///
-/// Differs: the handler, or a middleware, makes the configuration from the request and opens the session with it.
+/// Differs: the handler, or a middleware, makes the configuration from the request and opens the session with
+/// it.
 #[tokio::test]
 async fn s48_a_configuration_can_be_made_from_the_request() {
     let base = options().build().unwrap();
@@ -81,7 +83,7 @@ async fn s48_a_configuration_can_be_made_from_the_request() {
         session.commit().await
     });
     for path in ["/foo", "/bar/baz"] {
-        let cookie = Browser::new().get(&app, path).await.cookie().unwrap();
+        let cookie = TestClient::new().get(&app, path).await.cookie().unwrap();
         assert_eq!(cookie.attribute("Path"), Some(path));
     }
 }
@@ -98,7 +100,8 @@ fn refused_without_secure() {
 
 /// `sameSite: 'auto'` over https: `None`.
 ///
-/// Differs: with `secure` off it is refused at start, because browsers drop a `SameSite=None` cookie that is not Secure.
+/// Differs: with `secure` off it is refused at start, because browsers drop a `SameSite=None` cookie that is
+/// not Secure.
 #[tokio::test]
 async fn s49_same_site_auto_over_https_is_none() {
     refused_without_secure();
@@ -191,7 +194,8 @@ async fn s58_same_site_auto_with_secure_over_https_is_none() {
 
 /// With `secure: true`, over http: no cookie.
 ///
-/// Differs: that it is http has to be known, from a trusted proxy. Without one the cookie is sent, Secure and `Lax`.
+/// Differs: that it is http has to be known, from a trusted proxy. Without one the cookie is sent, Secure and
+/// `Lax`.
 #[tokio::test]
 async fn s59_same_site_auto_with_secure_over_http_is_not_sent() {
     let secure = || options().secure(true).same_site_auto();
@@ -205,9 +209,9 @@ async fn an_expired_cookie_has_the_same_attributes() {
     let config: SessionConfig = cross_site().build().unwrap();
     let app = crate::site::layered(&config, count);
     let leave = crate::site::layered(&config, async |session: Session| session.destroy());
-    let mut browser = Browser::new();
-    browser.get(&app, HTTPS).await;
-    let cookie = browser.get(&leave, HTTPS).await.cookie().unwrap();
+    let mut client = TestClient::new();
+    client.get(&app, HTTPS).await;
+    let cookie = client.get(&leave, HTTPS).await.cookie().unwrap();
     assert_eq!((cookie.has("Secure"), cookie.attribute("SameSite")), (true, Some("None")));
     assert_eq!(cookie.attribute("Max-Age"), Some("0"));
 }

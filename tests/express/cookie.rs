@@ -8,7 +8,7 @@ use axum::http::header::SET_COOKIE;
 use axum::response::{IntoResponse, Response};
 use sessile::{Priority, Secure, Session, SessionConfigBuilder, SessionOptions};
 
-use crate::common::{Browser, SetCookie, id};
+use crate::common::{SetCookie, TestClient, id};
 use crate::site::{MINUTE, Site, count, expires, hello, look, options, stored_cookie};
 
 /// The cookie of a first visit.
@@ -18,15 +18,15 @@ async fn cookie(options: SessionConfigBuilder) -> SetCookie {
 
 /// `cookie.httpOnly = false` and `cookie.secure = true` of one session reach the header.
 ///
-/// Differs: the attributes are the configuration's, for all its sessions. What a record says of them stays in the record,
-/// for Express.
+/// Differs: the attributes are the configuration's, for all its sessions. What a record says of them stays in
+/// the record, for Express.
 #[tokio::test]
 async fn s115_the_configured_attributes_reach_the_header() {
     let site = Site::new(options().http_only(false).secure(true), count);
     let theirs =
         r#"{"cookie":{"originalMaxAge":60000,"expires":null,"secure":false,"httpOnly":true,"path":"/x"}}"#;
     site.store.plant(&id("apple"), theirs).await;
-    let known = site.get(&mut Browser::holding(&site.config, &id("apple")), "/").await.cookie().unwrap();
+    let known = site.get(&mut TestClient::holding(&site.config, &id("apple")), "/").await.cookie().unwrap();
     for cookie in [site.first("/").await.cookie().unwrap(), known] {
         assert!(!cookie.has("HttpOnly") && cookie.has("Secure"), "{}", cookie.line);
         assert_eq!(cookie.attribute("Path"), Some("/"));
@@ -50,9 +50,9 @@ async fn s116_a_browser_session_has_no_expires() {
 #[tokio::test]
 async fn s117_a_browser_session_is_sent_once() {
     let site = Site::new(options().browser_session(), count);
-    let mut browser = Browser::new();
-    assert!(site.get(&mut browser, "/").await.cookie().is_some());
-    let second = site.get(&mut browser, "/").await;
+    let mut client = TestClient::new();
+    assert!(site.get(&mut client, "/").await.cookie().is_some());
+    let second = site.get(&mut client, "/").await;
     assert_eq!((&*second.body, second.cookie().is_some()), ("2", false));
 }
 
@@ -77,7 +77,8 @@ async fn s118_the_options_reach_the_header() {
 
 /// An expiry that is no date is reported, and the answer is a 200.
 ///
-/// Differs: there is none. A max-age no cookie may have is cut to 400 days; in the options it is an error at start.
+/// Differs: there is none. A max-age no cookie may have is cut to 400 days; in the options it is an error at
+/// start.
 #[tokio::test]
 async fn s119_an_expiry_is_always_a_date() {
     let site = Site::new(options(), async |session: Session| session.set_max_age(Some(Duration::MAX)));
@@ -162,9 +163,9 @@ async fn s122_original_max_age_is_the_option() {
 #[tokio::test]
 async fn s123_original_max_age_stays() {
     let site = Site::new(options().max_age(Duration::from_millis(2000)).resave(true), original_max_age);
-    let mut browser = Browser::new();
+    let mut client = TestClient::new();
     for _ in 0..50 {
-        assert_eq!(site.get(&mut browser, "/").await.body, "Some(2000)");
+        assert_eq!(site.get(&mut client, "/").await.body, "Some(2000)");
     }
     assert_eq!(stored_cookie(&site.store.text(&site.store.ids()[0]).await.unwrap())["originalMaxAge"], 2000);
 }
@@ -176,7 +177,7 @@ async fn s124_original_max_age_does_not_depend_on_the_stored_expires() {
     for expires in ["1700000000000", "null", r#""2020-01-01T00:00:00.000Z""#, r#""soon""#, "{}"] {
         let record = format!(r#"{{"cookie":{{"originalMaxAge":2000,"expires":{expires}}}}}"#);
         site.store.plant(&id("apple"), &record).await;
-        let answer = site.get(&mut Browser::holding(&site.config, &id("apple")), "/").await;
+        let answer = site.get(&mut TestClient::holding(&site.config, &id("apple")), "/").await;
         assert_eq!(answer.body, "Some(2000)", "{expires}");
     }
 }
@@ -194,13 +195,13 @@ async fn s125_over_https_a_secure_cookie_is_sent() {
 
 /// Over plain http: not sent.
 ///
-/// Differs: `true` sends it all the same, because a process behind a proxy cannot see TLS; browsers drop it then. Where a
-/// trusted proxy says http it is not sent, and nothing is stored.
+/// Differs: `true` sends it all the same, because a process behind a proxy cannot see TLS; browsers drop it
+/// then. Where a trusted proxy says http it is not sent, and nothing is stored.
 #[tokio::test]
 async fn s126_over_http_a_secure_cookie_is_not_sent() {
     let site = Site::new(options().secure(true).trust_proxy(true), hello);
-    let mut browser = Browser::new().header("x-forwarded-proto", "http");
-    assert!(site.get(&mut browser, "/").await.cookie().is_none());
+    let mut client = TestClient::new().header("x-forwarded-proto", "http");
+    assert!(site.get(&mut client, "/").await.cookie().is_none());
     assert_eq!(site.store.len(), 0);
     assert!(cookie(options().secure(true)).await.has("Secure"));
 }
@@ -243,15 +244,16 @@ async fn s129_a_max_age_over_32_bits_is_exact() {
 
 /// An expiry of `Date(0)` ends the cookie.
 ///
-/// Differs: it is a max-age of zero; the header says `Max-Age=0` and the present time, and the store drops the session.
+/// Differs: it is a max-age of zero; the header says `Max-Age=0` and the present time, and the store drops
+/// the session.
 #[tokio::test]
 async fn s130_a_max_age_of_zero_ends_the_cookie() {
     let site = Site::new(options(), async |session: Session| session.set_max_age(Some(Duration::ZERO)));
-    let mut browser = Browser::new();
-    let cookie = site.get(&mut browser, "/").await.cookie().unwrap();
+    let mut client = TestClient::new();
+    let cookie = site.get(&mut client, "/").await.cookie().unwrap();
     assert_eq!(cookie.attribute("Max-Age"), Some("0"));
     assert!(expires(&cookie) <= SystemTime::now());
-    assert_eq!((browser.value("connect.sid"), site.store.len()), (None, 0));
+    assert_eq!((client.value("connect.sid"), site.store.len()), (None, 0));
 }
 
 /// Lets the session end with the browser, and counts except under `/look`.
@@ -274,9 +276,9 @@ async fn s131_a_session_without_a_max_age_has_no_expires() {
 #[tokio::test]
 async fn s132_a_session_without_a_max_age_is_sent_once() {
     let site = Site::new(options(), until_the_browser_closes);
-    let mut browser = Browser::new();
-    assert!(site.get(&mut browser, "/").await.cookie().is_some());
-    let second = site.get(&mut browser, "/look").await;
+    let mut client = TestClient::new();
+    assert!(site.get(&mut client, "/").await.cookie().is_some());
+    let second = site.get(&mut client, "/look").await;
     assert_eq!((&*second.body, second.cookie().is_some()), ("Some(1)", false));
 }
 
@@ -284,9 +286,9 @@ async fn s132_a_session_without_a_max_age_is_sent_once() {
 #[tokio::test]
 async fn s133_a_session_without_a_max_age_is_sent_once_whatever_changes() {
     let site = Site::new(options(), until_the_browser_closes);
-    let mut browser = Browser::new();
-    assert!(site.get(&mut browser, "/").await.cookie().is_some());
-    let second = site.get(&mut browser, "/").await;
+    let mut client = TestClient::new();
+    assert!(site.get(&mut client, "/").await.cookie().is_some());
+    let second = site.get(&mut client, "/").await;
     assert_eq!((&*second.body, second.cookie().is_some()), ("2", false));
 }
 

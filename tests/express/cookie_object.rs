@@ -1,12 +1,13 @@
-//! The cookie object (C1 to C18): what Express calls `req.session.cookie`, as the session gives it and as the record has it.
+//! The cookie object (C1 to C18): what Express calls `req.session.cookie`, as the session gives it and as the
+//! record has it.
 
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 use sessile::{Priority, Session, SessionConfig, SessionConfigBuilder, SessionOptions};
 
-use crate::common::Browser;
-use crate::common::stores::Spy;
+use crate::common::TestClient;
+use crate::common::stores::RecordingStore;
 use crate::site::{Site, hello, options, stored_cookie};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -20,7 +21,7 @@ async fn stored(options: SessionConfigBuilder) -> Value {
 
 /// A new session.
 async fn session(options: SessionConfigBuilder) -> Session {
-    Browser::new().open(&options.build().unwrap()).await
+    TestClient::new().open(&options.build().unwrap()).await
 }
 
 fn from_file(cookie: &str) -> Result<SessionOptions, serde_json::Error> {
@@ -79,17 +80,17 @@ fn c8_data_is_no_option() {
 
 /// `expires` is kept as it was given.
 ///
-/// Differs: a session is given a max-age, not a date; what `expires()` says of a stored session is the same each
-/// time.
+/// Differs: a session is given a max-age, not a date; what `expires()` says of a stored session is the same
+/// each time.
 #[tokio::test]
 async fn c9_expires_stays_the_same() {
-    let store = Spy::default();
+    let store = RecordingStore::default();
     let config = options().store(store.clone()).build().unwrap();
-    let mut browser = Browser::new();
-    let session = browser.open(&config).await;
+    let mut client = TestClient::new();
+    let session = client.open(&config).await;
     session.set_max_age(Some(HOUR));
-    browser.commit(&session).await;
-    let session = browser.open(&config).await;
+    client.commit(&session).await;
+    let session = client.open(&config).await;
     let first = session.expires().unwrap();
     tokio::time::sleep(Duration::from_millis(5)).await;
     assert_eq!(session.expires(), Some(first));

@@ -8,7 +8,8 @@ use std::path::Path;
 /// How many tests express-session 1.19 has: 142 in `test/session.js`, 18 in `test/cookie.js`.
 const ROWS: [(char, u32); 2] = [('s', 142), ('c', 18)];
 
-/// The rows that ask for something only Node.js or JavaScript has: what they ask for, and why nothing here answers to it.
+/// The rows that ask for something only Node.js or JavaScript has: what they ask for, and why nothing here
+/// answers to it.
 const NOT_APPLICABLE: [(&str, &str, &str); 19] = [
     (
         "s2",

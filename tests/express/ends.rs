@@ -13,7 +13,7 @@ use sessile::{MemoryStore, Session};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::common::Browser;
+use crate::common::TestClient;
 use crate::site::{Site, count, expires, layered, options, stored_cookie};
 
 async fn serve(app: Router) -> SocketAddr {
@@ -23,7 +23,8 @@ async fn serve(app: Router) -> SocketAddr {
     address
 }
 
-/// Asks while the store is held up: not a byte arrives before the store has the session, then all of it at once.
+/// Asks while the store is held up: not a byte arrives before the store has the session, then all of it at
+/// once.
 async fn ask(answer: fn() -> Response) -> String {
     let store = Probe::new(MemoryStore::new());
     let config = options().store(store.clone()).build().unwrap();
@@ -89,7 +90,7 @@ async fn s20_saved_before_the_end_of_a_body_of_known_length() {
 #[tokio::test]
 async fn s21_the_stored_expiry_is_the_cookies_and_moves_on() {
     let site = Site::new(options(), count);
-    let mut browser = Browser::new();
+    let mut client = TestClient::new();
     let stored = async || {
         let text = site.store.text(&site.store.ids()[0]).await.unwrap();
         let text = stored_cookie(&text)["expires"].as_str().unwrap().to_owned();
@@ -98,11 +99,11 @@ async fn s21_the_stored_expiry_is_the_cookies_and_moves_on() {
             .cookie_expires()
     };
     let seconds = |at: SystemTime| at.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
-    let answer = site.get(&mut browser, "/").await;
+    let answer = site.get(&mut client, "/").await;
     let first = stored().await.unwrap();
     assert_eq!(seconds(first), seconds(expires(&answer.cookie().unwrap())));
     tokio::time::sleep(Duration::from_millis(5)).await;
-    let answer = site.get(&mut browser, "/").await;
+    let answer = site.get(&mut client, "/").await;
     let second = stored().await.unwrap();
     assert_eq!(seconds(second), seconds(expires(&answer.cookie().unwrap())));
     assert!(second > first);

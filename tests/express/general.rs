@@ -11,7 +11,7 @@ use sessile::{
     SessionStore,
 };
 
-use crate::common::{Browser, id};
+use crate::common::{TestClient, id};
 use crate::site::{Site, count, expires, layered, look, options};
 
 /// The session, the store contract and the memory store are exported, and work together.
@@ -24,7 +24,7 @@ async fn s1_session_store_and_memory_store_are_exported() {
     let store = MemoryStore::new();
     assert!(kept(&store).await);
     let config = options().store(store.clone()).build().unwrap();
-    let session: Session = Browser::holding(&config, &id("apple")).open(&config).await;
+    let session: Session = TestClient::holding(&config, &id("apple")).open(&config).await;
     assert!(!session.is_new());
 }
 
@@ -52,9 +52,9 @@ async fn s5_a_new_session_gets_a_cookie_and_one_record() {
 #[tokio::test]
 async fn s6_a_session_is_loaded_again_from_its_cookie() {
     let site = Site::new(options(), count);
-    let mut browser = Browser::new();
+    let mut client = TestClient::new();
     for expected in ["1", "2", "3"] {
-        assert_eq!(site.get(&mut browser, "/").await.body, expected);
+        assert_eq!(site.get(&mut client, "/").await.body, expected);
     }
     assert_eq!(site.store.len(), 1);
 }
@@ -66,7 +66,7 @@ async fn s6_a_session_is_loaded_again_from_its_cookie() {
 async fn s7_an_error_of_the_stores_get_is_a_server_error() {
     let site = Site::new(options(), count);
     site.store.fail(&["get"]);
-    let answer = site.get(&mut Browser::holding(&site.config, &id("apple")), "/").await;
+    let answer = site.get(&mut TestClient::holding(&site.config, &id("apple")), "/").await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(answer.body, "Service Unavailable");
     assert!(answer.cookies().is_empty());
@@ -79,11 +79,11 @@ async fn s8_a_missing_file_is_a_session_not_found() {
     let folder = tempfile::tempdir().unwrap();
     let config = options().store(FileStore::new(folder.path()).unwrap()).build().unwrap();
     let app = layered(&config, count);
-    let mut browser = Browser::holding(&config, &id("apple"));
-    let answer = browser.get(&app, "/").await;
+    let mut client = TestClient::holding(&config, &id("apple"));
+    let answer = client.get(&app, "/").await;
     assert_eq!((answer.status, &*answer.body), (StatusCode::OK, "1"));
     assert_ne!(config.verify(&answer.cookie().unwrap().value).unwrap(), id("apple"));
-    assert_eq!(browser.get(&app, "/").await.body, "2");
+    assert_eq!(client.get(&app, "/").await.body, "2");
 }
 
 /// Two parallel clients without a cookie get two records.
@@ -94,7 +94,7 @@ async fn s9_two_parallel_strangers_get_two_records() {
     let ask = || {
         tokio::spawn({
             let app = site.app.clone();
-            async move { Browser::new().get(&app, "/").await }
+            async move { TestClient::new().get(&app, "/").await }
         })
     };
     let both = [ask(), ask()];
@@ -115,15 +115,15 @@ async fn s9_two_parallel_strangers_get_two_records() {
 async fn s13_a_record_with_the_key_save_still_loads() {
     let site = Site::new(options(), count);
     site.store.plant(&id("apple"), r#"{"cookie":{},"save":"me","views":4}"#).await;
-    let mut browser = Browser::holding(&site.config, &id("apple"));
-    assert_eq!(site.get(&mut browser, "/").await.body, "5");
+    let mut client = TestClient::holding(&site.config, &id("apple"));
+    assert_eq!(site.get(&mut client, "/").await.body, "5");
     assert!(site.store.text(&id("apple")).await.unwrap().ends_with(r#""save":"me","views":5}"#));
 }
 
 /// A session id that is none brings no cookie and no record, and the answer is a 200.
 ///
-/// Differs: such an id cannot be made, so neither can `genid` give one; one that comes in a signed cookie is looked up
-/// nowhere.
+/// Differs: such an id cannot be made, so neither can `genid` give one; one that comes in a signed cookie is
+/// looked up nowhere.
 #[tokio::test]
 async fn s15_an_id_that_is_none_brings_no_cookie_and_no_record() {
     for text in ["", "a\nb", "\u{7f}", &"x".repeat(257)] {
@@ -132,14 +132,15 @@ async fn s15_an_id_that_is_none_brings_no_cookie_and_no_record() {
     let site = Site::new(options().save_uninitialized(false), look);
     // Signed over the empty id, with the same secret.
     let empty = "connect.sid=s%3A.aJcKKTu8Uv0mRiw7LTI435t%2BpOa%2BgiU%2FWLAuLCKGEFc";
-    let mut browser = Browser::new().header("cookie", empty);
-    let answer = site.get(&mut browser, "/").await;
+    let mut client = TestClient::new().header("cookie", empty);
+    let answer = site.get(&mut client, "/").await;
     assert_eq!(answer.status, 200);
     assert!(answer.cookies().is_empty());
     assert_eq!((site.store.calls(), site.store.len()), (vec![], 0));
 }
 
-/// With `rolling`, and a body that is still being streamed, the cookie's expiry advances with the next response.
+/// With `rolling`, and a body that is still being streamed, the cookie's expiry advances with the next
+/// response.
 #[tokio::test]
 async fn s16_rolling_advances_the_expiry_while_bodies_are_streamed() {
     async fn streamed(session: Session) -> Result<impl IntoResponse, SessionError> {
@@ -151,11 +152,11 @@ async fn s16_rolling_advances_the_expiry_while_bodies_are_streamed() {
         Ok(Body::from_stream(chunks))
     }
     let site = Site::new(options().rolling(true).save_uninitialized(false), streamed);
-    let mut browser = Browser::new();
-    let first = site.get(&mut browser, "/").await;
+    let mut client = TestClient::new();
+    let first = site.get(&mut client, "/").await;
     assert_eq!(first.body, "chunk chunk ");
     // The header counts whole seconds.
     tokio::time::sleep(Duration::from_millis(1000)).await;
-    let second = site.get(&mut browser, "/").await;
+    let second = site.get(&mut client, "/").await;
     assert!(expires(&second.cookie().unwrap()) > expires(&first.cookie().unwrap()));
 }

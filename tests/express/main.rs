@@ -1,8 +1,9 @@
-//! express-session's own test list, row by row: S1 to S142 are its `test/session.js`, C1 to C18 its `test/cookie.js`.
+//! express-session's own test list, row by row: S1 to S142 are its `test/session.js`, C1 to C18 its
+//! `test/cookie.js`.
 //!
-//! Each test is named after its row and says in its first sentence what the row asks for. Where the answer differs on
-//! purpose, a paragraph that begins with "Differs:" says how and why, and the test holds that answer to it.
-//! `docs/express-tests.md` is made of these sentences.
+//! Each test is named after its row and says in its first sentence what the row asks for. Where the answer
+//! differs on purpose, a paragraph that begins with "Differs:" says how and why, and the test holds that
+//! answer to it. `docs/express-tests.md` is made of these sentences.
 
 #[path = "../common/mod.rs"]
 mod common;

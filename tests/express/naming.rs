@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use sessile::{SessionConfigBuilder, SessionId, SessionOptions};
 
-use crate::common::{Browser, id};
+use crate::common::{TestClient, id};
 use crate::site::{Site, count, hello, options};
 
 fn from_file(json: &str) -> Result<SessionOptions, serde_json::Error> {
@@ -54,8 +54,8 @@ async fn s63_a_percent_sign_is_encoded_as_express_encodes_it() {
 
 /// `genid` makes an id out of the request: for `/foo` it becomes exactly this cookie.
 ///
-/// Differs: it gets no request, because an id is to be a secret and nothing a visitor may choose. What it gives is taken
-/// all the same, once for each new session.
+/// Differs: it gets no request, because an id is to be a secret and nothing a visitor may choose. What it
+/// gives is taken all the same, once for each new session.
 #[tokio::test]
 async fn s64_genid_is_asked_once_for_each_new_session() {
     assert_eq!(value("/foo").await, "s%3A%2Ffoo.paEKBtAHbV5s1IB8B2zPnzAgYmmnRPIqObW4VRYj%2FMQ");
@@ -63,9 +63,9 @@ async fn s64_genid_is_asked_once_for_each_new_session() {
     let minted = Arc::clone(&asked);
     let genid = move || SessionId::new(format!("id-{}", minted.fetch_add(1, Ordering::Relaxed))).unwrap();
     let site = Site::new(options().genid(genid), count);
-    let mut browser = Browser::new();
+    let mut client = TestClient::new();
     for _ in 0..3 {
-        site.get(&mut browser, "/").await;
+        site.get(&mut client, "/").await;
     }
     site.first("/").await;
     assert_eq!(asked.load(Ordering::Relaxed), 2);
@@ -74,9 +74,9 @@ async fn s64_genid_is_asked_once_for_each_new_session() {
 /// The name of the cookie that a first visit gets, and that the next one is known by.
 async fn name(options: SessionConfigBuilder) -> String {
     let site = Site::new(options, count);
-    let mut browser = Browser::new();
-    let name = site.get(&mut browser, "/").await.cookie().unwrap().name;
-    assert_eq!(site.get(&mut browser, "/").await.body, "2");
+    let mut client = TestClient::new();
+    let name = site.get(&mut client, "/").await.cookie().unwrap().name;
+    assert_eq!(site.get(&mut client, "/").await.body, "2");
     name
 }
 

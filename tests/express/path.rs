@@ -4,21 +4,21 @@ use axum::Router;
 use axum::routing::any;
 use sessile::{Session, SessionLayer};
 
-use crate::common::stores::Spy;
-use crate::common::{Answer, App, Browser};
+use crate::common::stores::RecordingStore;
+use crate::common::{App, TestClient, TestResponse};
 use crate::site::{Site, hello, look, options};
 
-/// The answer to a first visit, the same whether or not the handler looks at the session; what has no cookie has no
-/// record either.
-async fn visit(path: &str, uri: &str) -> Answer {
-    visit_with(path, uri, Browser::new).await
+/// The answer to a first visit, the same whether or not the handler looks at the session; what has no cookie
+/// has no record either.
+async fn visit(path: &str, uri: &str) -> TestResponse {
+    visit_with(path, uri, TestClient::new).await
 }
 
-async fn visit_with(path: &str, uri: &str, browser: fn() -> Browser) -> Answer {
+async fn visit_with(path: &str, uri: &str, client: fn() -> TestClient) -> TestResponse {
     let options = || options().path(path);
     let looked = Site::new(options(), look);
     let unasked = Site::new(options(), hello);
-    let (answer, other) = (looked.get(&mut browser(), uri).await, unasked.get(&mut browser(), uri).await);
+    let (answer, other) = (looked.get(&mut client(), uri).await, unasked.get(&mut client(), uri).await);
     assert_eq!((answer.status.as_u16(), other.status.as_u16()), (200, 200));
     assert_eq!(answer.cookie().is_some(), other.cookie().is_some());
     let records = usize::from(answer.cookie().is_some());
@@ -37,8 +37,8 @@ async fn s37_outside_the_path_no_session_begins() {
 /// The path in the `Host` header is not the path: no cookie.
 #[tokio::test]
 async fn s38_the_host_header_is_not_the_path() {
-    let browser = || Browser::new().header("host", "http://localhost/foo/bar");
-    assert!(visit_with("/foo/bar", "/", browser).await.cookie().is_none());
+    let client = || TestClient::new().header("host", "http://localhost/foo/bar");
+    assert!(visit_with("/foo/bar", "/", client).await.cookie().is_none());
 }
 
 /// A request below the path: a cookie.
@@ -60,13 +60,13 @@ async fn s40_at_the_path_a_session_begins() {
 }
 
 /// The layer inside a router that is mounted at `/foo`.
-async fn mounted(uri: &str) -> Answer {
-    let store = Spy::default();
+async fn mounted(uri: &str) -> TestResponse {
+    let store = RecordingStore::default();
     let config = options().path("/foo/bar").store(store.clone()).build().unwrap();
     let any_path =
         Router::new().route("/{*path}", any(async |_: Session| "")).layer(SessionLayer::new(config.clone()));
     let app = Router::new().nest("/foo", any_path).with_state(App { sessions: config });
-    let answer = Browser::new().get(&app, uri).await;
+    let answer = TestClient::new().get(&app, uri).await;
     assert_eq!(answer.status, 200);
     assert_eq!(store.len(), answer.cookies().len());
     answer

@@ -2,11 +2,14 @@
 
 use sessile::{Secure, SessionConfigBuilder};
 
-use crate::common::{Answer, Browser};
+use crate::common::{TestClient, TestResponse};
 use crate::site::{Site, hello, options};
 
 /// A first visit, with these headers.
-async fn visit(options: SessionConfigBuilder, headers: &[(&'static str, &'static str)]) -> (Site, Answer) {
+async fn visit(
+    options: SessionConfigBuilder,
+    headers: &[(&'static str, &'static str)],
+) -> (Site, TestResponse) {
     visit_at(options, headers, "/").await
 }
 
@@ -14,13 +17,13 @@ async fn visit_at(
     options: SessionConfigBuilder,
     headers: &[(&'static str, &'static str)],
     uri: &str,
-) -> (Site, Answer) {
+) -> (Site, TestResponse) {
     let site = Site::new(options, hello);
-    let mut browser = Browser::new();
+    let mut client = TestClient::new();
     for (name, value) in headers {
-        browser = browser.header(name, value);
+        client = client.header(name, value);
     }
-    let answer = site.get(&mut browser, uri).await;
+    let answer = site.get(&mut client, uri).await;
     assert_eq!(answer.status, 200);
     (site, answer)
 }
@@ -50,8 +53,8 @@ async fn s31_the_first_item_of_the_header_counts() {
 
 /// `proxy: true` and no header: the answer is a 200.
 ///
-/// Differs: the cookie is sent, `Secure`. A proxy that says nothing is no proof of plain http, and a browser on plain http
-/// drops the cookie by itself.
+/// Differs: the cookie is sent, `Secure`. A proxy that says nothing is no proof of plain http, and a browser
+/// on plain http drops the cookie by itself.
 #[tokio::test]
 async fn s32_a_trusted_proxy_that_says_nothing() {
     let (_, answer) = visit(secure_behind_proxy(), &[]).await;
@@ -62,8 +65,8 @@ async fn s32_a_trusted_proxy_that_says_nothing() {
 
 /// `proxy: false`: `X-Forwarded-Proto` has no say.
 ///
-/// Differs: `secure(true)` sends the cookie whatever the request says; what shows that the header is not believed is
-/// `Secure::Auto`.
+/// Differs: `secure(true)` sends the cookie whatever the request says; what shows that the header is not
+/// believed is `Secure::Auto`.
 #[tokio::test]
 async fn s33_without_trust_the_header_has_no_say() {
     let off = || options().trust_proxy(false);

@@ -3,16 +3,16 @@
 use sessile::{ConfigError, Secrets, SessionConfig};
 use uuid::Uuid;
 
-use crate::common::{Browser, SetCookie};
+use crate::common::{SetCookie, TestClient};
 use crate::site::{count, layered};
 
 /// A first visit and a second one, both answered; the cookie of the first.
 async fn signs_and_verifies(secrets: impl Into<Secrets>) -> SetCookie {
     let config = SessionConfig::new(secrets).unwrap();
     let app = layered(&config, count);
-    let mut browser = Browser::new();
-    let cookie = browser.get(&app, "/").await.cookie().unwrap();
-    assert_eq!(browser.get(&app, "/").await.body, "2");
+    let mut client = TestClient::new();
+    let cookie = client.get(&app, "/").await.cookie().unwrap();
+    assert_eq!(client.get(&app, "/").await.body, "2");
     cookie
 }
 
@@ -59,9 +59,9 @@ async fn s90_the_first_of_a_list_signs() {
 async fn s91_each_of_a_list_verifies() {
     let store = sessile::MemoryStore::new();
     let config = |secrets: &[&str]| SessionConfig::builder(secrets).store(store.clone()).build().unwrap();
-    let mut browser = Browser::new();
-    assert_eq!(browser.get(&layered(&config(&["nyan cat"]), count), "/").await.body, "1");
+    let mut client = TestClient::new();
+    assert_eq!(client.get(&layered(&config(&["nyan cat"]), count), "/").await.body, "1");
     let both = config(&["keyboard cat", "nyan cat"]);
-    assert_eq!(browser.get(&layered(&both, count), "/").await.body, "2");
-    assert_eq!(browser.get(&layered(&config(&["keyboard cat"]), count), "/").await.body, "3");
+    assert_eq!(client.get(&layered(&both, count), "/").await.body, "2");
+    assert_eq!(client.get(&layered(&config(&["keyboard cat"]), count), "/").await.body, "3");
 }

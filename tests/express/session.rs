@@ -6,20 +6,20 @@ use axum::extract::State;
 use axum::http::Uri;
 use sessile::{MemoryStore, Session, SessionConfig, SessionError, SessionStore as _};
 
-use crate::common::{Browser, id};
+use crate::common::{TestClient, id};
 use crate::site::{Site, count, hello, layered, look, options};
 
 /// A counter persists, and the store gives the session back under its id.
 #[tokio::test]
 async fn s100_a_counter_persists_and_can_be_loaded() {
     let site = Site::new(options(), count);
-    let mut browser = Browser::new();
-    let first = site.get(&mut browser, "/").await;
-    assert_eq!(site.get(&mut browser, "/").await.body, "2");
+    let mut client = TestClient::new();
+    let first = site.get(&mut client, "/").await;
+    assert_eq!(site.get(&mut client, "/").await.body, "2");
     let id = site.id(&first.cookie().unwrap());
     let stored = site.store.get(&id).await.unwrap().unwrap();
     assert!(stored.record.as_json().ends_with(r#""views":2}"#));
-    let loaded = Browser::holding(&site.config, &id).open(&site.config).await;
+    let loaded = TestClient::holding(&site.config, &id).open(&site.config).await;
     assert_eq!((loaded.id(), loaded.get::<u64>("views").unwrap()), (id, Some(2)));
 }
 
@@ -30,10 +30,10 @@ async fn s101_with_a_max_age_the_cookie_follows_changes() {
         "/look" => look(session).await,
         _ => count(session).await,
     });
-    let mut browser = Browser::new();
+    let mut client = TestClient::new();
     let mut sent = Vec::new();
     for path in ["/", "/", "/look", "/"] {
-        sent.push(site.get(&mut browser, path).await.cookie().is_some());
+        sent.push(site.get(&mut client, path).await.cookie().is_some());
     }
     assert_eq!(sent, [true, true, false, true]);
 }
@@ -42,13 +42,13 @@ const EVERYTHING: [&str; 7] = ["get", "set", "destroy", "touch", "create", "repl
 
 /// While the store is disconnected there is no session and no cookie.
 ///
-/// Differs: a handler that asks for the session is answered with 503 in its place, so none takes a user for a stranger. One
-/// that does not ask is answered as ever.
+/// Differs: a handler that asks for the session is answered with 503 in its place, so none takes a user for a
+/// stranger. One that does not ask is answered as ever.
 #[tokio::test]
 async fn s103_without_the_store_there_is_no_session() {
     let store_down = async |config: SessionConfig, handler_asks: bool| {
         let app = if handler_asks { layered(&config, count) } else { layered(&config, hello) };
-        Browser::holding(&config, &id("apple")).get(&app, "/").await
+        TestClient::holding(&config, &id("apple")).get(&app, "/").await
     };
     let site = Site::new(options().save_uninitialized(false), hello);
     site.store.fail(&EVERYTHING);
@@ -62,21 +62,22 @@ async fn s103_without_the_store_there_is_no_session() {
 #[tokio::test]
 async fn s104_when_the_store_is_back_so_is_the_session() {
     let site = Site::new(options(), count);
-    let mut browser = Browser::new();
-    site.get(&mut browser, "/").await;
+    let mut client = TestClient::new();
+    site.get(&mut client, "/").await;
     site.store.fail(&EVERYTHING);
-    assert_eq!(site.get(&mut browser, "/").await.status, 503);
+    assert_eq!(site.get(&mut client, "/").await.status, 503);
     site.store.fail(&[]);
-    assert_eq!(site.get(&mut browser, "/").await.body, "2");
+    assert_eq!(site.get(&mut client, "/").await.body, "2");
 }
 
 /// `destroy`: after it there is no session, and no cookie is set.
 #[tokio::test]
 async fn s105_after_destroy_there_is_no_session() {
     let site = Site::new(options(), async |session: Session| {
+        session.insert("user", "ada").unwrap();
         session.destroy();
-        assert!(matches!(session.insert("user", "ada"), Err(SessionError::Destroyed)));
         assert_eq!(session.get::<String>("user").unwrap(), None);
+        assert!(matches!(session.save().await, Err(SessionError::Destroyed)));
     });
     let answer = site.first("/").await;
     assert_eq!((answer.status.as_u16(), answer.cookies().len(), site.store.len()), (200, 0, 0));
@@ -91,10 +92,10 @@ async fn s106_regenerate_gives_another_id_and_a_cookie() {
         assert_ne!(session.id(), before);
         session.id().as_str().to_owned()
     });
-    let mut browser = Browser::new();
+    let mut client = TestClient::new();
     let mut ids = Vec::new();
     for _ in 0..3 {
-        let answer = site.get(&mut browser, "/").await;
+        let answer = site.get(&mut client, "/").await;
         let id = site.id(&answer.cookie().unwrap());
         assert_eq!(answer.body, id.as_str());
         assert!(!ids.contains(&id));
@@ -107,15 +108,15 @@ async fn s106_regenerate_gives_another_id_and_a_cookie() {
 #[tokio::test]
 async fn s107_reload_sees_what_another_request_wrote() {
     let site = Site::new(options(), async |State(config): State<SessionConfig>, session: Session| {
-        let mut other = Browser::holding(&config, &session.id());
+        let mut other = TestClient::holding(&config, &session.id());
         assert_eq!(other.get(&layered(&config, count), "/").await.body, "2");
         assert_eq!(session.get::<u64>("views")?, Some(1), "as it was loaded");
         session.reload().await?;
         look(session).await
     });
-    let mut browser = Browser::new();
-    browser.get(&layered(&site.config, count), "/").await;
-    assert_eq!(site.get(&mut browser, "/").await.body, "Some(2)");
+    let mut client = TestClient::new();
+    client.get(&layered(&site.config, count), "/").await;
+    assert_eq!(site.get(&mut client, "/").await.body, "Some(2)");
 }
 
 /// `reload` of a session that is gone is an error.
@@ -123,14 +124,14 @@ async fn s107_reload_sees_what_another_request_wrote() {
 async fn s108_reload_of_a_session_that_is_gone_is_an_error() {
     let store = MemoryStore::new();
     let config = options().store(store.clone()).build().unwrap();
-    let mut browser = Browser::new();
-    browser.get(&layered(&config, count), "/").await;
+    let mut client = TestClient::new();
+    client.get(&layered(&config, count), "/").await;
     let app = layered(&config, async move |session: Session| {
         store.destroy(&session.id()).await.unwrap();
         assert!(matches!(session.reload().await, Err(SessionError::Gone)));
         "gone"
     });
-    let answer = browser.get(&app, "/").await;
+    let answer = client.get(&app, "/").await;
     assert_eq!((answer.status.as_u16(), &*answer.body), (200, "gone"));
 }
 
@@ -159,7 +160,7 @@ async fn s110_after_save_the_record_is_stored() {
         let stored = store.get(&session.id()).await?.unwrap();
         Ok::<_, SessionError>(stored.record.as_json().to_owned())
     });
-    assert!(Browser::new().get(&app, "/").await.body.ends_with(r#""saved":true}"#));
+    assert!(TestClient::new().get(&app, "/").await.body.ends_with(r#""saved":true}"#));
 }
 
 /// Counts, and saves at once.
@@ -170,9 +171,9 @@ async fn save(session: Session) -> Result<(), SessionError> {
 
 /// What the store saw of two requests.
 async fn two(site: Site) -> [Vec<&'static str>; 2] {
-    let mut browser = Browser::new();
+    let mut client = TestClient::new();
     let mut visit = async || {
-        assert_eq!(site.get(&mut browser, "/").await.status, 200);
+        assert_eq!(site.get(&mut client, "/").await.status, 200);
         site.writes()
     };
     [visit().await, visit().await]
@@ -209,14 +210,14 @@ async fn s114_the_next_request_moves_the_expiry_on() {
     let store = MemoryStore::new();
     let config = options().touch_after(Duration::ZERO).store(store.clone()).build().unwrap();
     let app = layered(&config, look);
-    let mut browser = Browser::new();
-    browser.get(&app, "/").await;
+    let mut client = TestClient::new();
+    client.get(&app, "/").await;
     let id = store.all_ids().remove(0);
     let left = async || store.get(&id).await.unwrap().unwrap().expires_in.unwrap();
     let pause = Duration::from_millis(50);
     tokio::time::sleep(pause).await;
     let before = left().await;
     assert!(before <= Duration::from_secs(60) - pause);
-    browser.get(&app, "/").await;
+    client.get(&app, "/").await;
     assert!(left().await > before);
 }

@@ -1,13 +1,13 @@
-//! A site as express-session's tests set it up: the secret `keyboard cat`, a max-age of a minute, the session committed by
-//! the layer.
+//! A site as express-session's tests set it up: the secret `keyboard cat`, a max-age of a minute, the session
+//! committed by the layer.
 
 use axum::Router;
 use axum::handler::Handler;
 use sessile::{Session, SessionConfig, SessionConfigBuilder, SessionError, SessionId, SessionLayer};
 use std::time::{Duration, SystemTime};
 
-use crate::common::stores::Spy;
-use crate::common::{Answer, App, Browser, SetCookie, router};
+use crate::common::stores::RecordingStore;
+use crate::common::{App, SetCookie, TestClient, TestResponse, router};
 
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 
@@ -19,26 +19,26 @@ pub(crate) fn options() -> SessionConfigBuilder {
 /// One handler under every path, over a store that watches.
 pub(crate) struct Site {
     pub(crate) config: SessionConfig,
-    pub(crate) store: Spy,
+    pub(crate) store: RecordingStore,
     pub(crate) app: Router,
 }
 
 impl Site {
     pub(crate) fn new<H: Handler<T, App>, T: 'static>(options: SessionConfigBuilder, handler: H) -> Self {
-        let store = Spy::default();
+        let store = RecordingStore::default();
         let config = options.store(store.clone()).build().unwrap();
         let app = layered(&config, handler);
         Self { config, store, app }
     }
 
-    /// A request of this browser.
-    pub(crate) async fn get(&self, browser: &mut Browser, uri: &str) -> Answer {
-        browser.get(&self.app, uri).await
+    /// A request of this client.
+    pub(crate) async fn get(&self, client: &mut TestClient, uri: &str) -> TestResponse {
+        client.get(&self.app, uri).await
     }
 
     /// A request of someone who was never here.
-    pub(crate) async fn first(&self, uri: &str) -> Answer {
-        Browser::new().get(&self.app, uri).await
+    pub(crate) async fn first(&self, uri: &str) -> TestResponse {
+        TestClient::new().get(&self.app, uri).await
     }
 
     /// The id that a cookie names.

@@ -2,8 +2,8 @@
 
 use sessile::{Session, SessionError, SessionOptions};
 
-use crate::common::stores::Spy;
-use crate::common::{Browser, id, router};
+use crate::common::stores::RecordingStore;
+use crate::common::{TestClient, id, router};
 use crate::site::{Site, layered, look, options};
 
 const RECORD: &str = r#"{"cookie":{"originalMaxAge":60000,"expires":null},"views":4}"#;
@@ -29,7 +29,7 @@ fn s92_unset_is_no_option() {
 /// Differs: there is no null to set. A session that is dropped and never committed leaves its record alone.
 #[tokio::test]
 async fn s93_the_record_of_a_dropped_session_survives() {
-    let store = Spy::default();
+    let store = RecordingStore::default();
     let config = options().store(store.clone()).build().unwrap();
     store.plant(&id("apple"), RECORD).await;
     let app = router(&config, async |session: Session| {
@@ -37,7 +37,7 @@ async fn s93_the_record_of_a_dropped_session_survives() {
         drop(session);
         Ok::<_, SessionError>("")
     });
-    let answer = Browser::holding(&config, &id("apple")).get(&app, "/").await;
+    let answer = TestClient::holding(&config, &id("apple")).get(&app, "/").await;
     assert_eq!((answer.status.as_u16(), answer.cookies().len()), (200, 0));
     assert_eq!(store.text(&id("apple")).await.unwrap(), RECORD);
 }
@@ -47,7 +47,7 @@ async fn s93_the_record_of_a_dropped_session_survives() {
 async fn s94_a_destroyed_session_is_removed() {
     let site = Site::new(options(), leave);
     site.store.plant(&id("apple"), RECORD).await;
-    let answer = site.get(&mut Browser::holding(&site.config, &id("apple")), "/").await;
+    let answer = site.get(&mut TestClient::holding(&site.config, &id("apple")), "/").await;
     assert_eq!((answer.status.as_u16(), site.store.len()), (200, 0));
     assert_eq!(site.writes(), ["destroy"]);
 }
@@ -66,16 +66,16 @@ async fn s95_a_new_session_that_is_destroyed_leaves_nothing() {
 
 /// An error of the store's `destroy` is reported.
 ///
-/// Differs: it is a 503, not a 200 with the handler's body: the user is told that the logout did not happen. The session
-/// and its cookie live on.
+/// Differs: it is a 503, not a 200 with the handler's body: the user is told that the logout did not happen.
+/// The session and its cookie live on.
 #[tokio::test]
 async fn s96_an_error_of_destroy_is_reported() {
     let site = Site::new(options(), leave);
     site.store.plant(&id("apple"), RECORD).await;
     site.store.fail(&["destroy"]);
-    let mut browser = Browser::holding(&site.config, &id("apple"));
-    let answer = site.get(&mut browser, "/").await;
+    let mut client = TestClient::holding(&site.config, &id("apple"));
+    let answer = site.get(&mut client, "/").await;
     assert_eq!((answer.status.as_u16(), answer.cookies().len()), (503, 0));
     let app = layered(&site.config, look);
-    assert_eq!(browser.get(&app, "/").await.body, "Some(4)");
+    assert_eq!(client.get(&app, "/").await.body, "Some(4)");
 }

@@ -6,7 +6,7 @@ use axum::http::Uri;
 use sessile::{Session, SessionConfigBuilder, SessionError};
 
 use crate::common::logs::Logs;
-use crate::common::{Answer, Browser};
+use crate::common::{TestClient, TestResponse};
 use crate::site::{Site, count, hello, look, options};
 
 /// Puts the same value there each time.
@@ -14,11 +14,11 @@ async fn same(session: Session) -> Result<(), SessionError> {
     session.insert("user", "bob")
 }
 
-/// What the store saw of two requests of one browser, and whether each got a cookie.
+/// What the store saw of two requests of one client, and whether each got a cookie.
 async fn twice(site: &Site) -> [(Vec<&'static str>, bool); 2] {
-    let mut browser = Browser::new();
+    let mut client = TestClient::new();
     let mut visit = async || {
-        let answer = site.get(&mut browser, "/").await;
+        let answer = site.get(&mut client, "/").await;
         assert_eq!(answer.status, 200);
         (site.writes(), answer.cookie().is_some())
     };
@@ -96,10 +96,10 @@ async fn s77_without_resave_what_changes_is_written() {
         "/look" => Ok(()),
         path => session.insert("token", path),
     });
-    let mut browser = Browser::new();
+    let mut client = TestClient::new();
     let mut writes = Vec::new();
     for path in ["/one", "/look", "/two"] {
-        site.get(&mut browser, path).await;
+        site.get(&mut client, path).await;
         writes.push(site.writes());
     }
     assert_eq!(writes, [vec!["create"], vec![], vec!["replace"]]);
@@ -124,29 +124,29 @@ async fn s78_without_resave_a_nested_cookie_counts_as_a_change() {
 
 /// Off: an error of the store's `touch` is reported, and the answer is a 200 with its body.
 ///
-/// Differs: while the session is loaded it is a warning in the log. Where `rolling` promises the browser a longer life, the
-/// answer is a 503 without a cookie.
+/// Differs: while the session is loaded it is a warning in the log. Where `rolling` promises the browser a
+/// longer life, the answer is a 503 without a cookie.
 #[tokio::test]
 async fn s79_an_error_of_touch_is_reported() {
     let logs = Logs::capture();
     let site = Site::new(options().touch_after(Duration::ZERO), count);
-    let mut browser = Browser::new();
-    site.get(&mut browser, "/").await;
+    let mut client = TestClient::new();
+    site.get(&mut client, "/").await;
     site.store.fail(&["touch"]);
-    let answer = site.get(&mut browser, "/").await;
+    let answer = site.get(&mut client, "/").await;
     assert_eq!((answer.status.as_u16(), &*answer.body), (200, "2"));
     assert_eq!(logs.warnings().iter().filter(|line| line.contains("could not be extended")).count(), 1);
 
     let site = Site::new(options().rolling(true), look);
-    let mut browser = Browser::new();
-    site.get(&mut browser, "/").await;
+    let mut client = TestClient::new();
+    site.get(&mut client, "/").await;
     site.store.fail(&["touch"]);
-    let answer = site.get(&mut browser, "/").await;
+    let answer = site.get(&mut client, "/").await;
     assert_eq!((answer.status.as_u16(), answer.cookies().len()), (503, 0));
 }
 
 /// A first visit that leaves the session alone, or changes it.
-async fn first(options: SessionConfigBuilder, change: bool) -> (Site, Answer) {
+async fn first(options: SessionConfigBuilder, change: bool) -> (Site, TestResponse) {
     let site = if change { Site::new(options, count) } else { Site::new(options, look) };
     let answer = site.first("/").await;
     assert_eq!(answer.status, 200);
@@ -183,8 +183,8 @@ async fn s83_without_save_uninitialized_a_changed_session_is_stored() {
 
 /// An error of the store's `set` is reported.
 ///
-/// Differs: Express has sent the head by then, so the answer stays a 200 with a cookie for a session that is not there.
-/// Here it is a 503 without a cookie.
+/// Differs: Express has sent the head by then, so the answer stays a 200 with a cookie for a session that is
+/// not there. Here it is a 503 without a cookie.
 #[tokio::test]
 async fn s84_an_error_of_set_is_reported() {
     let logs = Logs::capture();

@@ -54,8 +54,8 @@ async fn request(visitor: &Visitor) -> StatusCode {
     }
 }
 
-/// 2,000 increments over 50 connections, each on a session of its own, while the server dies and comes back. `durable`:
-/// what it acknowledged survives that.
+/// 2,000 increments over 50 connections, each on a session of its own, while the server dies and comes back.
+/// `durable`: what it acknowledged survives that.
 pub(crate) async fn kill_and_restart(store: impl SessionStore, mut server: Server, durable: bool) {
     const USERS: usize = 50;
     const EACH: u64 = 40;
@@ -148,8 +148,8 @@ async fn half(config: &SessionConfig, cookie: &str, half: u64) {
     tasks.join_all().await;
 }
 
-/// 200 changes to different keys and 200 updates of one key of one session, half of them from another process; then a
-/// logout in one against a slow writer in the other.
+/// 200 changes to different keys and 200 updates of one key of one session, half of them from another
+/// process; then a logout in one against a slow writer in the other.
 pub(crate) async fn two_processes(test: &str, (variable, url): (&str, &str), store: impl SessionStore) {
     let config = config(store);
     if let Ok(task) = std::env::var(CHILD) {

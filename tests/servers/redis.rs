@@ -160,7 +160,8 @@ async fn commands(other: &mut MultiplexedConnection) -> u64 {
         let line = info.lines().find(|line| line.starts_with(&format!("cmdstat_{name}:calls=")));
         line.map_or(0, |line| line.split(['=', ',']).nth(1).unwrap().parse().unwrap())
     };
-    // A load is GET and PTTL in one pipeline, so PTTL does not count; what a script does itself is subtracted.
+    // A load is GET and PTTL in one pipeline, so PTTL does not count; what a script does itself is
+    // subtracted.
     let inside = count("eval") + count("evalsha");
     count("get") + count("set") + count("del") + count("expire") + inside
 }

@@ -308,8 +308,8 @@ async fn sweep_len_and_clear() {
 /// The table of the statements that are counted: other tests of this process execute theirs meanwhile.
 const COUNTED: &str = "counted_requests";
 
-/// Counts executions as sqlx logs them, as a file has no server that would. It logs each when it is over, but for `BEGIN`,
-/// `COMMIT` and `ROLLBACK`, which the store has no use for.
+/// Counts executions as sqlx logs them, as a file has no server that would. It logs each when it is over, but
+/// for `BEGIN`, `COMMIT` and `ROLLBACK`, which the store has no use for.
 struct Executions(&'static AtomicU64);
 
 impl<S: Subscriber> Layer<S> for Executions {
@@ -338,7 +338,8 @@ async fn statements_of_each_kind_of_request() {
     let store = SqliteStore::new(pool.clone()).table(COUNTED).unwrap();
     store.migrate().await.unwrap();
     let counter = async || -> u64 {
-        // A result may come before the line in the log; the one connection has written it before it takes this up.
+        // A result may come before the line in the log; the one connection has written it before it takes
+        // this up.
         sqlx::query("SELECT 1").execute(&pool).await.unwrap();
         EXECUTED.load(Ordering::Relaxed)
     };

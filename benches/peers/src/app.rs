@@ -1,4 +1,5 @@
-//! An application that can be asked in process: axum's and actix-web's behind one trait, so that one loop measures both.
+//! An application that can be asked in process: axum's and actix-web's behind one trait, so that one loop
+//! measures both.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -51,8 +52,9 @@ pub trait App {
 
     /// Asks `times` times, one after the other, going round through these requests.
     ///
-    /// The loop is in here, so that what is boxed and dispatched for the sake of the trait is so once for all of it. Tokio's
-    /// budget for cooperation is lifted, or every hundredth request would pay for a detour that a server's does not make.
+    /// The loop is in here, so that what is boxed and dispatched for the sake of the trait is so once for all
+    /// of it. Tokio's budget for cooperation is lifted, or every hundredth request would pay for a detour
+    /// that a server's does not make.
     fn drive<'a>(&'a self, asks: &'a [Ask], times: usize) -> Local<'a, ()>;
 }
 

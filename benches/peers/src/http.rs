@@ -2,9 +2,10 @@
 
 use crate::contestants::Contestant;
 use crate::payload::USUAL;
+use crate::proof::Proof;
 use crate::report::{Part, Table, grouped};
 use crate::runtime::block_on;
-use crate::scenario::{Proof, Scenario};
+use crate::scenario::Scenario;
 use crate::serve::Server;
 use crate::statistics::Spread;
 use crate::wrk::{Load, SERVERS, SESSIONS, Sample, load};

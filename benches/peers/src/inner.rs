@@ -1,4 +1,5 @@
-//! Measurements that want a process of their own: this program starts itself for each, pinned to a core or not.
+//! Measurements that want a process of their own: this program starts itself for each, pinned to a core or
+//! not.
 
 use std::fmt::Debug;
 use std::process::{Command, Stdio};

@@ -1,6 +1,7 @@
 //! Measures sessile beside the session libraries people would use instead.
 
 pub mod app;
+pub mod bars;
 pub mod contestants;
 pub mod files;
 pub mod growth;
@@ -12,6 +13,7 @@ pub mod payload;
 pub mod picture;
 pub mod postgres;
 pub mod process;
+pub mod proof;
 pub mod redis;
 pub mod remote;
 pub mod report;

@@ -10,9 +10,10 @@ use crate::app::{App, Ask, Axum};
 use crate::contestants::{Contestant, sessile};
 use crate::inner::{Core, figure, output};
 use crate::payload::USUAL;
+use crate::proof::Proof;
 use crate::report::{Part, Table, grouped};
 use crate::runtime::block_on;
-use crate::scenario::{Proof, Scenario};
+use crate::scenario::Scenario;
 use crate::statistics::Spread;
 
 const STORED: usize = 200_000;
@@ -88,7 +89,8 @@ pub fn per_session(contestant: Contestant, path: &str) -> f64 {
 
 const LIVE: usize = 1_000;
 
-/// The longest request before a sweep and during it, in milliseconds, and how long after the expiry it was over, in seconds.
+/// The longest request before a sweep and during it, in milliseconds, and how long after the expiry it was
+/// over, in seconds.
 pub fn sweep() -> [f64; 3] {
     block_on(async {
         let store = MemoryStore::new();

@@ -83,9 +83,11 @@ async fn time(scenario: Scenario) -> HashMap<Contestant, Spread> {
     rounds.keys().map(|&contestant| (contestant, over(contestant))).collect()
 }
 
-/// Counts with the given function, which tells how many allocations there were so far, and prints a line each.
+/// Counts with the given function, which tells how many allocations there were so far, and prints a line
+/// each.
 ///
-/// A program of its own does this: counting takes time at each allocation, most of it from those that make many.
+/// A program of its own does this: counting takes time at each allocation, most of it from those that make
+/// many.
 pub fn count(allocations: impl Fn() -> usize) {
     const TIMES: usize = 1_000;
     for scenario in Scenario::ALL {

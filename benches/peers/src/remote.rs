@@ -1,4 +1,5 @@
-//! Stores on servers: how often each kind of request asks the server, and how many requests a second get an answer.
+//! Stores on servers: how often each kind of request asks the server, and how many requests a second get an
+//! answer.
 
 use std::rc::Rc;
 use std::time::Instant;
@@ -6,8 +7,9 @@ use std::time::Instant;
 use crate::app::{App, Ask};
 use crate::contestants::Contestant;
 use crate::payload::USUAL;
+use crate::proof::Proof;
 use crate::report::{Table, grouped};
-use crate::scenario::{Proof, Scenario};
+use crate::scenario::Scenario;
 use crate::statistics::Spread;
 
 /// As many visitors ask at a time, each with a session of their own.

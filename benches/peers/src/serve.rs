@@ -45,7 +45,8 @@ impl Server {
         Self::start(again(core, &["serve-files", store, folder.to_str().expect("a path that is text")]))
     }
 
-    /// Express under this runtime on this core; `None`, said aloud, where that or the packages are not installed.
+    /// Express under this runtime on this core; `None`, said aloud, where that or the packages are not
+    /// installed.
     pub fn express(core: Core, runtime: &str, sessions: &str) -> Option<Self> {
         let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("node");
         let packages = folder.join("node_modules");

@@ -23,7 +23,8 @@ pub struct Load {
 #[derive(Debug, Clone, Copy)]
 pub struct Sample {
     pub per_second: f64,
-    /// Microseconds of the server's processor for each request: its threads' own, whatever else ran beside them.
+    /// Microseconds of the server's processor for each request: its threads' own, whatever else ran beside
+    /// them.
     pub processor: f64,
 }
 

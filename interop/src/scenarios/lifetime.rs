@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::pair::{Pair, Side};
-use crate::place::TTL;
-use crate::visitor::{SetCookie, Visitor};
+use crate::http_client::{HttpClient, SetCookie};
+use crate::servers::{Servers, Side};
+use crate::shared_store::TTL;
 
-/// Express loses a millisecond of the max-age when the clock ticks between its two looks at it; stores round to seconds.
+/// Express loses a millisecond of the max-age when the clock ticks between its two looks at it; stores round
+/// to seconds.
 const SLACK: Duration = Duration::from_secs(8);
 
 #[track_caller]
@@ -23,57 +24,58 @@ fn life(cookie: Option<&SetCookie>) -> Option<Duration> {
 }
 
 /// The session's own max-age holds on the other side: in the cookie it sets, in the record and in the store.
-pub async fn a_max_age_is_honoured(pair: &Arc<Pair>, here: Side, there: Side) {
-    let visitor = Visitor::new(pair);
+pub async fn a_max_age_is_honoured(servers: &Arc<Servers>, here: Side, there: Side) {
+    let client = HttpClient::new(servers);
     let short = Duration::from_secs(600);
-    let id = visitor.log_in(here).await;
-    assert_near(pair.place.life(&id).await, Duration::from_secs(3600), "the new record");
-    let answer = visitor.put(here, "/max-age", json!(short.as_millis())).await;
+    let id = client.log_in(here).await;
+    assert_near(servers.store.life(&id).await, Duration::from_secs(3600), "the new record");
+    let answer = client.put(here, "/max-age", json!(short.as_millis())).await;
     assert_near(life(answer.cookie.as_ref()), short, "the cookie of the side that set it");
-    assert_near(pair.place.life(&id).await, short, "its record");
-    let answer = visitor.put(there, "/data/n", json!(1)).await;
+    assert_near(servers.store.life(&id).await, short, "its record");
+    let answer = client.put(there, "/data/n", json!(1)).await;
     assert_near(life(answer.cookie.as_ref()), short, "the other side's cookie");
-    assert_near(pair.place.life(&id).await, short, "the other side's record");
-    let kept = visitor.record(&id).await["cookie"]["originalMaxAge"].as_f64().expect("a number");
+    assert_near(servers.store.life(&id).await, short, "the other side's record");
+    let kept = client.record(&id).await["cookie"]["originalMaxAge"].as_f64().expect("a number");
     assert!((599_990.0..=600_000.0).contains(&kept), "originalMaxAge {kept}");
     // And back, with a new id in between.
-    let new = visitor.log_in(there).await;
+    let new = client.log_in(there).await;
     let long = Duration::from_secs(30 * 24 * 3600);
-    visitor.put(there, "/max-age", json!(long.as_millis())).await;
-    assert_near(life(visitor.put(here, "/data/n", json!(2)).await.cookie.as_ref()), long, "the cookie");
-    assert_near(pair.place.life(&new).await, long, "the record");
+    client.put(there, "/max-age", json!(long.as_millis())).await;
+    assert_near(life(client.put(here, "/data/n", json!(2)).await.cookie.as_ref()), long, "the cookie");
+    assert_near(servers.store.life(&new).await, long, "the record");
 }
 
-/// A session without a max-age lives as long as the store's own ttl says, and no cookie of the other side changes that.
-pub async fn a_browser_session_is_honoured(pair: &Arc<Pair>, here: Side, there: Side) {
-    let visitor = Visitor::new(pair);
-    let id = visitor.log_in(here).await;
-    let answer = visitor.put(here, "/max-age", Value::Null).await;
+/// A session without a max-age lives as long as the store's own ttl says, and no cookie of the other side
+/// changes that.
+pub async fn a_browser_session_is_honoured(servers: &Arc<Servers>, here: Side, there: Side) {
+    let client = HttpClient::new(servers);
+    let id = client.log_in(here).await;
+    let answer = client.put(here, "/max-age", Value::Null).await;
     // Express sends none: it does so for sessions with an end only, and leaves the browser the cookie it has.
     match here {
         Side::Axum => assert_eq!(life(answer.cookie.as_ref()), None),
         Side::Express => assert!(answer.cookie.is_none(), "Express has mended its ways: {answer:?}"),
     }
-    let answer = visitor.put(there, "/data/n", json!(1)).await;
+    let answer = client.put(there, "/data/n", json!(1)).await;
     assert!(answer.cookie.is_none(), "{answer:?}");
-    let cookie = &visitor.record(&id).await["cookie"];
+    let cookie = &client.record(&id).await["cookie"];
     assert_eq!((&cookie["originalMaxAge"], &cookie["expires"]), (&Value::Null, &Value::Null));
-    assert_near(pair.place.life(&id).await, TTL, "the record");
-    visitor.put(here, "/data/n", json!(2)).await;
-    assert_near(pair.place.life(&id).await, TTL, "the record, written again");
-    assert_eq!(visitor.data(there).await, json!({ "n": 2, "remembered": null }));
+    assert_near(servers.store.life(&id).await, TTL, "the record");
+    client.put(here, "/data/n", json!(2)).await;
+    assert_near(servers.store.life(&id).await, TTL, "the record, written again");
+    assert_eq!(client.data(there).await, json!({ "n": 2, "remembered": null }));
 }
 
 /// What expired on one side is expired on the other.
-pub async fn an_expired_session_is_gone(pair: &Arc<Pair>, here: Side, there: Side) {
-    let visitor = Visitor::new(pair);
-    let id = visitor.log_in(here).await;
-    let kept = visitor.cookie().expect("a cookie");
-    visitor.put(here, "/max-age", json!(1500)).await;
-    let copy = Visitor::with_cookie(pair, &kept);
+pub async fn an_expired_session_is_gone(servers: &Arc<Servers>, here: Side, there: Side) {
+    let client = HttpClient::new(servers);
+    let id = client.log_in(here).await;
+    let kept = client.cookie().expect("a cookie");
+    client.put(here, "/max-age", json!(1500)).await;
+    let copy = HttpClient::with_cookie(servers, &kept);
     // Reading extends the life, so the record is watched from outside.
     let ended = tokio::time::timeout(Duration::from_secs(20), async {
-        while pair.place.life(&id).await.is_some_and(|life| !life.is_zero()) {
+        while servers.store.life(&id).await.is_some_and(|life| !life.is_zero()) {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         // express-mysql-session rounds the present to whole seconds.
@@ -84,29 +86,29 @@ pub async fn an_expired_session_is_gone(pair: &Arc<Pair>, here: Side, there: Sid
         assert_eq!(copy.user(side).await, None, "{side:?} honours an expired session");
         assert_ne!(copy.id(side).await, id, "{side:?}");
     }
-    assert_eq!(visitor.cookie(), None, "the browser still has the cookie");
+    assert_eq!(client.cookie(), None, "the browser still has the cookie");
 }
 
 /// A request that only reads extends the session's life in the store, whichever side it goes to.
-pub async fn a_touch_extends_the_life(pair: &Arc<Pair>, here: Side, there: Side) {
-    let visitor = Visitor::new(pair);
-    let id = visitor.log_in(here).await;
+pub async fn a_touch_extends_the_life(servers: &Arc<Servers>, here: Side, there: Side) {
+    let client = HttpClient::new(servers);
+    let id = client.log_in(here).await;
     let hour = Duration::from_secs(3600);
     for (side, path) in [(there, "/session"), (here, "/session")] {
-        let record = pair.place.raw(&id).await.expect("a record");
-        pair.place.put(&id, &record, Duration::from_secs(60)).await;
-        assert_near(pair.place.life(&id).await, Duration::from_secs(60), "the aged record");
-        let answer = visitor.get(side, path).await;
+        let record = servers.store.raw(&id).await.expect("a record");
+        servers.store.put(&id, &record, Duration::from_secs(60)).await;
+        assert_near(servers.store.life(&id).await, Duration::from_secs(60), "the aged record");
+        let answer = client.get(side, path).await;
         assert_eq!(answer.body["user"], "alice", "{side:?}");
         assert!(answer.cookie.is_none(), "a cookie for a read: {answer:?}");
-        assert_near(pair.place.life(&id).await, hour, &format!("the record {side:?} touched"));
+        assert_near(servers.store.life(&id).await, hour, &format!("the record {side:?} touched"));
     }
     for side in [there, here] {
-        let record = pair.place.raw(&id).await.expect("a record");
+        let record = servers.store.raw(&id).await.expect("a record");
         // A touch so short after the last one that axum would leave it out, were it not asked for.
-        pair.place.put(&id, &record, Duration::from_secs(3580)).await;
-        visitor.post(side, "/touch").await;
-        assert_near(pair.place.life(&id).await, hour, "the record");
-        assert_eq!(visitor.user(here).await.as_deref(), Some("alice"));
+        servers.store.put(&id, &record, Duration::from_secs(3580)).await;
+        client.post(side, "/touch").await;
+        assert_near(servers.store.life(&id).await, hour, "the record");
+        assert_eq!(client.user(here).await.as_deref(), Some("alice"));
     }
 }

@@ -10,7 +10,8 @@ pub use identity::*;
 pub use lifetime::*;
 pub use secrets::*;
 
-/// Makes two tests of each scenario, one for each side that begins. `$shared` is a [`Shared`](crate::pair::Shared).
+/// Makes two tests of each scenario, one for each side that begins. `$shared` is a
+/// [`SharedServers`](crate::servers::SharedServers).
 #[macro_export]
 macro_rules! shared_sessions {
     ($shared:expr) => {
@@ -34,18 +35,18 @@ macro_rules! shared_sessions {
         mod $scenario {
             #[allow(unused_imports)]
             use super::*;
-            use $crate::pair::Side;
+            use $crate::servers::Side;
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn express_first() {
-                let Some(pair) = $shared.get() else { return };
-                $crate::scenarios::$scenario(&pair, Side::Express, Side::Axum).await;
+                let Some(servers) = $shared.get() else { return };
+                $crate::scenarios::$scenario(&servers, Side::Express, Side::Axum).await;
             }
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn axum_first() {
-                let Some(pair) = $shared.get() else { return };
-                $crate::scenarios::$scenario(&pair, Side::Axum, Side::Express).await;
+                let Some(servers) = $shared.get() else { return };
+                $crate::scenarios::$scenario(&servers, Side::Axum, Side::Express).await;
             }
         }
     )*};

@@ -4,22 +4,22 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::pair::{Pair, SECRET, Side, id_in, options};
-use crate::visitor::Visitor;
+use crate::http_client::HttpClient;
+use crate::servers::{SECRET, Servers, Side, id_in, options};
 
 const NEW: &str = "the next secret of at least 32 bytes here";
 
-fn rotated(pair: &Pair, here: Side, secrets: [Value; 2]) -> Arc<Pair> {
+fn rotated(servers: &Servers, here: Side, secrets: [Value; 2]) -> Arc<Servers> {
     let [first, second] = secrets.map(options);
     let (express, axum) = if here == Side::Express { (&first, &second) } else { (&second, &first) };
-    Pair::start(&pair.place, express, axum).expect("Node.js is installed")
+    Servers::start(&servers.store, express, axum).expect("Node.js is installed")
 }
 
 /// `here` signs with the new secret first; `there` follows. In between both verify both.
-pub async fn secrets_rotate(pair: &Arc<Pair>, here: Side, there: Side) {
-    let both = rotated(pair, here, [json!([NEW, SECRET]), json!([SECRET, NEW])]);
-    let done = rotated(pair, here, [json!(NEW), json!([NEW])]);
-    let before = Visitor::new(pair);
+pub async fn secrets_rotate(servers: &Arc<Servers>, here: Side, there: Side) {
+    let both = rotated(servers, here, [json!([NEW, SECRET]), json!([SECRET, NEW])]);
+    let done = rotated(servers, here, [json!(NEW), json!([NEW])]);
+    let before = HttpClient::new(servers);
     let id = before.log_in(there).await;
     let old_cookie = before.cookie().expect("a cookie");
 
@@ -37,13 +37,13 @@ pub async fn secrets_rotate(pair: &Arc<Pair>, here: Side, there: Side) {
     during.put(here, "/data/n", json!(3)).await;
 
     // A side that was not told of the new secret before the other one signs with it logs everybody out.
-    let untold = Visitor::with_cookie(pair, &new_cookie);
+    let untold = HttpClient::with_cookie(servers, &new_cookie);
     assert_eq!(untold.user(there).await, None);
 
     let after = during.moved_to(&done);
     for side in [there, here] {
         assert_eq!(after.user(side).await.as_deref(), Some("alice"), "{side:?}");
         assert_eq!(after.id(side).await, id, "{side:?}");
-        assert_eq!(Visitor::with_cookie(&done, &old_cookie).user(side).await, None, "{side:?}");
+        assert_eq!(HttpClient::with_cookie(&done, &old_cookie).user(side).await, None, "{side:?}");
     }
 }

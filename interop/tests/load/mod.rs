@@ -9,9 +9,9 @@ use std::sync::{Arc, LazyLock};
 use fastrand::Rng;
 use reqwest::Method;
 use serde_json::json;
-use sessile_interop::pair::{Pair, SECRET, Side, options};
-use sessile_interop::place::{Kind, Place};
-use sessile_interop::visitor::Answer;
+use sessile_interop::http_client::Answer;
+use sessile_interop::servers::{SECRET, Servers, Side, options};
+use sessile_interop::shared_store::{Kind, SharedStore};
 use tokio::sync::Mutex;
 
 pub use model::Tally;
@@ -104,13 +104,13 @@ impl Step {
             ),
             Act::LogOut => (Method::POST, "/destroy".into(), None),
         };
-        seat.visitor.send(self.side, method, &path, body).await
+        seat.client.send(self.side, method, &path, body).await
     }
 }
 
 /// A plan, and the two servers to carry it out on.
 pub struct Load {
-    pair: Arc<Pair>,
+    servers: Arc<Servers>,
     steps: Vec<Step>,
 }
 
@@ -120,21 +120,21 @@ impl Load {
         if !sessile_interop::express_is_installed() {
             return None;
         }
-        let place = Arc::new(Place::start(kind)?);
+        let store = Arc::new(SharedStore::start(kind)?);
         let (mut express, axum) = (options(json!(SECRET)), options(json!(SECRET)));
         // session-file-store's touch writes the whole file, so with it Express' reads are writes.
         express["withoutTouch"] = json!(kind == Kind::File);
-        let pair = Pair::start(&place, &express, &axum)?;
+        let servers = Servers::start(&store, &express, &axum)?;
         println!("SESSILE_SEED={}", *SEED);
         let mut rng = Rng::with_seed(*SEED);
-        Some(Self { pair, steps: (0..requests).map(|number| Step::random(number, &mut rng)).collect() })
+        Some(Self { servers, steps: (0..requests).map(|number| Step::random(number, &mut rng)).collect() })
     }
 
     /// Carries the plan out, several requests at a time, and compares everything at its end.
     pub async fn run(self, rules: Rules) -> Tally {
         let mut users = Vec::new();
         for _ in 0..USERS {
-            users.push(User::new(&self.pair).await);
+            users.push(User::new(&self.servers).await);
         }
         let shared = Arc::new((users, self.steps, AtomicUsize::new(0), Mutex::new(Tally::default())));
         let workers: Vec<_> = (0..WORKERS)

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
-use sessile_interop::pair::{Pair, SECRET, Side, id_in};
-use sessile_interop::visitor::{Answer, Visitor};
+use sessile_interop::http_client::{Answer, HttpClient};
+use sessile_interop::servers::{SECRET, Servers, Side, id_in};
 use tokio::sync::{Mutex, RwLock};
 
 use super::{Act, Rules, Statuses, Step};
@@ -20,14 +20,14 @@ pub fn value(step: Step) -> Value {
 
 /// One user, who logs in anew after each logout.
 pub struct User {
-    pair: Arc<Pair>,
+    servers: Arc<Servers>,
     /// Held for reading by requests that may overlap, for writing by one that is alone.
     seat: RwLock<Seat>,
 }
 
 /// A user's present session.
 pub struct Seat {
-    pub visitor: Visitor,
+    pub client: HttpClient,
     id: String,
     expected: Mutex<Expected>,
     under_way: AtomicUsize,
@@ -90,8 +90,8 @@ impl Tally {
 }
 
 impl User {
-    pub async fn new(pair: &Arc<Pair>) -> Self {
-        Self { pair: Arc::clone(pair), seat: RwLock::new(Seat::new(pair).await) }
+    pub async fn new(servers: &Arc<Servers>) -> Self {
+        Self { servers: Arc::clone(servers), seat: RwLock::new(Seat::new(servers).await) }
     }
 
     /// Does a step of the plan.
@@ -120,22 +120,22 @@ impl User {
     /// Compares, and gives a user who was logged out a new session.
     async fn renew(&self, seat: &mut Seat, rules: Rules, tally: &Mutex<Tally>) {
         let mut tally = tally.lock().await;
-        seat.compare(&self.pair, rules, &mut tally).await;
+        seat.compare(&self.servers, rules, &mut tally).await;
         if seat.expected.get_mut().logged_out {
-            *seat = Seat::new(&self.pair).await;
+            *seat = Seat::new(&self.servers).await;
         }
     }
 }
 
 impl Seat {
-    async fn new(pair: &Arc<Pair>) -> Self {
-        let visitor = Visitor::new(pair);
-        let id = visitor.log_in(Side::Express).await;
-        Self { visitor, id, expected: Mutex::default(), under_way: AtomicUsize::new(0) }
+    async fn new(servers: &Arc<Servers>) -> Self {
+        let client = HttpClient::new(servers);
+        let id = client.log_in(Side::Express).await;
+        Self { client, id, expected: Mutex::default(), under_way: AtomicUsize::new(0) }
     }
 
     fn current_id(&self) -> String {
-        self.visitor.cookie().and_then(|cookie| id_in(&cookie, SECRET)).unwrap_or_default()
+        self.client.cookie().and_then(|cookie| id_in(&cookie, SECRET)).unwrap_or_default()
     }
 
     async fn take(&self, step: Step, rules: Rules, tally: &Mutex<Tally>) {
@@ -162,12 +162,12 @@ impl Seat {
     }
 
     /// What is stored, against what was written.
-    async fn compare(&mut self, pair: &Pair, rules: Rules, tally: &mut Tally) {
+    async fn compare(&mut self, servers: &Servers, rules: Rules, tally: &mut Tally) {
         if rules == Rules::None {
             self.id = self.current_id();
         }
         let expected = self.expected.get_mut();
-        let raw = pair.place.raw(&self.id).await;
+        let raw = servers.store.raw(&self.id).await;
         if expected.logged_out && rules == Rules::ExpressWritesAlone {
             tally.checked += 1;
             if raw.is_some() {

@@ -64,7 +64,8 @@ pub(crate) fn expected<'e>(cell: Cell, express: impl Fn(&Cell) -> &'e Outcome) -
 }
 
 impl Difference {
-    /// Turns the outcome into what it is here. `like` is what Express does in the same place for another action.
+    /// Turns the outcome into what it is here. `like` is what Express does in the same place for another
+    /// action.
     fn apply<'e>(self, cell: Cell, outcome: &mut Outcome, like: impl Fn(Action) -> &'e Outcome) {
         let Cell { visitor, action, options } = cell;
         match self {

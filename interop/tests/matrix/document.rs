@@ -59,7 +59,8 @@ pub(crate) fn page(version: &str, code: &HashMap<Action, String>, compared: &[Co
     page
 }
 
-/// One visitor's cells: a row for each action, a column for each combination of the options that matter to any of them.
+/// One visitor's cells: a row for each action, a column for each combination of the options that matter to
+/// any of them.
 fn table(page: &mut String, code: &HashMap<Action, String>, cells: &[&Compared]) {
     let find = |action, options| {
         cells

@@ -1,9 +1,9 @@
-//! The decision matrix: for every combination of `resave`, `rolling`, `saveUninitialized` and max-age, for every kind of
-//! visitor and everything a handler does, the same store calls, the same cookie and the same records as Express, or a
-//! difference that has a name.
+//! The decision matrix: for every combination of `resave`, `rolling`, `saveUninitialized` and max-age, for
+//! every kind of visitor and everything a handler does, the same store calls, the same cookie and the same
+//! records as Express, or a difference that has a name.
 //!
-//! `node/matrix.js` runs Express' side. Nothing of its answers is kept here: `docs/matrix.md` shows them, and this test
-//! holds that page to what it sees. `UPDATE_DOCS=1` rewrites the page.
+//! `node/matrix.js` runs Express' side. Nothing of its answers is kept here: `docs/matrix.md` shows them, and
+//! this test holds that page to what it sees. `UPDATE_DOCS=1` rewrites the page.
 
 mod cell;
 mod differences;

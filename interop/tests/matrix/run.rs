@@ -1,9 +1,10 @@
 //! Runs one cell through `SessionLayer`.
 //!
-//! Express extends a session's life at the end of a request that writes nothing. Here that is done when the session is
-//! loaded, at most once in `touch_after`. So each cell is run twice, once with `touch_after(Duration::ZERO)`, where the
-//! touch is due on every request, and once with an hour, where it never is. Apart from that touch both must come to the
-//! same; the touch counts as the request's own where nothing else was written.
+//! Express extends a session's life at the end of a request that writes nothing. Here that is done when the
+//! session is loaded, at most once in `touch_after`. So each cell is run twice, once with
+//! `touch_after(Duration::ZERO)`, where the touch is due on every request, and once with an hour, where it
+//! never is. Apart from that touch both must come to the same; the touch counts as the request's own where
+//! nothing else was written.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -228,8 +229,8 @@ async fn change(sessions: &MemoryStore) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// A memory store that notes what it was made to do: a call that found nothing to do it on, or another version than it
-/// expected, did nothing.
+/// A memory store that notes what it was made to do: a call that found nothing to do it on, or another
+/// version than it expected, did nothing.
 #[derive(Clone, Default)]
 struct Recorder {
     sessions: MemoryStore,

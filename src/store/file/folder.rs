@@ -1,4 +1,4 @@
-//! The folder: whole files in and out, and the locks.
+//! The folder of a file store: reads and writes whole files, and locks them.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Write as _};
@@ -12,51 +12,63 @@ use super::name::{Case, EXTENSION};
 use crate::error::StoreError;
 use crate::sync::lock;
 
-/// Where the lock files are, beside the sessions.
+/// The subfolder of the lock files.
 const LOCK_FOLDER: &str = ".locks";
-/// So many sessions can be written at the same time.
+/// The number of lock files: at most this many sessions are written at the same time.
+///
+/// Invariant: all processes that share a folder compute the same lock file for a session. So this number, the
+/// names of the lock files and [`lock_index`] are the same in every version of this crate.
 const LOCK_FILES: usize = 64;
-/// What temporary files begin with, so that a sweep knows them.
+/// The beginning of the name of each temporary file, by which a sweep recognises it.
 const TEMPORARY_PREFIX: &str = ".sessile-";
-/// A temporary file this old was left by a crash.
+/// A temporary file older than this was left behind by a crash: a write takes far less time.
 const LEFTOVER_AGE: Duration = Duration::from_secs(3600);
 
-/// How far a write has gone when a session call returns.
+/// How safe a write is when its call returns.
+///
+/// A crash of the process alone never loses a completed write. A crash of the system or a power cut can.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Durability {
-    /// To the operating system: survives the process, not a power cut.
+    /// The operating system has the write. A power cut can lose it, and can leave a damaged file.
     None,
-    /// The file to the disk (`fsync`): after a power cut a file is whole, the old one or the new one.
+    /// The content of the file is on the disk (`fsync`). After a power cut the file holds either the whole
+    /// old record or the whole new one.
     #[default]
     File,
-    /// The file and its name to the disk: after a power cut it is the new one.
+    /// The content and the name of the file are on the disk. After a power cut the file holds the new record.
+    /// On other systems than Unix this is the same as [`Durability::File`].
     Full,
 }
 
 pub(super) struct Folder {
+    /// The absolute path.
     path: PathBuf,
     durability: Durability,
-    /// A file lock is the process' own; within it, a mutex around the file.
+    /// The lock files. A lock on a file excludes other processes only, so a mutex around the file excludes
+    /// the other threads of this process.
+    ///
+    /// Invariant: there are [`LOCK_FILES`].
     locks: Vec<Mutex<File>>,
 }
 
-/// A lane of the folder, held against this process and the others.
+/// The lock of a session's file, exclusive among all threads and processes, until it is dropped. Sessions can
+/// share a lock.
 pub(super) struct FileLock<'d> {
     file: MutexGuard<'d, File>,
 }
 
-/// What became of a file that was to be replaced.
+/// The outcome of replacing a file that was expected to hold certain bytes.
 pub(super) enum FileReplaced {
     Done,
-    /// It was gone, and still is.
+    /// The file no longer existed. It was not created again.
     Gone,
-    /// It holds this, and was left alone.
+    /// The file held these other bytes. It was not replaced.
     Changed(Vec<u8>),
 }
 
 impl Drop for FileLock<'_> {
     fn drop(&mut self) {
-        // Closing the file would let go as well; a failure here has no other cure.
+        // If this fails, the lock lasts until the file is closed with the store. Nothing else can be done.
         let _ = self.file.unlock();
     }
 }
@@ -65,7 +77,7 @@ impl Folder {
     pub(super) fn open(path: &Path, durability: Durability) -> Result<Self, StoreError> {
         let open = || {
             make_folder(path)?;
-            // Held on to as an absolute path: the process may change its working directory.
+            // Kept as an absolute path, because the process may change its working directory.
             let path = path.canonicalize()?;
             let locks = path.join(LOCK_FOLDER);
             make_folder(&locks)?;
@@ -73,7 +85,9 @@ impl Folder {
                 owner_only(OpenOptions::new().create(true).truncate(false).write(true))
                     .open(locks.join(format!("{n:02x}")))
             };
-            let locks = (0..LOCK_FILES).map(|n| lock_file(n).map(Mutex::new)).collect::<io::Result<_>>()?;
+            let locks =
+                (0..LOCK_FILES).map(|n| lock_file(n).map(Mutex::new)).collect::<io::Result<Vec<_>>>()?;
+            debug_assert_eq!(locks.len(), LOCK_FILES);
             Ok(Self { path, durability, locks })
         };
         open().map_err(|error: io::Error| StoreError::unavailable(error))
@@ -83,7 +97,8 @@ impl Folder {
         &self.path
     }
 
-    /// Makes a file and looks for it under a name in other letters. Also the proof that the folder can be written to.
+    /// Creates a file and looks for it under its name in lower case. This also checks that the folder is
+    /// writable.
     pub(super) fn detect_case(&self) -> Result<Case, StoreError> {
         let probe = self.temporary(".CASE").map_err(StoreError::unavailable)?;
         let name = probe.path().file_name().unwrap_or_default().to_string_lossy().to_lowercase();
@@ -91,18 +106,24 @@ impl Folder {
         Ok(if found { Case::Insensitive } else { Case::Sensitive })
     }
 
+    /// A new temporary file in the folder. It is removed when it is dropped.
     fn temporary(&self, ending: &str) -> io::Result<NamedTempFile> {
         tempfile::Builder::new().prefix(TEMPORARY_PREFIX).suffix(ending).tempfile_in(&self.path)
     }
 
-    /// Keeps every other writer of this file out, those of other processes too.
+    /// Locks a file. Waits while another thread or process has locked it.
     pub(super) fn lock(&self, name: &str) -> Result<FileLock<'_>, StoreError> {
         let file = lock(&self.locks[lock_index(name)]);
         file.lock().map_err(StoreError::unavailable)?;
         Ok(FileLock { file })
     }
 
-    /// A file's bytes; `None` when there is none.
+    /// Whether a thread of this process has locked the file.
+    fn is_locked(&self, name: &str) -> bool {
+        self.locks[lock_index(name)].try_lock().is_err()
+    }
+
+    /// The bytes of a file, or `None` if it does not exist.
     pub(super) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
         let mut bytes = Vec::new();
         let opened = refuse_links(OpenOptions::new().read(true)).open(self.path.join(name));
@@ -113,8 +134,11 @@ impl Folder {
         }
     }
 
-    /// Puts a whole file in the place of what is there, if anything.
+    /// Writes a whole file, whether or not it exists.
+    ///
+    /// Invariant: the caller has locked the file.
     pub(super) fn write(&self, name: &str, text: &str) -> Result<(), StoreError> {
+        debug_assert!(self.is_locked(name), "a file is locked while it is written");
         let write = || {
             let staged = self.stage(text)?;
             staged.persist(self.path.join(name)).map_err(|failed| failed.error)?;
@@ -123,11 +147,14 @@ impl Folder {
         write().map_err(|error| StoreError::unavailable(without_path(error)))
     }
 
-    /// Puts a whole file in the place of one that holds these bytes.
+    /// Replaces a whole file if it still holds the old bytes.
     ///
-    /// The lock keeps our own writers out. Express takes none: it may write or remove the file at any time, the while
-    /// included that the new one takes to reach the disk.
+    /// The check is needed although the file is locked: Express takes no locks. It can write or remove the
+    /// file at any time, even while the new content is synced to the disk.
+    ///
+    /// Invariant: the caller has locked the file.
     pub(super) fn replace(&self, name: &str, old: &[u8], text: &str) -> Result<FileReplaced, StoreError> {
+        debug_assert!(self.is_locked(name), "a file is locked while it is replaced");
         let target = self.path.join(name);
         let replace = || {
             let staged = self.stage(text)?;
@@ -137,7 +164,9 @@ impl Folder {
                     exchanged?;
                     let present = fs::read(&staged)?;
                     if present != old {
-                        // Not ours to replace: it goes back. Where nothing is there any more, it was ended meanwhile.
+                        // Express has written the file, so its text is put back. That fails if the file does
+                        // not exist any more; then Express has destroyed the session, and nothing is to be
+                        // put back.
                         let _ = exchange(&staged, &target);
                     }
                     present
@@ -161,7 +190,7 @@ impl Folder {
         replace().map_err(|error| StoreError::unavailable(without_path(error)))
     }
 
-    /// A file beside the sessions with this text, as durable as asked for.
+    /// Writes a text to a temporary file and syncs it if the durability demands that.
     fn stage(&self, text: &str) -> io::Result<TempPath> {
         let mut file = self.temporary(".tmp")?;
         file.write_all(text.as_bytes())?;
@@ -171,16 +200,20 @@ impl Folder {
         Ok(file.into_temp_path())
     }
 
-    /// Removes a file; that there is none is no error.
+    /// Removes a file. A file that does not exist is not an error, but a folder that does not exist is.
+    ///
+    /// Invariant: the caller has locked the file.
     pub(super) fn remove(&self, name: &str) -> Result<(), StoreError> {
+        debug_assert!(self.is_locked(name), "a file is locked while it is removed");
         match fs::remove_file(self.path.join(name)).and_then(|()| self.sync_folder()) {
             Err(error) if error.kind() == ErrorKind::NotFound && self.path.is_dir() => Ok(()),
             done => done.map_err(|error| StoreError::unavailable(without_path(error))),
         }
     }
 
+    /// Syncs the names of the files to the disk if the durability demands that.
     fn sync_folder(&self) -> io::Result<()> {
-        // Windows has no such call for a folder.
+        // Windows cannot sync a folder.
         if self.durability == Durability::Full && cfg!(unix) {
             File::open(&self.path)?.sync_all()
         } else {
@@ -188,7 +221,7 @@ impl Folder {
         }
     }
 
-    /// Calls `work` with the name of each file that may be a session's.
+    /// Calls `work` with the name of each file that may hold a session.
     pub(super) fn for_each_session_file(
         &self,
         mut work: impl FnMut(&str) -> Result<(), StoreError>,
@@ -203,7 +236,7 @@ impl Folder {
         Ok(())
     }
 
-    /// Removes temporary files that a crash left.
+    /// Removes the temporary files that a crash left behind.
     pub(super) fn remove_leftovers(&self, now: SystemTime) -> Result<(), StoreError> {
         for entry in fs::read_dir(&self.path).map_err(StoreError::unavailable)?.flatten() {
             let is_temporary =
@@ -216,7 +249,7 @@ impl Folder {
                     .and_then(|at| now.duration_since(at).ok())
             };
             if is_temporary && age().is_some_and(|age| age > LEFTOVER_AGE) {
-                // It may be gone already.
+                // This fails if another process has removed the file already.
                 let _ = fs::remove_file(entry.path());
             }
         }
@@ -224,7 +257,8 @@ impl Folder {
     }
 }
 
-/// The same in every process: FNV-1a over the name.
+/// The index of a file's lock: FNV-1a over its name. The hash is written out here because it has to be the
+/// same in every process and version.
 fn lock_index(name: &str) -> usize {
     let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
@@ -232,7 +266,8 @@ fn lock_index(name: &str) -> usize {
     (hash % LOCK_FILES as u64) as usize
 }
 
-/// An I/O error without the path that `tempfile` and others put into it: a file's name is a session id.
+/// An I/O error without the path that `tempfile` and others put into it. The path must not be logged, because
+/// a file's name is a session id.
 fn without_path(error: io::Error) -> io::Error {
     match error.raw_os_error() {
         Some(code) => io::Error::from_raw_os_error(code),
@@ -240,7 +275,7 @@ fn without_path(error: io::Error) -> io::Error {
     }
 }
 
-/// Lets two files that are there change places, in one step; `None` where the system has no such call.
+/// Exchanges two existing files in one step. `None`: the system or the file system cannot do that.
 #[cfg(target_os = "linux")]
 fn exchange(one: &Path, other: &Path) -> Option<io::Result<()>> {
     use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -257,6 +292,7 @@ fn exchange(_: &Path, _: &Path) -> Option<io::Result<()>> {
     None
 }
 
+/// Creates a folder and its parents unless they exist. On Unix only the owner can enter a new one.
 fn make_folder(path: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
@@ -265,14 +301,15 @@ fn make_folder(path: &Path) -> io::Result<()> {
     builder.create(path)
 }
 
-/// For the owner only.
+/// On Unix only the owner can read and write a file that is created with these options.
 fn owner_only(options: &mut OpenOptions) -> &mut OpenOptions {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
     options
 }
 
-/// A link in a session's place was put there by somebody else. And a pipe would wait for a writer.
+/// On Unix an open with these options fails at a symbolic link and does not wait at a pipe. This crate
+/// creates neither, so somebody else has put it in the place of a session.
 fn refuse_links(options: &mut OpenOptions) -> &mut OpenOptions {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::custom_flags(options, libc::O_NOFOLLOW | libc::O_NONBLOCK);

@@ -1,6 +1,6 @@
 //! [`FileStore`]: one file for each session, in session-file-store's layout.
 
-mod folder;
+pub(crate) mod folder;
 mod name;
 mod sessions;
 mod text;
@@ -17,27 +17,33 @@ use crate::record::Record;
 use crate::store::sweeper::SweepHandle;
 use crate::store::version::Version;
 use crate::store::{Replaced, SessionStore, Stored};
-pub use folder::Durability;
+use folder::Durability;
 use sessions::Sessions;
 
-/// session-file-store's `ttl`.
+/// The default of session-file-store 1.5.0's option `ttl`.
 const DEFAULT_EXPRESS_TTL: Duration = Duration::from_secs(3600);
 
-/// Sessions in a folder, a file each: they survive a restart, and several processes on one machine can share them, Express
-/// with session-file-store among them.
+/// Keeps each session in a file of its own, all in one folder, in the layout of Express' session-file-store.
 ///
-/// The file is `<id>.json` and holds the record with session-file-store's `__lastAccess` beside it. An id that a file name
-/// cannot hold, or that a file system without case could mix up with another, gets a file named by its hash. Files are
-/// readable by their owner only (0600, in a folder of 0700), and written beside and renamed, so a crash leaves the old
-/// record or the new one. Operations of every process that uses sessile are atomic against each other, through lock files
-/// in `.locks`. Express takes no locks, so a write looks at what it replaces: what Express wrote or removed meanwhile is
-/// neither overwritten nor brought back. On Linux that is one step; elsewhere a moment is left between the look and the
-/// rename.
+/// The sessions survive a restart. Several processes on one machine can share the folder, among them Express
+/// with session-file-store. A clone is another handle on the same folder.
 ///
-/// An expired session is refused at load; [`sweep_every`](Self::sweep_every) removes its file.
+/// A session's file is `<id>.json`; it holds the record and session-file-store's `__lastAccess`. If the id
+/// cannot be a file name, or if a file system that ignores case could confuse it with another id, the file is
+/// named by the id's hash. On Unix only the owner can read the files (mode 0600, in a folder of mode 0700).
+/// Each write goes to a temporary file, which is then renamed, so a crash leaves either the old record or the
+/// new one.
 ///
-/// A clone is another handle on the same folder.
+/// An expired session is absent at once. [`sweep_every`](Self::sweep_every) removes its file.
 ///
+/// # Sharing the folder with Express
+/// Lock files in `.locks` make every operation atomic among the processes that use this crate. Express takes
+/// no locks. Therefore a write to an existing session checks what it replaces: a record that Express wrote in
+/// the meantime is not overwritten, and a session that Express removed in the meantime is not restored. On
+/// Linux the two files change places in one step before the check, so no write of Express is lost. On other
+/// systems Express can write between the check and the renaming, and then that write is lost.
+///
+/// # Example
 /// ```
 /// use std::time::Duration;
 /// use sessile::{FileStore, SessionConfig};
@@ -47,7 +53,7 @@ const DEFAULT_EXPRESS_TTL: Duration = Duration::from_secs(3600);
 /// # let runtime = tokio::runtime::Runtime::new()?;
 /// # let _inside = runtime.enter();
 /// let store = FileStore::new(path)?;
-/// let sweep = store.sweep_every(Duration::from_secs(3600)); // Until this is dropped.
+/// let sweep = store.sweep_every(Duration::from_secs(3600)); // Sweeps until it is dropped.
 /// let config = SessionConfig::builder("a secret of at least 32 bytes, from the environment")
 ///     .store(store)
 ///     .build()?;
@@ -57,15 +63,17 @@ const DEFAULT_EXPRESS_TTL: Duration = Duration::from_secs(3600);
 pub struct FileStore(Arc<Sessions>);
 
 impl FileStore {
-    /// A store in this folder, which is made if it is not there. Default: an `fsync` of each written file.
+    /// A store in this folder, which is created if it does not exist. Each written file is synced to the disk
+    /// ([`Durability::File`]).
     ///
     /// # Errors
-    /// [`StoreError::unavailable`] when the path is no folder and cannot become one, or cannot be written to.
+    /// [`StoreError::unavailable`] when the path is not a folder and no folder can be created there, or when
+    /// the folder is not writable.
     pub fn new(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         Self::builder(path).build()
     }
 
-    /// A store in this folder, with options.
+    /// A builder for a store in this folder, with options.
     pub fn builder(path: impl AsRef<Path>) -> FileStoreBuilder {
         FileStoreBuilder {
             path: path.as_ref().to_owned(),
@@ -75,7 +83,7 @@ impl FileStore {
         }
     }
 
-    /// How many live sessions there are. Reads all of them.
+    /// The number of live sessions. The call reads all files.
     ///
     /// # Errors
     /// [`StoreError::unavailable`] when the folder cannot be read.
@@ -83,7 +91,7 @@ impl FileStore {
         self.run(Sessions::len).await
     }
 
-    /// Whether no live session is there.
+    /// Whether the folder holds no live session. The call reads all files.
     ///
     /// # Errors
     /// [`StoreError::unavailable`] when the folder cannot be read.
@@ -91,7 +99,7 @@ impl FileStore {
         Ok(self.len().await? == 0)
     }
 
-    /// Removes every session. Files that are no sessions stay.
+    /// Removes every session. Files that do not hold a session stay.
     ///
     /// # Errors
     /// [`StoreError::unavailable`] when the folder cannot be read or a file cannot be removed.
@@ -99,8 +107,8 @@ impl FileStore {
         self.run(Sessions::clear).await
     }
 
-    /// Removes the files of expired sessions, and what a crash left half-written over an hour ago; returns how many
-    /// sessions went.
+    /// Removes the files of expired sessions, and temporary files that are more than an hour old, which a
+    /// crash left behind. Returns the number of removed sessions.
     ///
     /// # Errors
     /// [`StoreError::unavailable`] when the folder cannot be read or a file cannot be removed.
@@ -108,10 +116,11 @@ impl FileStore {
         self.run(Sessions::sweep).await
     }
 
-    /// Sweeps every `period` until the handle is dropped. An error is logged, and the next round comes as planned.
+    /// Calls [`sweep`](Self::sweep) every `period` until the handle is dropped. An error is logged, and the
+    /// next round is run as planned.
     ///
     /// # Panics
-    /// Outside of a Tokio runtime.
+    /// The call panics outside of a Tokio runtime.
     pub fn sweep_every(&self, period: Duration) -> SweepHandle {
         let store = self.clone();
         SweepHandle::start(period, move || {
@@ -120,7 +129,8 @@ impl FileStore {
         })
     }
 
-    /// Does blocking work to its end, whether or not somebody still waits for it: nothing is left half done.
+    /// Runs blocking work on a thread for such work. The work is completed even if the caller stops waiting
+    /// for it, so that no operation is left half done.
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Sessions) -> Result<T, StoreError> + Send + 'static,
@@ -129,6 +139,7 @@ impl FileStore {
         tokio::task::spawn_blocking(move || work(&sessions)).await.map_err(StoreError::unavailable)?
     }
 
+    /// Runs blocking work on the file of one session.
     async fn with_file<T: Send + 'static>(
         &self,
         id: &SessionId,
@@ -199,14 +210,17 @@ pub struct FileStoreBuilder {
 }
 
 impl FileStoreBuilder {
-    /// How long Express believes a session without a max-age to live (session-file-store: `ttl`, in seconds there): give
-    /// the value it has there. Where only this crate uses the folder it changes nothing. Default: 1 hour.
+    /// The time after which Express regards a session without a max-age as expired. Default: 1 hour.
+    ///
+    /// This is session-file-store's option `ttl`, which is in seconds there. Set it if Express shares the
+    /// folder and sets `ttl`; both must have the same value. If only this crate uses the folder, the option
+    /// changes nothing.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = ttl;
         self
     }
 
-    /// How far a write has gone when a session call returns. Default: [`Durability::File`].
+    /// How safe a write is when its call returns. Default: [`Durability::File`].
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
         self
@@ -219,10 +233,11 @@ impl FileStoreBuilder {
         self
     }
 
-    /// Makes the folder if it is not there, and tries it out.
+    /// Creates the folder if it does not exist, and checks that it is writable.
     ///
     /// # Errors
-    /// [`StoreError::unavailable`] when the path is no folder and cannot become one, or cannot be written to.
+    /// [`StoreError::unavailable`] when the path is not a folder and no folder can be created there, or when
+    /// the folder is not writable.
     pub fn build(self) -> Result<FileStore, StoreError> {
         Ok(FileStore(Arc::new(Sessions::open(&self.path, self.durability, self.ttl, self.clock)?)))
     }

@@ -1,16 +1,25 @@
-//! Which file a session is in. Distinct ids get distinct names, also where the file system does not tell `A` from `a`.
+//! The file names of sessions. Distinct ids get distinct names, even on a file system that ignores case.
 
 use crate::id::SessionId;
 
-/// Names longer than this leave no room for the ending and a temporary file's additions in the 255 bytes of a name.
+/// The longest id in bytes that is used as a file name. A longer id is hashed.
 const MAX_ID_LEN: usize = 200;
+/// The ending of every session file, as session-file-store requires.
 pub(super) const EXTENSION: &str = ".json";
 
+/// The longest file name that common file systems allow, in bytes.
+const MAX_NAME_LEN: usize = 255;
+/// What write-file-atomic 3.0.3, by which session-file-store 1.5.0 writes, appends to a name for its
+/// temporary file: a dot and a number of 32 bits.
+const EXPRESS_TEMPORARY_LEN: usize = ".4294967295".len();
+const _: () = assert!(MAX_ID_LEN + EXTENSION.len() + EXPRESS_TEMPORARY_LEN <= MAX_NAME_LEN);
+
+/// Names the files of one folder.
 pub(super) struct Names {
     case: Case,
 }
 
-/// Whether the file system tells upper case from lower case.
+/// Whether the file system distinguishes upper case from lower case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Case {
     Sensitive,
@@ -22,11 +31,20 @@ impl Names {
         Self { case }
     }
 
-    /// The id itself where that is safe, so that Express finds the file; else its hash behind a `=`, which no safe id has.
+    /// The name is the id itself if that is safe, so that Express finds the file. Otherwise it is `=` and the
+    /// id's hash.
+    ///
+    /// Invariant: a safe id has no `=`, so a hash is never another id's name.
     pub(super) fn file_name(&self, id: &SessionId) -> String {
-        id.or_hashed_unless(|id| self.is_safe(id)).into_owned() + EXTENSION
+        let name = id.or_hashed_unless(|id| self.is_safe(id)).into_owned() + EXTENSION;
+        debug_assert!(
+            name.len() <= MAX_NAME_LEN && !name.contains(['/', '\\']),
+            "a name stays in the folder"
+        );
+        name
     }
 
+    /// Whether the id can be a file name that no other id has.
     fn is_safe(&self, id: &str) -> bool {
         let letter = |byte: u8| match byte {
             b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' => true,
@@ -37,7 +55,7 @@ impl Names {
     }
 }
 
-/// Names that Windows keeps for devices, whatever their ending.
+/// Whether Windows reserves this name for a device. Windows does so for any ending of the name.
 fn is_device(id: &str) -> bool {
     let id = id.to_ascii_lowercase();
     let numbered = |device: &str| {

@@ -1,4 +1,6 @@
-//! The sessions in a folder: what each file says, and what is done to it.
+//! The sessions in a folder: the operations of a store, carried out on files.
+//!
+//! Every function blocks. A `name` is a session's file name, from [`Sessions::file_name`].
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -16,6 +18,7 @@ use crate::store::{Replaced, Stored};
 pub(super) struct Sessions {
     folder: Folder,
     names: Names,
+    /// What Express takes for the max-age of a session that has none: session-file-store's option `ttl`.
     pub(super) express_ttl: Duration,
     clock: ErasedClock,
 }
@@ -40,7 +43,7 @@ impl Sessions {
         self.names.file_name(id)
     }
 
-    /// Every time that a file store stores or compares is read here.
+    /// Reads the clock. All times that the store writes or compares come from this function.
     fn now(&self) -> SystemTime {
         self.clock.now()
     }
@@ -63,6 +66,7 @@ impl Sessions {
     pub(super) fn touch(&self, name: &str, ttl: Duration) -> Result<bool, StoreError> {
         let _lock = self.folder.lock(name)?;
         let mut bytes = self.folder.read(name)?;
+        // A turn for each write of Express in the meantime: Express takes no locks.
         loop {
             let Some(present) = bytes else { return Ok(false) };
             let file = self.parse(present.clone())?;
@@ -138,7 +142,7 @@ impl Sessions {
         self.folder.write(name, &text::compose(record, ttl, self.express_ttl, self.now()))
     }
 
-    /// Writes a record in the place of these bytes.
+    /// Writes a record if the file still holds these bytes.
     fn write_over(
         &self,
         name: &str,
@@ -149,7 +153,9 @@ impl Sessions {
         self.folder.replace(name, present, &text::compose(record, ttl, self.express_ttl, self.now()))
     }
 
-    /// Does `work` on the bytes of a live session of the expected version, again if they changed meanwhile.
+    /// Calls `work` with the bytes of a live session if they are of the expected version, and returns `done`
+    /// as the version afterwards. Express takes no locks: if it writes the file in the meantime, the new
+    /// bytes are compared again.
     fn compare(
         &self,
         name: &str,
@@ -177,7 +183,9 @@ impl Sessions {
         }
     }
 
-    /// Looks at each session again under its lock, so that one that was renewed meanwhile stays.
+    /// Removes the sessions that are unwanted, and returns their number. Each is checked twice: first without
+    /// its lock, which most sessions need not take, and again with it, so that a session that was extended in
+    /// between stays. A file that cannot be read as a session stays.
     fn remove_where(&self, unwanted: impl Fn(&FileText) -> bool) -> Result<u64, StoreError> {
         let mut removed = 0;
         self.folder.for_each_session_file(|name| {

@@ -1,7 +1,8 @@
-//! A session file's text: the record, and session-file-store's `__lastAccess` beside it.
+//! The text of a session's file: the record and session-file-store's `__lastAccess`.
 //!
-//! There a session lives until `__lastAccess` plus its max-age, or plus the store's `ttl`. Here each write says how long it
-//! is to live, which as a rule is the same; where it is not, `__lastAccess` is moved so that both come to the same end.
+//! In session-file-store 1.5.0 a session expires at `__lastAccess` plus its max-age, or plus the option `ttl`
+//! if it has none. Here each write is given the time until the expiry. That time usually equals the max-age;
+//! if it does not, `__lastAccess` is shifted so that Express computes the same expiry.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -10,26 +11,28 @@ use crate::record::Record;
 use crate::store::Stored;
 use crate::store::version::Version;
 
+/// The key under which session-file-store keeps the time of the last access, in milliseconds since 1970.
 const LAST_ACCESS: &str = "__lastAccess";
 
-/// A session file, read.
+/// What a session's file says.
 pub(super) struct FileText {
-    /// Without `__lastAccess`, which is no key of the session.
+    /// The record without `__lastAccess`, which is not a key of the session.
     pub(super) record: Record,
-    /// `None`: never.
+    /// `None` if the session never expires: the file has no `__lastAccess`, or the expiry is beyond what the
+    /// clock can express.
     expires: Option<SystemTime>,
 }
 
 impl FileText {
-    pub(super) fn parse(bytes: Vec<u8>, ttl: Duration) -> Result<Self, StoreError> {
+    pub(super) fn parse(bytes: Vec<u8>, express_ttl: Duration) -> Result<Self, StoreError> {
         let json =
             String::from_utf8(bytes).map_err(|_| StoreError::corrupt("the session file is no UTF-8"))?;
         let record = Record::from_json(json)?;
         let last = record.raw(LAST_ACCESS).and_then(|raw| serde_json::from_slice::<f64>(raw).ok());
-        let life = record.max_age().filter(|age| !age.is_zero()).unwrap_or(ttl);
+        let max_age = max_age_in_express(&record, express_ttl);
         let expires = last.and_then(|millis| {
             let since = Duration::from_millis(millis.max(0.0) as u64);
-            UNIX_EPOCH.checked_add(since)?.checked_add(life)
+            UNIX_EPOCH.checked_add(since)?.checked_add(max_age)
         });
         Ok(Self { record: record.without(LAST_ACCESS), expires })
     }
@@ -40,20 +43,25 @@ impl FileText {
 
     pub(super) fn into_stored(self, now: SystemTime) -> Stored {
         let version = Version::of(&self.record);
-        let left = match self.expires {
+        let expires_in = match self.expires {
             Some(expires) => expires.duration_since(now).unwrap_or_default(),
             None => Duration::MAX,
         };
-        Stored::from(self.record).with_version(version).with_expires_in(left)
+        Stored::from(self.record).with_version(version).with_expires_in(expires_in)
     }
 }
 
-/// The file's text for a record that is to live for `life` from now.
-pub(super) fn compose(record: &Record, life: Duration, ttl: Duration, now: SystemTime) -> String {
-    let believed = record.max_age().filter(|age| !age.is_zero()).unwrap_or(ttl);
+/// The max-age that session-file-store 1.5.0 computes with: `ttl` if the session has none or zero.
+fn max_age_in_express(record: &Record, express_ttl: Duration) -> Duration {
+    record.max_age().filter(|age| !age.is_zero()).unwrap_or(express_ttl)
+}
+
+/// The file's text for a record that expires `ttl` after `now`.
+pub(super) fn compose(record: &Record, ttl: Duration, express_ttl: Duration, now: SystemTime) -> String {
+    let max_age = max_age_in_express(record, express_ttl);
     let millis = |duration: Duration| i128::try_from(duration.as_millis()).unwrap_or(i128::MAX);
     let now = millis(now.duration_since(UNIX_EPOCH).unwrap_or_default());
-    let last = (now + millis(life) - millis(believed)).max(0);
+    let last = (now + millis(ttl) - millis(max_age)).max(0);
     record.with(LAST_ACCESS, &last.to_string())
 }
 
@@ -62,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_end_is_what_was_asked_for_whatever_express_believes() {
+    fn the_expiry_is_the_one_asked_for_whatever_express_computes_with() {
         let hour = Duration::from_secs(3600);
         let now = UNIX_EPOCH + Duration::from_millis(1_795_514_922_619);
         for cookie in ["60000", "null", "0"] {

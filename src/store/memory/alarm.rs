@@ -1,4 +1,4 @@
-//! When the sweep wakes.
+//! The timer that wakes the sweep.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -8,21 +8,25 @@ use super::clock::{StoreClock, Tick};
 use crate::clock::monotonic;
 use crate::sync::lock;
 
-/// When the sweep wakes.
+/// Tells the sweep's thread when to wake. Writes set it, and the thread waits for it.
 pub(super) struct SweepTimer {
     clock: StoreClock,
     wake: Mutex<Wake>,
     changed: Condvar,
-    /// What `wake` says, to be asked without the lock: nearly every write finds that the alarm goes off before it matters.
-    /// A write that reads an alarm which is just going off was made before the sweep comes by.
+    /// A copy of `wake` as nanoseconds, which a write reads without the lock: nearly every write finds that
+    /// the timer is set to an earlier tick.
+    ///
+    /// Invariant: it changes with `wake` and under its lock, see [`SweepTimer::set`].
     due: AtomicU64,
 }
 
+/// When the thread wakes.
 #[derive(Clone, Copy)]
 enum Wake {
-    /// Nothing is stored.
+    /// Not before the timer is set: no entry waits for its expiry.
     Never,
     At(Tick),
+    /// At once, and for the last time: the store is dropped.
     Stop,
 }
 
@@ -42,11 +46,18 @@ impl SweepTimer {
         Self { clock, wake: Mutex::new(Wake::Never), changed: Condvar::new(), due }
     }
 
+    /// The only place that changes `wake` and `due`. The borrow of `wake` proves that its lock is held.
     fn set(&self, wake: &mut Wake, to: Wake) {
         *wake = to;
         self.due.store(to.due(), Ordering::Relaxed);
     }
 
+    /// Makes the thread wake at this tick or earlier.
+    ///
+    /// Invariant: the entry that expires at this tick is in the map before this call. So a call that reads
+    /// `due` just before the thread resets it can return without setting the timer: the thread locks the
+    /// entry's part of the map afterwards and finds the entry. (Had the thread locked that part first, the
+    /// part's lock would have made the reset visible to this call.)
     pub(super) fn wake_by(&self, tick: Tick) {
         if self.due.load(Ordering::Relaxed) <= tick.as_nanos() {
             return;
@@ -60,15 +71,19 @@ impl SweepTimer {
         self.changed.notify_one();
     }
 
+    /// Makes the thread end.
     pub(super) fn stop(&self) {
-        self.set(&mut lock(&self.wake), Wake::Stop);
+        let mut wake = lock(&self.wake);
+        self.set(&mut wake, Wake::Stop);
         self.changed.notify_one();
     }
 
-    /// Sleeps until the alarm goes off, at `earliest` the soonest; `false`: the store is gone.
+    /// Sleeps until the timer is due and `earliest` has passed, and resets the timer. Returns `false` when
+    /// the store is dropped.
     pub(super) fn wait(&self, earliest: Instant) -> bool {
         let mut wake = lock(&self.wake);
         loop {
+            debug_assert_eq!(self.due.load(Ordering::Relaxed), wake.due(), "`due` is a copy of `wake`");
             let remaining = match *wake {
                 Wake::Stop => return false,
                 Wake::Never => {

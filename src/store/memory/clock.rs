@@ -1,4 +1,4 @@
-//! Points in time, as a memory store counts them.
+//! The clock of a memory store, and its points in time.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -8,7 +8,7 @@ use crate::store::loaded::Expiry;
 /// How long the sweep sleeps at most while a given clock tells the time: nothing wakes it when that clock is moved.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
-/// A store's clock.
+/// A clock that counts from the creation of its store.
 #[derive(Clone)]
 pub(super) enum StoreClock {
     /// Counts elapsed time from tick zero, so that setting the machine's clock moves no expiry.
@@ -42,7 +42,7 @@ impl StoreClock {
             }
         };
         let nanos = elapsed.as_nanos();
-        // Invariant: the elapsed nanoseconds fit, because the store has not been there for 584 years.
+        // Invariant: the nanoseconds since tick zero fit into 64 bits, which last for 584 years.
         debug_assert!(u64::try_from(nanos).is_ok());
         Now { seen, tick: Tick(nanos as u64) }
     }
@@ -56,7 +56,8 @@ impl StoreClock {
     }
 }
 
-/// A time in half of an `Instant`'s size: nanoseconds since the store was created, which last for 584 years.
+/// A point in time: nanoseconds since the store's creation. A tick has half of an `Instant`'s size, and every
+/// entry holds one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Tick(u64);
 
@@ -65,6 +66,7 @@ impl Tick {
         self.0
     }
 
+    /// The time from an earlier tick to this one; zero when the other tick is the later one.
     pub(super) fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
@@ -74,6 +76,7 @@ impl Tick {
     }
 }
 
+/// The present, as a tick for the store and as an `Instant` for its callers, who do not know ticks.
 #[derive(Clone, Copy)]
 pub(super) struct Now {
     /// The same moment as a session keeps it.

@@ -1,4 +1,4 @@
-//! The sessions of a memory store.
+//! The entries of a memory store: a record and its expiry under each id.
 
 use std::sync::{Arc, Mutex, Once};
 
@@ -12,14 +12,22 @@ use crate::record::Record;
 use crate::store::Stored;
 use crate::store::version::Version;
 
-/// So many parts that sweeping one never holds up a request for long.
+/// The number of parts of the map, each with a lock of its own. The sweep locks one part at a time, so a
+/// request never waits for the sweep of more than one part.
 pub(super) const SHARDS: usize = 256;
 
+/// What all handles on a store share.
 pub(super) struct Entries {
-    /// Ids are minted here or by `genid`, so the hash need not stand up to chosen ones; its seed is random all the same.
+    /// The hash is fast and not made for keys that an attacker chooses. It need not be: ids are created by
+    /// this crate or by `genid`, and an id from a cookie is looked up only after its signature was verified.
+    /// The seed is random all the same.
     pub(super) map: DashMap<SessionId, Entry, RandomState>,
+    /// How many entries there may be.
+    ///
+    /// Invariant: at least 1.
     pub(super) limit: Option<usize>,
-    /// Held while a session is added to a bounded store.
+    /// Locked while a bounded store adds an entry, so that parallel requests cannot exceed the limit
+    /// together.
     pub(super) adding: Mutex<()>,
     pub(super) sweep_started: Once,
     pub(super) timer: Arc<SweepTimer>,
@@ -46,17 +54,35 @@ impl Entry {
 }
 
 impl Entries {
-    /// Takes out the sessions closest to their expiry: a sixty-fourth of the limit at once, so that a full store does
-    /// not walk through all sessions for each new one.
+    pub(super) fn new(limit: Option<usize>, clock: StoreClock) -> Self {
+        debug_assert_ne!(limit, Some(0), "a limit is at least 1");
+        Self {
+            map: DashMap::with_hasher_and_shard_amount(RandomState::default(), SHARDS),
+            limit,
+            adding: Mutex::new(()),
+            sweep_started: Once::new(),
+            timer: Arc::new(SweepTimer::new(clock.clone())),
+            clock,
+        }
+    }
+
+    /// Removes the expired entries and, if that does not suffice for one more entry, the entries closest to
+    /// their expiry. Of these it removes a 64th of the limit at once, so that a full store does not walk
+    /// through all entries for each new one.
+    ///
+    /// Invariant: the caller has locked `adding`, so no other request adds an entry meanwhile.
     pub(super) fn make_room(&self, limit: usize, now: Tick) {
+        debug_assert!(self.adding.try_lock().is_err(), "`adding` is locked");
         self.map.retain(|_, entry| entry.is_live(now));
         let surplus = (self.map.len() + 1).saturating_sub(limit);
         if surplus == 0 {
             return;
         }
-        let surplus = surplus.max(limit / 64).min(self.map.len());
         let mut all: Vec<_> = self.map.iter().map(|entry| (entry.expires, entry.key().clone())).collect();
-        all.select_nth_unstable_by_key(surplus - 1, |(expires, _)| *expires);
+        // Other requests may have removed entries since the map was counted, even all of them.
+        let surplus = surplus.max(limit / 64).min(all.len());
+        let Some(last) = surplus.checked_sub(1) else { return };
+        all.select_nth_unstable_by_key(last, |(expires, _)| *expires);
         for (_, id) in &all[..surplus] {
             self.map.remove(id);
         }
@@ -66,5 +92,32 @@ impl Entries {
 impl Drop for Entries {
     fn drop(&mut self) {
         self.timer.stop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn entries_may_go_while_room_is_made() {
+        let entries = Entries::new(Some(1), StoreClock::start());
+        let id = SessionId::random();
+        std::thread::scope(|threads| {
+            let adding = threads.spawn(|| {
+                for _ in 0..3_000 {
+                    let _adding = entries.adding.lock();
+                    let now = entries.clock.now().tick;
+                    let expires = now.after(Duration::from_secs(3600));
+                    entries.map.insert(id.clone(), Entry { record: Record::default(), expires });
+                    entries.make_room(1, now);
+                }
+            });
+            while !adding.is_finished() {
+                entries.map.remove(&id);
+            }
+        });
     }
 }

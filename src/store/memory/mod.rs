@@ -1,4 +1,4 @@
-//! [`MemoryStore`]: records in this process.
+//! [`MemoryStore`]: records in the memory of this process.
 
 mod alarm;
 mod clock;
@@ -6,12 +6,10 @@ mod entries;
 mod sweep;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, Once};
+use std::sync::Arc;
 use std::time::Duration;
 
-use dashmap::DashMap;
 use dashmap::mapref::entry::Entry as Slot;
-use foldhash::quality::RandomState;
 
 use crate::clock::{Clock, ErasedClock};
 use crate::error::StoreError;
@@ -21,14 +19,17 @@ use crate::store::loaded::{CompareBy, Loaded, ReplaceOutcome};
 use crate::store::version::Version;
 use crate::store::{Replaced, SessionStore, Stored};
 use crate::sync::lock;
-use alarm::SweepTimer;
 use clock::StoreClock;
-use entries::{Entries, Entry, SHARDS};
+use entries::{Entries, Entry};
 
-/// Sessions in this process' memory: fast, gone with the process, not shared with another one.
+/// Keeps sessions in the memory of this process. The store is fast; its sessions end with the process and are
+/// not shared with another one.
 ///
-/// Expired sessions are absent at once and leave by themselves: a thread that ends with the store removes them and gives
-/// their memory back. A clone is another handle on the same sessions.
+/// An expired session is absent at once. A background thread removes it later and gives its memory back; the
+/// thread starts with the first session and ends with the store. A clone is another handle on the same
+/// sessions.
+///
+/// Without [a limit](Self::with_capacity_limit), the number of live sessions is not bounded.
 ///
 /// ```
 /// use sessile::{MemoryStore, SessionConfig};
@@ -43,15 +44,16 @@ use entries::{Entries, Entry, SHARDS};
 #[derive(Clone)]
 pub struct MemoryStore(Arc<Entries>);
 
-/// What a write does to a live session under the same id.
+/// What a write does when a live session has the same id.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum IfLive {
     Overwrite,
+    /// The write does nothing.
     Keep,
 }
 
 impl MemoryStore {
-    /// An empty store without a bound.
+    /// An empty store without a limit.
     #[must_use]
     pub fn new() -> Self {
         Self::builder().build()
@@ -62,21 +64,23 @@ impl MemoryStore {
         MemoryStoreBuilder::default()
     }
 
-    /// An empty store that keeps at most `limit` sessions (at least one). A new session past that takes the place of
-    /// the one closest to its expiry; an expired one goes first.
+    /// An empty store that keeps at most `limit` sessions (at least one).
+    ///
+    /// When the store is full, a new session replaces expired sessions or, if there are none, the session
+    /// closest to its expiry. With a limit of 128 or more, up to a 64th of the limit is removed at once.
     #[must_use]
     pub fn with_capacity_limit(limit: usize) -> Self {
         Self::builder().capacity_limit(limit).build()
     }
 
-    /// How many live sessions there are. Walks through all of them.
+    /// The number of live sessions. The call walks through all sessions.
     #[must_use]
     pub fn len(&self) -> usize {
         let now = self.0.clock.now().tick;
         self.0.map.iter().filter(|entry| entry.is_live(now)).count()
     }
 
-    /// Whether no live session is there.
+    /// Whether the store holds no live session.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         let now = self.0.clock.now().tick;
@@ -89,14 +93,14 @@ impl MemoryStore {
         self.0.map.shrink_to_fit();
     }
 
-    /// The ids of the live sessions, in no order.
+    /// The ids of the live sessions, in no particular order.
     #[must_use]
     pub fn all_ids(&self) -> Vec<SessionId> {
         let now = self.0.clock.now().tick;
         self.0.map.iter().filter(|entry| entry.is_live(now)).map(|entry| entry.key().clone()).collect()
     }
 
-    /// The live record under this id, and when it was looked at.
+    /// The live record under this id, and the time at which it was read.
     pub(super) fn fetch(&self, id: &SessionId) -> Option<Loaded> {
         let now = self.0.clock.now();
         let entry = self.0.map.get(id).filter(|entry| entry.is_live(now.tick))?;
@@ -108,7 +112,9 @@ impl MemoryStore {
         })
     }
 
-    /// Writes a record over one that is as expected.
+    /// Writes a record over the live record under this id, if that one is as `expected`.
+    ///
+    /// `expected` runs while a part of the map is locked, so it must not call the store.
     pub(super) fn swap(
         &self,
         id: &SessionId,
@@ -127,13 +133,13 @@ impl MemoryStore {
         let expires = new.expires;
         let old = std::mem::replace(&mut *entry, new);
         drop(entry);
-        // Freed with no lock held.
+        // Dropped after the map is unlocked: freeing a record takes far longer than moving it.
         drop(old);
         self.0.schedule_sweep(expires);
         ReplaceOutcome::Done(None)
     }
 
-    /// Writes a record under an id; `false`: a live one is there and stays.
+    /// Writes a record under an id. Returns `false` when a live session is kept instead.
     fn put(&self, id: &SessionId, record: &Record, ttl: Duration, if_live: IfLive) -> bool {
         let now = self.0.clock.now().tick;
         let entry = Entry { record: record.clone(), expires: now.after(ttl) };
@@ -196,7 +202,7 @@ impl SessionStore for MemoryStore {
         record: &Record,
         ttl: Duration,
     ) -> Result<Replaced, StoreError> {
-        Ok(match self.swap(id, |now| expected.is_of(now), record, ttl) {
+        Ok(match self.swap(id, |present| expected.is_of(present), record, ttl) {
             ReplaceOutcome::Done(_) => Replaced::Done(Version::of(record)),
             ReplaceOutcome::Conflict(stored) => Replaced::Conflict(stored),
             ReplaceOutcome::Gone => Replaced::Gone,
@@ -255,13 +261,6 @@ impl MemoryStoreBuilder {
     #[must_use]
     pub fn build(self) -> MemoryStore {
         let clock = self.clock.map_or_else(StoreClock::start, StoreClock::follow);
-        MemoryStore(Arc::new(Entries {
-            map: DashMap::with_hasher_and_shard_amount(RandomState::default(), SHARDS),
-            limit: self.limit,
-            adding: Mutex::new(()),
-            sweep_started: Once::new(),
-            timer: Arc::new(SweepTimer::new(clock.clone())),
-            clock,
-        }))
+        MemoryStore(Arc::new(Entries::new(self.limit, clock)))
     }
 }

@@ -12,7 +12,7 @@ use actix_session::{Session, SessionMiddleware};
 use actix_web::cookie::{Key, SameSite, time::Duration};
 use actix_web::web;
 
-use super::SECRET;
+use super::secret::SECRET;
 use crate::payload::{User, payload, shown};
 
 type State = HashMap<String, String>;

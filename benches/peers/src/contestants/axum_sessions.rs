@@ -6,7 +6,7 @@ use axum::routing::get;
 use axum_session::{DatabasePool, Key, Session, SessionConfig, SessionLayer, SessionMode, SessionStore};
 use std::fmt::Debug;
 
-use super::SECRET;
+use super::secret::SECRET;
 use crate::payload::{User, payload, shown};
 
 /// What its memory is for.

@@ -5,7 +5,7 @@ use axum::extract::FromRef;
 use axum::routing::get;
 use axum_extra::extract::cookie::{Cookie, Key, SignedCookieJar};
 
-use super::SECRET;
+use super::secret::SECRET;
 use crate::payload::{User, VIEWS, shown};
 
 #[derive(Clone)]

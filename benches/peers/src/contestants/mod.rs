@@ -13,6 +13,7 @@ pub mod actix;
 pub mod axum_sessions;
 pub mod bare;
 pub mod jar;
+mod secret;
 pub mod sessile;
 pub mod tower;
 
@@ -23,9 +24,6 @@ use axum::Router;
 
 use crate::app::{App, Axum};
 use crate::scenario::Scenario;
-
-pub(crate) const SECRET: &str =
-    "a secret of sixty-four bytes or more, which is what axum-extra's and actix' keys ask for";
 
 /// Someone who keeps sessions in memory, or nobody who does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -94,7 +92,8 @@ impl Contestant {
         if matches!(self, BareActix | Actix) { BareActix } else { BareAxum }
     }
 
-    /// Its application for requests of this kind, with an empty store in memory; `None` for those on actix-web.
+    /// Its application for requests of this kind, with an empty store in memory; `None` for those on
+    /// actix-web.
     pub async fn router(self, scenario: Scenario) -> Option<Router> {
         let rolling = scenario == Scenario::Rolling;
         Some(match self {

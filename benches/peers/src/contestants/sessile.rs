@@ -5,7 +5,7 @@ use axum::extract::{FromRef, Path};
 use axum::routing::get;
 use sessile::{Session, SessionConfig, SessionError, SessionGuard, SessionLayer, SessionStore};
 
-use super::SECRET;
+use super::secret::SECRET;
 use crate::payload::{User, payload, shown};
 
 #[derive(Clone)]

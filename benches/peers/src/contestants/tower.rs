@@ -10,7 +10,7 @@ macro_rules! tower_sessions {
         use $name::session::Error;
         use $name::{Expiry, Session, SessionManagerLayer, SessionStore};
 
-        use super::super::SECRET;
+        use crate::contestants::secret::SECRET;
         use crate::payload::{User, payload, shown};
 
         struct Failed;

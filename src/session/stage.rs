@@ -1,0 +1,98 @@
+//! [`Stage`]: where a session stands between the request and the store, and how far its changes are committed.
+
+use crate::id::SessionId;
+use crate::session::snapshot::Snapshot;
+
+/// Where a session stands between the request and the store.
+///
+/// A session begins as `New`. The legal transitions, each with the method of [`State`](super::state::State) that makes it:
+///
+/// - `New` → `Existing`: `loaded`, when the request's cookie names a record in the store; `finish_write`,
+///   when the commit has created the record.
+/// - `New`, `Existing` → `NewId`: `change_id`. `replaces` is the existing session's snapshot, if there is
+///   one.
+/// - `NewId` → `NewId`: `change_id`. Another id takes the place of the unused one, `replaces` stays, and
+///   `Regenerate` prevails over `Cycle`. `failed`, when a commit has stored the new record and could not remove the old
+///   one: the id is `Stored` from then on.
+/// - `NewId` → `Existing`: `finish_write`, when the commit has stored the record under the new id;
+///   `reloaded`, which drops the change of id.
+/// - `Existing` → `Existing`: `finish_write` and `expiry_extended`, when the commit has replaced or touched
+///   the record; `reloaded`, when the record was read again.
+/// - `New`, `Existing`, `NewId` → `Destroyed`: `mark_destroyed`. `stored` is the existing session's snapshot,
+///   if there is one.
+/// - `Destroyed` → `Destroyed`: the commit that has removed the record clears `stored`. `change_id` and
+///   `mark_destroyed` do nothing, and `Session::reload` refuses.
+/// - `Destroyed` → `NewId`: `push`, when something is written or flashed. The session begins anew, without data, and the
+///   next commit still removes the old record.
+///
+/// Another handle may change the stage while a commit runs. `finish_write` then keeps the new stage, and puts
+/// the snapshot of what was written into `replaces` or `stored`, so that the next commit removes that record.
+///
+/// Use these methods to change the stage. Only the commit that has removed a destroyed session's record writes to it
+/// from elsewhere.
+pub(crate) enum Stage {
+    /// The session is not in the store. Its id is generated when it is first needed.
+    New { id: Option<SessionId> },
+    /// The session is in the store.
+    Existing(Snapshot),
+    /// The next commit stores the session under a new id, and removes the record that it `replaces`.
+    NewId { id: PendingId, replaces: Option<Box<Snapshot>>, how: NewId },
+    /// The next commit removes the record, if the session is in the store. `next_id` is the id of the session that a
+    /// later write would begin, once somebody has asked for it.
+    Destroyed { stored: Option<Box<Snapshot>>, next_id: Option<SessionId> },
+}
+
+/// The new id of a session that gets one.
+pub(crate) enum PendingId {
+    /// The id is generated when it is first needed.
+    NotChosen,
+    /// The id is known, and nothing is stored under it.
+    Chosen(SessionId),
+    /// An earlier commit of this request has stored the new record under this id, and then failed. The id was never
+    /// sent, so no other request knows it.
+    Stored(SessionId),
+}
+
+impl PendingId {
+    pub(crate) fn get(&self) -> Option<&SessionId> {
+        match self {
+            Self::NotChosen => None,
+            Self::Chosen(id) | Self::Stored(id) => Some(id),
+        }
+    }
+}
+
+/// What a session under a new id keeps of its data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NewId {
+    /// Nothing: `regenerate()`.
+    Regenerate,
+    /// Everything: `cycle_id()`.
+    Cycle,
+}
+
+/// How far the changes of this request have been committed.
+///
+/// The transitions:
+///
+/// - any → `Pending`: the session is changed or touched (`push`, `change_id`, `mark_destroyed`,
+///   `Session::touch`).
+/// - any → `Running`: a commit begins (`begin_commit`, or a commit that has nothing to write).
+/// - `Running` → `Done`: the commit is complete (`end_commit`). Where another handle made a change meanwhile,
+///   the state is `Pending`, and stays so.
+/// - any → `Failed`: the commit returned an error (`failed`).
+/// - any but `Done` → `Failed`: the layer gives the changes up after a server error.
+///
+/// A commit that is dropped before its end leaves `Running` behind, and the next commit starts from there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CommitState {
+    /// There may be changes that no commit has taken up yet.
+    Pending,
+    /// A commit is running, or was dropped before its end. No change was made since it began.
+    Running,
+    /// The last commit failed and its caller has the error, or the layer has given the changes up. Dropping
+    /// the session then logs no warning about lost changes.
+    Failed,
+    /// The last commit is complete, and no change was made since it began.
+    Done,
+}

@@ -1,0 +1,184 @@
+//! Every place that forwards the contract of [`SessionStore`] method by method: wrappers, `Arc<S>`, and the trait object,
+//! all in the contract's order.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Replaced, SessionStore, Stored};
+use crate::error::StoreError;
+use crate::id::SessionId;
+use crate::record::Record;
+use crate::store::version::Version;
+
+/// Forwards the methods of [`SessionStore`] to a store inside, except those that the wrapper writes itself.
+///
+/// A wrapper that writes `get` by hand and leaves the conditional methods to the trait would pass versions on without
+/// the atomic writes that belong to them. With this macro it forwards all of them, also those that a later version of
+/// this crate adds.
+///
+/// ```
+/// use std::sync::atomic::{AtomicU64, Ordering};
+/// use sessile::{SessionId, SessionStore, StoreError, Stored};
+///
+/// struct CountedLoads<S> {
+///     inner: S,
+///     loads: AtomicU64,
+/// }
+///
+/// impl<S: SessionStore> SessionStore for CountedLoads<S> {
+///     sessile::forward_store!(self => self.inner, except get);
+///
+///     async fn get(&self, id: &SessionId) -> Result<Option<Stored>, StoreError> {
+///         self.loads.fetch_add(1, Ordering::Relaxed);
+///         self.inner.get(id).await
+///     }
+/// }
+/// ```
+#[macro_export]
+macro_rules! forward_store {
+    ($self:ident => $inner:expr $(, except $($own:ident),+)? $(,)?) => {
+        $crate::forward_store! { @get $self, $inner; $($($own)+)? }
+        $crate::forward_store! { @set $self, $inner; $($($own)+)? }
+        $crate::forward_store! { @destroy $self, $inner; $($($own)+)? }
+        $crate::forward_store! { @touch $self, $inner; $($($own)+)? }
+        $crate::forward_store! { @create $self, $inner; $($($own)+)? }
+        $crate::forward_store! { @replace $self, $inner; $($($own)+)? }
+        $crate::forward_store! { @destroy_if $self, $inner; $($($own)+)? }
+    };
+    // A method that is in the list of exceptions is left out.
+    (@get $self:ident, $inner:expr; get $($own:ident)*) => {};
+    (@set $self:ident, $inner:expr; set $($own:ident)*) => {};
+    (@destroy $self:ident, $inner:expr; destroy $($own:ident)*) => {};
+    (@touch $self:ident, $inner:expr; touch $($own:ident)*) => {};
+    (@create $self:ident, $inner:expr; create $($own:ident)*) => {};
+    (@replace $self:ident, $inner:expr; replace $($own:ident)*) => {};
+    (@destroy_if $self:ident, $inner:expr; destroy_if $($own:ident)*) => {};
+    // At the end of the list the method is written.
+    (@get $self:ident, $inner:expr;) => {
+        async fn get(
+            &$self,
+            id: &$crate::SessionId,
+        ) -> ::core::result::Result<::core::option::Option<$crate::Stored>, $crate::StoreError> {
+            $crate::SessionStore::get(&$inner, id).await
+        }
+    };
+    (@set $self:ident, $inner:expr;) => {
+        async fn set(
+            &$self,
+            id: &$crate::SessionId,
+            record: &$crate::Record,
+            ttl: ::core::time::Duration,
+        ) -> ::core::result::Result<(), $crate::StoreError> {
+            $crate::SessionStore::set(&$inner, id, record, ttl).await
+        }
+    };
+    (@destroy $self:ident, $inner:expr;) => {
+        async fn destroy(&$self, id: &$crate::SessionId) -> ::core::result::Result<(), $crate::StoreError> {
+            $crate::SessionStore::destroy(&$inner, id).await
+        }
+    };
+    (@touch $self:ident, $inner:expr;) => {
+        async fn touch(
+            &$self,
+            id: &$crate::SessionId,
+            ttl: ::core::time::Duration,
+        ) -> ::core::result::Result<bool, $crate::StoreError> {
+            $crate::SessionStore::touch(&$inner, id, ttl).await
+        }
+    };
+    (@create $self:ident, $inner:expr;) => {
+        async fn create(
+            &$self,
+            id: &$crate::SessionId,
+            record: &$crate::Record,
+            ttl: ::core::time::Duration,
+        ) -> ::core::result::Result<bool, $crate::StoreError> {
+            $crate::SessionStore::create(&$inner, id, record, ttl).await
+        }
+    };
+    (@replace $self:ident, $inner:expr;) => {
+        async fn replace(
+            &$self,
+            id: &$crate::SessionId,
+            expected: &$crate::Version,
+            record: &$crate::Record,
+            ttl: ::core::time::Duration,
+        ) -> ::core::result::Result<$crate::Replaced, $crate::StoreError> {
+            $crate::SessionStore::replace(&$inner, id, expected, record, ttl).await
+        }
+    };
+    (@destroy_if $self:ident, $inner:expr;) => {
+        async fn destroy_if(
+            &$self,
+            id: &$crate::SessionId,
+            expected: &$crate::Version,
+        ) -> ::core::result::Result<$crate::Replaced, $crate::StoreError> {
+            $crate::SessionStore::destroy_if(&$inner, id, expected).await
+        }
+    };
+    // Any other name in the list is an exception for another method.
+    (@$method:ident $self:ident, $inner:expr; $other:ident $($own:ident)*) => {
+        $crate::forward_store! { @$method $self, $inner; $($own)* }
+    };
+}
+
+/// A store behind an `Arc` is a store.
+impl<S: SessionStore> SessionStore for Arc<S> {
+    forward_store!(self => **self);
+}
+
+type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// [`SessionStore`] with boxed futures, so that it can be a trait object.
+pub(crate) trait DynStore: Send + Sync {
+    fn get<'a>(&'a self, id: &'a SessionId) -> Boxed<'a, Option<Stored>>;
+    fn set<'a>(&'a self, id: &'a SessionId, record: &'a Record, ttl: Duration) -> Boxed<'a, ()>;
+    fn destroy<'a>(&'a self, id: &'a SessionId) -> Boxed<'a, ()>;
+    fn touch<'a>(&'a self, id: &'a SessionId, ttl: Duration) -> Boxed<'a, bool>;
+    fn create<'a>(&'a self, id: &'a SessionId, record: &'a Record, ttl: Duration) -> Boxed<'a, bool>;
+    fn replace<'a>(
+        &'a self,
+        id: &'a SessionId,
+        expected: &'a Version,
+        record: &'a Record,
+        ttl: Duration,
+    ) -> Boxed<'a, Replaced>;
+    fn destroy_if<'a>(&'a self, id: &'a SessionId, expected: &'a Version) -> Boxed<'a, Replaced>;
+}
+
+impl<S: SessionStore> DynStore for S {
+    fn get<'a>(&'a self, id: &'a SessionId) -> Boxed<'a, Option<Stored>> {
+        Box::pin(SessionStore::get(self, id))
+    }
+
+    fn set<'a>(&'a self, id: &'a SessionId, record: &'a Record, ttl: Duration) -> Boxed<'a, ()> {
+        Box::pin(SessionStore::set(self, id, record, ttl))
+    }
+
+    fn destroy<'a>(&'a self, id: &'a SessionId) -> Boxed<'a, ()> {
+        Box::pin(SessionStore::destroy(self, id))
+    }
+
+    fn touch<'a>(&'a self, id: &'a SessionId, ttl: Duration) -> Boxed<'a, bool> {
+        Box::pin(SessionStore::touch(self, id, ttl))
+    }
+
+    fn create<'a>(&'a self, id: &'a SessionId, record: &'a Record, ttl: Duration) -> Boxed<'a, bool> {
+        Box::pin(SessionStore::create(self, id, record, ttl))
+    }
+
+    fn replace<'a>(
+        &'a self,
+        id: &'a SessionId,
+        expected: &'a Version,
+        record: &'a Record,
+        ttl: Duration,
+    ) -> Boxed<'a, Replaced> {
+        Box::pin(SessionStore::replace(self, id, expected, record, ttl))
+    }
+
+    fn destroy_if<'a>(&'a self, id: &'a SessionId, expected: &'a Version) -> Boxed<'a, Replaced> {
+        Box::pin(SessionStore::destroy_if(self, id, expected))
+    }
+}

@@ -1,0 +1,4 @@
+//! The documentation tells the truth.
+
+mod guide;
+mod readme;

@@ -1,0 +1,7 @@
+//! Cookies and records that somebody else wrote: none of them panics, and none costs more than its length.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod many;
+mod properties;

@@ -1,0 +1,7 @@
+//! The ways in and out through axum: the guard and the layer.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod guard;
+mod layer;
