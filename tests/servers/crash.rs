@@ -11,7 +11,8 @@ use sessile::{Session, SessionError, SqliteStore};
 
 use crate::faults::config;
 
-/// In the child: the folder, which of the two it is, the cookie, and the last commit that it has acknowledged.
+/// Set in the child: the folder, which of the two it is, the cookie, and the last commit that was
+/// acknowledged.
 const TASK: &str = "SESSILE_TEST_CRASH";
 
 /// How many processes are killed, if the variable `SESSILE_CRASHES` does not say so.

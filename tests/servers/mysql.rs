@@ -203,17 +203,9 @@ async fn two_processes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "who loses a race once may starve"]
 async fn a_crowd_on_one_session() {
     let Some(store) = store("crowd").await else { return };
     crate::crowd::on_one_session("MariaDB", store, None).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a write that has waited conflicts again"]
-async fn a_crowd_of_two_processes() {
-    let Some(store) = store("crowd_of_two").await else { return };
-    crate::crowd::of_two_processes("MariaDB", store).await;
 }
 
 #[tokio::test]

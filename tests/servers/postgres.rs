@@ -292,17 +292,9 @@ async fn two_processes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "who loses a race once may starve"]
 async fn a_crowd_on_one_session() {
     let Some(store) = store(&UTC, "crowd").await else { return };
     crate::crowd::on_one_session("PostgreSQL", store, None).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a write that has waited conflicts again"]
-async fn a_crowd_of_two_processes() {
-    let Some(store) = store(&UTC, "crowd_of_two").await else { return };
-    crate::crowd::of_two_processes("PostgreSQL", store).await;
 }
 
 #[tokio::test]
