@@ -1,5 +1,5 @@
-//! What another program puts under a session's id and is no record: the request gets a new session, what was put there
-//! stays as it is, and no error shows it.
+//! What another program has put under a session's id and is no record: the request gets a new session, the
+//! bytes stay as they are, and no error shows them.
 
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// Stands in what is planted, where it can, and must stand in no error.
 pub(crate) const SECRET: &str = "hunter2";
 
-/// Checks every plant of a table. `plant` puts one in the place of the record under an id; `look` reads what stands there,
-/// without its expiry.
+/// Checks every plant of a table. `plant` puts one in the place of the record under an id; `look` reads what
+/// stands there, without its expiry.
 pub(crate) async fn check<P>(
     store: impl SessionStore + Clone,
     plants: impl IntoIterator<Item = (&'static str, P)>,

@@ -1,4 +1,5 @@
-//! Answers that are lost: the server has carried a command out, and the connection drops before the answer arrives.
+//! Answers that are lost: the server has carried a command out, and the connection drops before the answer
+//! arrives.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,8 +14,7 @@ use tokio::sync::{Mutex, MutexGuard, Semaphore};
 const MINUTE: Duration = Duration::from_secs(60);
 const SECRET: &str = "a secret of at least 32 bytes, for tests";
 
-/// Stands between a store and its server, and drops a connection in the moment in which the answer to a chosen command
-/// comes.
+/// A proxy between a store and its server. It drops a connection when the answer to a chosen command comes.
 pub(crate) struct Proxy {
     pub(crate) address: String,
     state: Arc<State>,
@@ -67,8 +67,8 @@ impl Proxy {
         Self { address, state }
     }
 
-    /// Loses the answer to the `n`-th command from now in which the id stands. A statement that is only prepared names no
-    /// id.
+    /// Loses the answer to the `n`-th command from now that contains the id. Preparing a statement is no such
+    /// command.
     fn lose_answer(&self, id: &SessionId, n: u32) {
         let before = self.state.plan.lock().unwrap().replace(Plan { id: id.clone(), n });
         assert!(before.is_none(), "an answer was to be lost and was not");

@@ -1,6 +1,8 @@
 //! The conformance kit and more against real servers: those that `REDIS_URL`, `REDIS_CLUSTER_URLS`,
 //! `DATABASE_URL`, `POSTGRES_ZONED_URL` and `MYSQL_URL` name, else private ones, started here.
 
+#[cfg(all(unix, feature = "sqlite"))]
+mod crash;
 mod crowd;
 #[cfg(any(feature = "redis", feature = "postgres", feature = "mysql", feature = "sqlite"))]
 mod faults;

@@ -203,7 +203,6 @@ async fn two_processes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "who loses a race once may starve"]
 async fn a_crowd_on_one_session() {
     let Some(store) = store("crowd").await else { return };
     crate::crowd::on_one_session("MariaDB", store, None).await;

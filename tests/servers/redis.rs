@@ -206,7 +206,6 @@ async fn two_processes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "who loses a race once may starve"]
 async fn a_crowd_on_one_session() {
     let Some(server) = servers::redis(&[]) else { return };
     let store = RedisStore::connect(format!("redis://{}/", server.address())).await.unwrap();

@@ -140,7 +140,6 @@ async fn two_processes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "who loses a race once may starve"]
 async fn a_crowd_on_one_session() {
     let folder = tempfile::tempdir().unwrap();
     crate::crowd::on_one_session("SQLite", store(&folder).await, None).await;
@@ -179,6 +178,107 @@ async fn a_full_disk_loses_nothing() {
     let said = String::from_utf8_lossy(&child.stdout);
     assert!(child.status.success() && said.contains("1 passed"), "{said}");
     assert_eq!(store.len().await.unwrap(), 1);
+}
+
+/// Every call that writes is unavailable, with its reason, and nothing has changed.
+async fn refuses_writes(store: &SqliteStore, record: &Record) {
+    let (id, minute) = (SessionId::new("known").unwrap(), Duration::from_secs(60));
+    let old = store.get(&id).await.unwrap().unwrap();
+    let version = old.version.unwrap();
+    for (call, refused) in [
+        ("set", store.set(&id, record, minute).await.map(drop)),
+        ("create", store.create(&SessionId::random(), record, minute).await.map(drop)),
+        ("replace", store.replace(&id, &version, record, minute).await.map(drop)),
+    ] {
+        let error = refused.expect_err(call);
+        assert!(error.is_unavailable() && std::error::Error::source(&error).is_some(), "{call}: {error:?}");
+    }
+    assert_eq!(store.get(&id).await.unwrap().unwrap().record.as_json(), old.record.as_json());
+}
+
+/// `SQLITE_FULL`, as on a full disk.
+#[tokio::test]
+async fn a_full_database_refuses_and_goes_on_reading() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = store(&folder).await;
+    let (id, minute) = (SessionId::new("known").unwrap(), Duration::from_secs(60));
+    whole.set(&id, &Record::default(), minute).await.unwrap();
+    let options = SqliteConnectOptions::new().filename(folder.path().join("sessions.db"));
+    let full = SqliteStore::new(
+        sqlx::SqlitePool::connect_with(options.pragma("max_page_count", "8")).await.unwrap(),
+    );
+    let pad = Record::from_json(format!(r#"{{"cookie":{{}},"pad":"{}"}}"#, "x".repeat(1 << 20))).unwrap();
+    refuses_writes(&full, &pad).await;
+    // It takes no room to make room.
+    assert!(full.touch(&id, minute).await.unwrap());
+    full.destroy(&id).await.unwrap();
+    assert!(whole.get(&id).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_read_only_database_refuses_and_goes_on_reading() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = store(&folder).await;
+    let (id, minute) = (SessionId::new("known").unwrap(), Duration::from_secs(60));
+    whole.set(&id, &Record::default(), minute).await.unwrap();
+    let options = SqliteConnectOptions::new().filename(folder.path().join("sessions.db")).read_only(true);
+    let read_only = SqliteStore::new(sqlx::SqlitePool::connect_with(options).await.unwrap());
+    refuses_writes(&read_only, &Record::default()).await;
+    let version = whole.get(&id).await.unwrap().unwrap().version.unwrap();
+    for refused in [
+        read_only.touch(&id, minute).await.map(drop),
+        read_only.destroy(&id).await.map(drop),
+        read_only.destroy_if(&id, &version).await.map(drop),
+        read_only.sweep().await.map(drop),
+        read_only.migrate().await.map(drop),
+    ] {
+        // To migrate a table that is there writes nothing.
+        assert!(refused.map_or_else(|error| error.is_unavailable(), |()| true));
+    }
+    assert!(whole.get(&id).await.unwrap().is_some());
+}
+
+/// A request must fail then, and not log its user out.
+#[tokio::test]
+async fn a_database_that_is_gone_is_unavailable() {
+    type Loss = fn(&std::path::Path);
+    let losses: [(&str, Loss); 4] = [
+        ("the folder is gone", |file| std::fs::remove_dir_all(file.parent().unwrap()).unwrap()),
+        ("the file is another one", |file| std::fs::write(file, "no database".repeat(1000)).unwrap()),
+        ("the file is a folder", |file| {
+            std::fs::remove_file(file).unwrap();
+            std::fs::create_dir(file).unwrap();
+        }),
+        ("the table is gone", |file| std::fs::write(file, "").unwrap()),
+    ];
+    for (what, lose) in losses {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("web").join("sessions.db");
+        std::fs::create_dir(file.parent().unwrap()).unwrap();
+        let options = SqliteConnectOptions::new().filename(&file);
+        let before = sqlx::SqlitePool::connect_with(options.clone().create_if_missing(true)).await.unwrap();
+        SqliteStore::new(before.clone()).migrate().await.unwrap();
+        before.close().await;
+        // A store that has no connection open at the moment: its pool opens them when they are needed.
+        let pool = SqlitePoolOptions::new().connect_lazy_with(options);
+        let later = SqliteStore::new(pool).timeout(Duration::from_secs(1));
+        lose(&file);
+        let id = SessionId::random();
+        let record = Record::default();
+        for (call, answer) in [
+            ("get", later.get(&id).await.map(drop)),
+            ("set", later.set(&id, &record, Duration::from_secs(60)).await),
+            ("create", later.create(&id, &record, Duration::from_secs(60)).await.map(drop)),
+            ("touch", later.touch(&id, Duration::from_secs(60)).await.map(drop)),
+            ("destroy", later.destroy(&id).await),
+        ] {
+            let error = answer.expect_err(what);
+            assert!(
+                error.is_unavailable() && std::error::Error::source(&error).is_some(),
+                "{what}, {call}: {error:?}"
+            );
+        }
+    }
 }
 
 #[tokio::test]

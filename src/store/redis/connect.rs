@@ -47,6 +47,10 @@ impl RedisStore<ConnectionManager> {
 impl RedisStore<ClusterConnection> {
     /// Connects to a cluster through some of its nodes. The connections use `TCP_NODELAY`.
     ///
+    /// If a connection drops, the driver itself sends the command again, and does not say so. If a node had
+    /// carried it out, an [`update`](crate::Session::update) may count twice, and a record may be left under
+    /// an id that nobody has, until it expires.
+    ///
     /// # Errors
     /// [`StoreError::unavailable`] when an address is wrong or no node answers.
     pub async fn connect_cluster<A: IntoConnectionInfo>(
