@@ -8,6 +8,7 @@ use sessile::testing::Visitor;
 use sessile::{
     MemoryStore, Record, Replaced, SessionConfig, SessionId, SessionStore, StoreError, Stored, Version,
 };
+#[cfg(any(feature = "redis", feature = "postgres", feature = "mysql", feature = "sqlite"))]
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 

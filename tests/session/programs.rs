@@ -40,7 +40,7 @@ fn step(keys: usize) -> impl Strategy<Value = Step> {
 
 /// Some names have escapes in JSON.
 fn name(n: usize) -> String {
-    if n % 5 == 0 { format!("\"{n}\"") } else { format!("key-{n}") }
+    if n.is_multiple_of(5) { format!("\"{n}\"") } else { format!("key-{n}") }
 }
 
 /// The most messages of a kind.
