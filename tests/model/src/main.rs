@@ -1,0 +1,192 @@
+//! Long runs of the model checker.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use sessile_model::{Checker, FEATURES, Found, Program, StoreKind, exhaust};
+
+const USAGE: &str = "\
+cargo run --release --manifest-path tests/model/Cargo.toml --features sqlite -- [OPTIONS]
+  --minutes N     run for so long, over all stores in turn (default: 1)
+  --schedules N   run so many of each store instead
+  --store NAME    this store only
+  --without A,B   leave out programs with these features
+  --start N       begin with this seed (default: 0)
+  --seed N        replay this one, step by step
+  --exhaustive    every order of two requests of up to two calls each, over the wrapped memory store";
+
+#[derive(Default)]
+struct Arguments {
+    minutes: Option<f64>,
+    schedules: Option<u64>,
+    store: Option<StoreKind>,
+    start: u64,
+    seed: Option<u64>,
+    exhaustive: bool,
+    without: Vec<fn(&Program) -> bool>,
+    calls: Option<usize>,
+}
+
+fn arguments() -> Result<Arguments, String> {
+    let mut given = std::env::args().skip(1);
+    let mut arguments = Arguments::default();
+    while let Some(name) = given.next() {
+        let mut value = || given.next().ok_or_else(|| format!("{name} needs a value"));
+        let wrong = |error: &dyn std::fmt::Display| error.to_string();
+        match &*name {
+            "--minutes" => arguments.minutes = Some(value()?.parse().map_err(|error| wrong(&error))?),
+            "--schedules" => arguments.schedules = Some(value()?.parse().map_err(|error| wrong(&error))?),
+            "--store" => arguments.store = Some(value()?.parse()?),
+            "--start" => arguments.start = value()?.parse().map_err(|error| wrong(&error))?,
+            "--seed" => arguments.seed = Some(value()?.parse().map_err(|error| wrong(&error))?),
+            "--calls" => arguments.calls = Some(value()?.parse().map_err(|error| wrong(&error))?),
+            "--without" => {
+                for name in value()?.split(',') {
+                    let feature = FEATURES.iter().find(|(known, _)| *known == name);
+                    let known: Vec<_> = FEATURES.iter().map(|(known, _)| *known).collect();
+                    let (_, has) = feature.ok_or_else(|| format!("features are {}", known.join(", ")))?;
+                    arguments.without.push(*has);
+                }
+            }
+            "--exhaustive" => arguments.exhaustive = true,
+            _ => return Err(USAGE.into()),
+        }
+    }
+    Ok(arguments)
+}
+
+fn main() -> ExitCode {
+    let arguments = match arguments() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::from(2);
+        }
+    };
+    let clean = if let Some(seed) = arguments.seed {
+        replay(seed, arguments.store)
+    } else if arguments.exhaustive {
+        exhaustive(arguments.calls.unwrap_or(2), arguments.store)
+    } else {
+        long_run(&arguments)
+    };
+    if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn replay(seed: u64, store: Option<StoreKind>) -> bool {
+    let Some(checker) = Checker::new(store.unwrap_or(StoreKind::of_seed(seed))) else { return true };
+    println!("seed {seed}\n{}", checker.narrate(seed));
+    let Some(found) = checker.check(seed) else { return true };
+    println!("the smallest program that was found:\n{}", checker.shrink(&found));
+    false
+}
+
+fn exhaustive(calls: usize, store: Option<StoreKind>) -> bool {
+    let Some(checker) = Checker::new(store.unwrap_or(StoreKind::WrappedMemory)) else { return true };
+    let mut shown = Instant::now();
+    let exhausted = exhaust(&checker, calls, |so_far| {
+        if shown.elapsed() > Duration::from_secs(20) {
+            shown = Instant::now();
+            eprintln!("{} programs, {} orders, {} violations", so_far.programs, so_far.orders, so_far.found.len());
+        }
+    });
+    println!(
+        "{}: {} pairs of requests, {} orders, {} pairs with a violation",
+        checker.store(),
+        exhausted.programs,
+        exhausted.orders,
+        exhausted.found.len()
+    );
+    let mut kinds = BTreeMap::<_, u64>::new();
+    for found in &exhausted.found {
+        let count = kinds.entry(found.violation.kind).or_default();
+        *count += 1;
+        if *count <= 3 {
+            println!("\n{found}");
+        }
+    }
+    println!("{kinds:?}");
+    exhausted.found.is_empty()
+}
+
+/// What was run over one store.
+struct Tally {
+    checker: Checker,
+    next: u64,
+    schedules: u64,
+    spent: Duration,
+    /// By kind: how many, and the first seeds.
+    found: BTreeMap<&'static str, (u64, Vec<(u64, Found)>)>,
+}
+
+fn long_run(arguments: &Arguments) -> bool {
+    let stores = StoreKind::ALL.into_iter().filter(|kind| arguments.store.is_none_or(|only| only == *kind));
+    let all = StoreKind::ALL.len() as u64;
+    let mut tallies: Vec<_> = stores
+        .filter_map(|kind| {
+            let first = (arguments.start..).find(|seed| StoreKind::of_seed(*seed) == kind)?;
+            Some(Tally {
+                checker: Checker::new(kind)?,
+                next: first,
+                schedules: 0,
+                spent: Duration::ZERO,
+                found: BTreeMap::new(),
+            })
+        })
+        .collect();
+    let begun = Instant::now();
+    let minutes = Duration::from_secs_f64(60.0 * arguments.minutes.unwrap_or(1.0));
+    loop {
+        for tally in &mut tallies {
+            let slice = Instant::now();
+            while slice.elapsed() < Duration::from_millis(500)
+                && arguments.schedules.is_none_or(|most| tally.schedules < most)
+            {
+                let seed = tally.next;
+                tally.next += all;
+                let left_out = |program: &Program| arguments.without.iter().any(|has| has(program));
+                let Some(found) = tally.checker.check_unless(seed, left_out) else { continue };
+                tally.schedules += 1;
+                if let Some(found) = found {
+                    let (count, first) = tally.found.entry(found.violation.kind).or_default();
+                    *count += 1;
+                    if first.len() < 3 {
+                        first.push((seed, found));
+                    }
+                }
+            }
+            tally.spent += slice.elapsed();
+        }
+        let over = match arguments.schedules {
+            Some(most) => tallies.iter().all(|tally| tally.schedules >= most),
+            None => begun.elapsed() >= minutes,
+        };
+        if over {
+            break;
+        }
+    }
+    report(&tallies)
+}
+
+fn report(tallies: &[Tally]) -> bool {
+    for tally in tallies {
+        for (kind, (count, first)) in &tally.found {
+            let seeds: Vec<_> = first.iter().map(|(seed, _)| seed.to_string()).collect();
+            println!("\n== {} {kind}: {count}, first with the seeds {}", tally.checker.store(), seeds.join(", "));
+            if let Some((seed, found)) = first.first() {
+                println!("-- seed {seed}, shrunk\n{}", tally.checker.shrink(found));
+            }
+        }
+    }
+    println!("\n| store | schedules | a second | violations |\n|---|---|---|---|");
+    for tally in tallies {
+        let kinds: Vec<_> = tally.found.iter().map(|(kind, (count, _))| format!("{count} {kind}")).collect();
+        let kinds = if kinds.is_empty() { "none".into() } else { kinds.join(", ") };
+        let rate = tally.schedules as f64 / tally.spent.as_secs_f64().max(0.001);
+        println!("| {} | {} | {rate:.0} | {kinds} |", tally.checker.store(), tally.schedules);
+    }
+    let schedules: u64 = tallies.iter().map(|tally| tally.schedules).sum();
+    println!("\n{schedules} schedules in all");
+    tallies.iter().all(|tally| tally.found.is_empty())
+}
