@@ -4,6 +4,7 @@
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
+use sessile::testing::TestClock;
 use sessile::{Priority, Session, SessionConfig, SessionConfigBuilder, SessionOptions};
 
 use crate::common::TestClient;
@@ -84,15 +85,16 @@ fn c8_data_is_no_option() {
 /// each time.
 #[tokio::test]
 async fn c9_expires_stays_the_same() {
+    let clock = TestClock::new();
     let store = RecordingStore::default();
-    let config = options().store(store.clone()).build().unwrap();
+    let config = options().store(store.clone()).clock(clock.clone()).build().unwrap();
     let mut client = TestClient::new();
     let session = client.open(&config).await;
     session.set_max_age(Some(HOUR));
     client.commit(&session).await;
     let session = client.open(&config).await;
     let first = session.expires().unwrap();
-    tokio::time::sleep(Duration::from_millis(5)).await;
+    clock.advance(Duration::from_millis(5));
     assert_eq!(session.expires(), Some(first));
     assert_eq!(session.cookie().expires(), Some(first));
     assert!(close(first, SystemTime::now() + HOUR));

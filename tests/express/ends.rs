@@ -8,7 +8,7 @@ use axum::body::{Body, Bytes};
 use axum::http::header::CONTENT_LENGTH;
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
-use sessile::testing::{Op, Probe};
+use sessile::testing::{Op, Probe, TestClock};
 use sessile::{MemoryStore, Session};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -89,7 +89,8 @@ async fn s20_saved_before_the_end_of_a_body_of_known_length() {
 /// The stored expiry is the cookie's, and the next request moves it on in the store.
 #[tokio::test]
 async fn s21_the_stored_expiry_is_the_cookies_and_moves_on() {
-    let site = Site::new(options(), count);
+    let clock = TestClock::new();
+    let site = Site::new(options().clock(clock.clone()), count);
     let mut client = TestClient::new();
     let stored = async || {
         let text = site.store.text(&site.store.ids()[0]).await.unwrap();
@@ -102,7 +103,7 @@ async fn s21_the_stored_expiry_is_the_cookies_and_moves_on() {
     let answer = site.get(&mut client, "/").await;
     let first = stored().await.unwrap();
     assert_eq!(seconds(first), seconds(expires(&answer.cookie().unwrap())));
-    tokio::time::sleep(Duration::from_millis(5)).await;
+    clock.advance(Duration::from_millis(5));
     let answer = site.get(&mut client, "/").await;
     let second = stored().await.unwrap();
     assert_eq!(seconds(second), seconds(expires(&answer.cookie().unwrap())));

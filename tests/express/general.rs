@@ -6,6 +6,7 @@ use axum::body::{Body, Bytes};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use futures_util::stream;
+use sessile::testing::TestClock;
 use sessile::{
     ConfigError, FileStore, MemoryStore, Record, Session, SessionConfig, SessionError, SessionId,
     SessionStore,
@@ -151,12 +152,14 @@ async fn s16_rolling_advances_the_expiry_while_bodies_are_streamed() {
         });
         Ok(Body::from_stream(chunks))
     }
-    let site = Site::new(options().rolling(true).save_uninitialized(false), streamed);
+    let clock = TestClock::new();
+    let options = options().rolling(true).save_uninitialized(false).clock(clock.clone());
+    let site = Site::new(options, streamed);
     let mut client = TestClient::new();
     let first = site.get(&mut client, "/").await;
     assert_eq!(first.body, "chunk chunk ");
     // The header counts whole seconds.
-    tokio::time::sleep(Duration::from_millis(1000)).await;
+    clock.advance(Duration::from_secs(1));
     let second = site.get(&mut client, "/").await;
     assert!(expires(&second.cookie().unwrap()) > expires(&first.cookie().unwrap()));
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use sessile::MemoryStore;
+use sessile::testing::TestClock;
 
 use crate::common::logs::Logs;
 use crate::common::{TestClient, id};
@@ -57,14 +58,15 @@ async fn s25_an_altered_id_is_no_session_and_the_store_is_not_asked() {
 }
 
 /// A client that still sends the cookie of a session that lived for 5 ms.
-async fn expired(
-    store: &MemoryStore,
-) -> (axum::Router, TestClient, sessile::SessionId, crate::common::TestResponse) {
-    let config = options().max_age(Duration::from_millis(5)).store(store.clone()).build().unwrap();
+async fn expired() -> (axum::Router, TestClient, sessile::SessionId, crate::common::TestResponse) {
+    let clock = TestClock::new();
+    let store = MemoryStore::builder().clock(clock.clone()).build();
+    let options = options().max_age(Duration::from_millis(5)).clock(clock.clone());
+    let config = options.store(store).build().unwrap();
     let app = layered(&config, count);
     let first = TestClient::new().get(&app, "/").await.cookie().unwrap();
     let first = config.verify(&first.value).unwrap();
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    clock.advance(Duration::from_millis(5));
     let mut client = TestClient::holding(&config, &first);
     let answer = client.get(&app, "/").await;
     (app, client, first, answer)
@@ -73,7 +75,7 @@ async fn expired(
 /// An expired session: a new one and a cookie.
 #[tokio::test]
 async fn s26_an_expired_session_is_replaced_by_a_new_one() {
-    let (.., answer) = expired(&MemoryStore::new()).await;
+    let (.., answer) = expired().await;
     assert_eq!(answer.body, "1");
     assert!(answer.cookie().is_some());
 }
@@ -81,7 +83,7 @@ async fn s26_an_expired_session_is_replaced_by_a_new_one() {
 /// The new one has a new id.
 #[tokio::test]
 async fn s27_an_expired_id_is_not_used_again() {
-    let (_, client, first, answer) = expired(&MemoryStore::new()).await;
+    let (_, client, first, answer) = expired().await;
     let value = answer.cookie().unwrap().value;
     assert_eq!(client.value("connect.sid"), Some(&*value));
     let config = options().build().unwrap();
@@ -91,10 +93,13 @@ async fn s27_an_expired_id_is_not_used_again() {
 /// An expired record is not among those the store lists.
 #[tokio::test]
 async fn s28_an_expired_record_is_not_listed() {
-    let store = MemoryStore::new();
-    let config = options().max_age(Duration::from_millis(5)).store(store.clone()).build().unwrap();
+    let clock = TestClock::new();
+    let store = MemoryStore::builder().clock(clock.clone()).build();
+    let options = options().max_age(Duration::from_millis(5)).clock(clock.clone());
+    let config = options.store(store.clone()).build().unwrap();
     TestClient::new().get(&layered(&config, count), "/").await;
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(store.len(), 1);
+    clock.advance(Duration::from_millis(5));
     assert_eq!((store.all_ids(), store.len()), (vec![], 0));
 }
 

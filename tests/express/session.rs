@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::Uri;
+use sessile::testing::TestClock;
 use sessile::{MemoryStore, Session, SessionConfig, SessionError, SessionStore as _};
 
 use crate::common::{TestClient, id};
@@ -207,17 +208,19 @@ async fn s113_save_without_save_uninitialized_is_the_only_write() {
 /// Differs: once in `touch_after`, which is set to zero here.
 #[tokio::test]
 async fn s114_the_next_request_moves_the_expiry_on() {
-    let store = MemoryStore::new();
-    let config = options().touch_after(Duration::ZERO).store(store.clone()).build().unwrap();
+    let clock = TestClock::new();
+    let store = MemoryStore::builder().clock(clock.clone()).build();
+    let options = options().touch_after(Duration::ZERO).clock(clock.clone());
+    let config = options.store(store.clone()).build().unwrap();
     let app = layered(&config, look);
     let mut client = TestClient::new();
     client.get(&app, "/").await;
     let id = store.all_ids().remove(0);
     let left = async || store.get(&id).await.unwrap().unwrap().expires_in.unwrap();
     let pause = Duration::from_millis(50);
-    tokio::time::sleep(pause).await;
+    clock.advance(pause);
     let before = left().await;
-    assert!(before <= Duration::from_secs(60) - pause);
+    assert_eq!(before, Duration::from_secs(60) - pause);
     client.get(&app, "/").await;
     assert!(left().await > before);
 }
