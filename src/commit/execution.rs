@@ -184,8 +184,10 @@ impl<'c> Execution<'c> {
                     }
                     lock = Some(locked);
                 }
-                // Another process was faster. Against other processes only waiting helps.
-                Some(_) => backoff(attempt).await,
+                // Another process was faster, and against other processes only waiting helps. After a wait the record
+                // at hand is stale if that process is busy, so every other attempt follows its conflict at once.
+                Some(_) if attempt % 2 == 0 => backoff(attempt).await,
+                Some(_) => {}
             }
         }
         Err(SessionError::Conflict)
