@@ -158,8 +158,9 @@ impl StoreError {
 #[non_exhaustive]
 pub enum SessionError {
     /// The store failed. If it refused the call, nothing of it was written. If it did not answer in time, or
-    /// if its connection dropped, it may have carried the call out: the same changes, committed again, are
-    /// applied to what is stored by then, so that an [`update`](crate::Session::update) may count twice.
+    /// if its connection dropped, it may have carried the call out. The same session can be committed again: if the
+    /// store then holds exactly what the failed commit sent, its changes are not made again. An
+    /// [`update`](crate::Session::update) counts twice only if another request has written the record in between.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The value cannot be written as JSON, or its key is reserved (`cookie`, `flash`,

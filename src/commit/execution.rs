@@ -12,7 +12,7 @@ use crate::request::Transport;
 use crate::session::change::Log;
 use crate::session::snapshot::Snapshot;
 use crate::session::stage::{NewId, PendingId, Stage};
-use crate::session::state::State;
+use crate::session::state::{Attempt, State};
 use crate::session::view::View;
 use crate::store::Replaced;
 use crate::store::keyed_locks::LastWritten;
@@ -45,6 +45,13 @@ pub(crate) struct Execution<'c> {
     /// The record in the store: the one to write to, or the old one when the id changes.
     snapshot: Option<Snapshot>,
     transport: Transport,
+    /// The writes of earlier commits of this request that got no answer, as far as their changes are in `log`.
+    unanswered: Vec<Attempt>,
+    /// The record in which this commit has found changes of such a write, and the number of these changes. They are no
+    /// longer in `log`.
+    found: Option<(Snapshot, usize)>,
+    /// The record that this commit has sent to the store, until the store answers.
+    sent: Option<Record>,
     /// When the commit began. The new expiry counts from here.
     pub(crate) now: SystemTime,
 }
@@ -78,8 +85,10 @@ impl<'c> Execution<'c> {
             }
         };
         let removal_failed = stored_id.is_some();
+        let unanswered = state.unanswered().to_vec();
         let (log, now) = (state.begin_commit(), config.clock.now());
-        Self { config, log, id, stored_id, removal_failed, snapshot, transport, now }
+        let (found, sent) = (None, None);
+        Self { config, log, id, stored_id, removal_failed, snapshot, transport, unanswered, found, sent, now }
     }
 
     /// Makes the calls to the store that the decision asks for.
@@ -147,17 +156,22 @@ impl<'c> Execution<'c> {
 
     /// Writes the changes to the existing record. After a conflict they are applied to the record that the
     /// other request has written, and the write is retried.
-    async fn replace(&self, mut snapshot: Snapshot) -> Result<Snapshot, SessionError> {
+    async fn replace(&mut self, mut snapshot: Snapshot) -> Result<Snapshot, SessionError> {
         let store = &self.config.store;
         let mut lock = store.lock_to_write(&snapshot.id).await?;
         if let Some(last) = lock.as_ref().and_then(|lock| lock.last_written()) {
             snapshot.continue_from(last.clone());
+            self.recognise(&snapshot);
         }
         for attempt in 0..ATTEMPTS {
             let record = self.compose(Some(&snapshot.record))?;
             let ttl = self.config.policy.ttl(record.max_age());
             let base = (&snapshot.record, &snapshot.compare_by);
-            match store.replace(&mut lock, &snapshot.id, base, &record, ttl).await? {
+            // The memory store, which is asked without a lock at first, always answers.
+            self.sent = lock.is_some().then(|| record.clone());
+            let answer = store.replace(&mut lock, &snapshot.id, base, &record, ttl).await?;
+            self.sent = None;
+            match answer {
                 ReplaceOutcome::Done(version) => {
                     snapshot.rewritten(record, version);
                     if let Some(lock) = &mut lock {
@@ -172,7 +186,10 @@ impl<'c> Execution<'c> {
                     }
                     return Err(SessionError::Gone);
                 }
-                ReplaceOutcome::Conflict(fresh) => snapshot.refresh(fresh),
+                ReplaceOutcome::Conflict(fresh) => {
+                    snapshot.refresh(fresh);
+                    self.recognise(&snapshot);
+                }
             }
             match &lock {
                 // The memory store was asked without the lock. From here on the requests of this process write one
@@ -191,6 +208,38 @@ impl<'c> Execution<'c> {
             }
         }
         Err(SessionError::Conflict)
+    }
+
+    /// Looks whether the store holds what an earlier commit of this request has sent without an answer. Its changes are
+    /// then in the record, and are not made again.
+    ///
+    /// A record that another request has written over it cannot be told from any other record: changes in it are made
+    /// twice.
+    fn recognise(&mut self, stored: &Snapshot) {
+        let mut unanswered = self.unanswered.iter();
+        let Some(attempt) = unanswered.find(|attempt| attempt.record.same(&stored.record)) else { return };
+        let written = attempt.changes;
+        // Invariant: an attempt has at most as many changes as the log, from which both lose the same number.
+        debug_assert!(written <= self.log.len());
+        self.log.drain(..written.min(self.log.len()));
+        self.unanswered.retain_mut(|attempt| attempt.outlast(written));
+        let before = self.found.take().map_or(0, |(_, before)| before);
+        self.found = Some((stored.clone(), before + written));
+    }
+
+    /// Whether there is something to tell by [`note_attempt`](Self::note_attempt).
+    pub(crate) fn has_attempt(&self) -> bool {
+        self.found.is_some() || self.sent.is_some()
+    }
+
+    /// Forgets the attempts, because the commit has succeeded and its answer covers them.
+    pub(crate) fn forget_attempt(&mut self) {
+        (self.found, self.sent) = (None, None);
+    }
+
+    /// Tells the state what this commit, which did not succeed, knows of its writes.
+    pub(crate) fn note_attempt(&mut self, state: &mut State) {
+        state.note_attempt(self.found.take(), self.sent.take());
     }
 
     /// Stores the new record and then removes the old one, so that a failure in between leaves the old
@@ -226,7 +275,7 @@ impl<'c> Execution<'c> {
     ///
     /// A call without an answer is made once more. If the old record is gone by then, the first call has removed it,
     /// as far as anyone can tell, and the new record takes its place.
-    async fn remove_old(&self, mut new: Snapshot, mut old: Snapshot) -> Result<Snapshot, SessionError> {
+    async fn remove_old(&mut self, mut new: Snapshot, mut old: Snapshot) -> Result<Snapshot, SessionError> {
         let mut lock = None;
         let mut is_unanswered = false;
         for attempt in 0..ATTEMPTS {
@@ -237,6 +286,7 @@ impl<'c> Execution<'c> {
                     // The store holds another version, so the unanswered call has removed nothing.
                     is_unanswered = false;
                     old.refresh(fresh);
+                    self.recognise(&old);
                     new = self.rewrite_new(new.id, Some(&old.record)).await?;
                     backoff(attempt).await;
                 }

@@ -114,12 +114,12 @@ pub(crate) fn try_commit_now(
     //
     // Invariant: a future that is dropped after its first poll has written nothing. With the memory store
     // only a `replace` waits, and only after a conflict.
-    let (outcome, execution) = config.store.now_or_never(async {
+    let (outcome, mut execution) = config.store.now_or_never(async {
         let mut execution = Execution::new(config, &mut state, inner.transport);
         drop(state);
         (execution.run(write).await, execution)
     })?;
-    Some(record_outcome(session, (write, cookie), outcome, execution))
+    Some(record_outcome(session, (write, cookie), outcome, &mut execution))
 }
 
 /// Commits when no other handle of this request is committing.
@@ -127,7 +127,7 @@ async fn commit_when_free(session: &Session, trigger: Trigger) -> Result<Session
     let inner = session.inner();
     let _lock = inner.commit_lock.lock().await;
     let config = inner.config.inner();
-    let (mut execution, decided) = loop {
+    let (execution, decided) = loop {
         let mut state = session.state();
         let Some(decided) = decide_next(inner, &state, trigger) else {
             return guard(inner, &mut state, None);
@@ -140,8 +140,23 @@ async fn commit_when_free(session: &Session, trigger: Trigger) -> Result<Session
         }
         break (Execution::new(config, &mut state, inner.transport), decided);
     };
-    let outcome = execution.run(decided.0).await;
-    record_outcome(session, decided, outcome, execution)
+    let mut running = Running { session, execution };
+    let outcome = running.execution.run(decided.0).await;
+    record_outcome(session, decided, outcome, &mut running.execution)
+}
+
+/// A commit that has to wait for the store, and that can be dropped meanwhile.
+struct Running<'s, 'c> {
+    session: &'s Session,
+    execution: Execution<'c>,
+}
+
+impl Drop for Running<'_, '_> {
+    fn drop(&mut self) {
+        if self.execution.has_attempt() {
+            self.execution.note_attempt(&mut self.session.state());
+        }
+    }
 }
 
 /// Decides what the next commit does. `None`, when nothing has changed since the last commit.
@@ -162,16 +177,20 @@ fn record_outcome(
     session: &Session,
     (write, cookie): (Write, CookieDecision),
     outcome: Result<CommitOutcome, SessionError>,
-    execution: Execution<'_>,
+    execution: &mut Execution<'_>,
 ) -> Result<SessionGuard, SessionError> {
     let mut state = session.state();
     let written = match outcome {
-        Ok(written) => written,
+        Ok(written) => {
+            execution.forget_attempt();
+            written
+        }
         Err(error) => {
             if matches!(error, SessionError::Gone) {
                 state.record_is_gone();
             }
-            state.failed(execution.stored_id);
+            execution.note_attempt(&mut state);
+            state.failed(execution.stored_id.take());
             return Err(error);
         }
     };

@@ -27,6 +27,10 @@ pub(crate) struct State {
     pub(super) stage_changes: u32,
     /// What the running commit writes. `None`: no commit is running, and none was dropped before its end.
     in_flight: Option<InFlight>,
+    /// The writes of earlier commits that got no answer.
+    ///
+    /// Invariant: none of them wrote more changes than the log has, and [`State::push`] merges no change into those.
+    unanswered: Vec<Attempt>,
     /// Whether `touch()` was called since the last completed commit.
     pub(crate) touch: bool,
     pub(crate) commit_state: CommitState,
@@ -46,11 +50,28 @@ struct InFlight {
     stage_changes: u32,
 }
 
+/// A write without an answer: the store may have carried it out, and may not. A later commit that finds this very
+/// record in the store knows that its changes are in, and does not make them again.
+#[derive(Clone)]
+pub(crate) struct Attempt {
+    pub(crate) record: Record,
+    /// The number of changes that the record contains, from the start of the log.
+    pub(crate) changes: usize,
+}
+
 /// What the response does to the session's cookie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CookieAction {
     Set,
     Expire,
+}
+
+impl Attempt {
+    /// Takes away the oldest changes, which the store is known to have. Returns whether any are left.
+    pub(crate) fn outlast(&mut self, written: usize) -> bool {
+        self.changes = self.changes.saturating_sub(written);
+        self.changes > 0
+    }
 }
 
 impl State {
@@ -64,6 +85,7 @@ impl State {
             log: Log::new(),
             stage_changes: 0,
             in_flight: None,
+            unanswered: Vec::new(),
             touch: false,
             commit_state: CommitState::Pending,
             cookie_action: None,
@@ -135,17 +157,25 @@ impl State {
         self.commit_state = CommitState::Pending;
         if let (Some(Change::Set { key: last, .. }), Change::Set { key, .. }) = (self.log.last(), &change)
             && last == key
-            // Invariant: the changes that the running commit writes stay as they are (see `in_flight`).
-            && self.log.len() > self.in_flight.map_or(0, |in_flight| in_flight.changes)
+            // Invariant: the changes that a commit writes or has tried to write stay as they are (see `in_flight` and
+            // `unanswered`).
+            && self.log.len() > self.attempted_changes()
         {
             self.log.pop();
         }
         self.log.push(change);
     }
 
+    /// The number of changes that a commit writes or has tried to write, from the start of the log.
+    fn attempted_changes(&self) -> usize {
+        let running = self.in_flight.map_or(0, |in_flight| in_flight.changes);
+        self.unanswered.iter().fold(running, |most, attempt| most.max(attempt.changes))
+    }
+
     /// Drops the changes of this request, including those that a running commit writes.
     pub(crate) fn forget_changes(&mut self) {
         self.log.clear();
+        self.unanswered.clear();
         self.in_flight = self.in_flight.map(|in_flight| InFlight { changes: 0, ..in_flight });
     }
 
@@ -179,6 +209,7 @@ impl State {
         // Invariant: `push` keeps these changes, and `forget_changes` sets their number to zero.
         debug_assert!(changes <= self.log.len());
         self.log.drain(..changes.min(self.log.len()));
+        self.unanswered.clear();
         match &mut self.stage {
             // Another handle has changed the stage during the write. The next commit continues from the
             // written record.
@@ -212,6 +243,32 @@ impl State {
         match &mut self.stage {
             Stage::Existing(snapshot) => Some(snapshot.expires.date(clock)),
             Stage::New { .. } | Stage::NewId { .. } | Stage::Destroyed { .. } => None,
+        }
+    }
+
+    /// The writes of earlier commits that got no answer.
+    pub(crate) fn unanswered(&self) -> &[Attempt] {
+        &self.unanswered
+    }
+
+    /// Notes what a commit that did not succeed, or was dropped, knows of its writes: that the first `written` changes
+    /// are in the record `found`, and which record it has tried to write since.
+    pub(crate) fn note_attempt(&mut self, found: Option<(Snapshot, usize)>, tried: Option<Record>) {
+        // `forget_changes` sets this number to zero: the commit then wrote changes that the log no longer has.
+        let changes = self.in_flight.map_or(0, |in_flight| in_flight.changes);
+        let mut left = changes;
+        if let Some((snapshot, written)) = found {
+            let written = written.min(changes);
+            left -= written;
+            self.log.drain(..written);
+            self.in_flight = self.in_flight.map(|in_flight| InFlight { changes: left, ..in_flight });
+            self.unanswered.retain_mut(|attempt| attempt.outlast(written));
+            if let Some(stored) = self.stored() {
+                *stored = snapshot;
+            }
+        }
+        if let Some(record) = tried.filter(|_| left > 0) {
+            self.unanswered.push(Attempt { record, changes: left });
         }
     }
 
@@ -262,6 +319,7 @@ impl State {
             // The commit has found that they change nothing. A later one must not make them again on a record that
             // another request has written.
             self.log.drain(..changes.min(self.log.len()));
+            self.unanswered.clear();
         }
         if self.commit_state == CommitState::Running {
             self.touch = false;

@@ -55,6 +55,9 @@
 //! | | [`promises::an_undecodable_record_is_left_alone`] |
 //! | 7. Cancelling is safe | [`promises::a_dropped_request_leaves_no_half`] |
 //! | A commit that failed can be repeated | [`promises::a_failed_commit_can_be_repeated`] |
+//! | | [`promises::a_repeated_commit_counts_once`] |
+//! | | [`promises::a_repeated_commit_counts_once_after_a_change_of_id`] |
+//! | | [`promises::a_commit_made_again_after_a_drop_counts_once`] |
 //!
 //! A store whose `get` returns no version takes two steps for a conditional write. Its sessions are held to
 //! the promises among the requests of one configuration, in one process.
@@ -164,6 +167,9 @@ macro_rules! session_store_tests {
             a_failed_load_writes_nothing
             an_undecodable_record_is_left_alone
             a_failed_commit_can_be_repeated
+            a_repeated_commit_counts_once
+            a_repeated_commit_counts_once_after_a_change_of_id
+            a_commit_made_again_after_a_drop_counts_once
             a_dropped_request_leaves_no_half
             a_lost_answer_costs_no_session
             a_message_after_logout_is_delivered

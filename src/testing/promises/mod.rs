@@ -6,6 +6,7 @@ mod changes_of_id;
 mod failure;
 mod identity;
 mod parallel;
+mod repeated;
 mod setup;
 mod two_steps;
 
@@ -28,6 +29,10 @@ pub use identity::{
 pub use parallel::{
     a_flash_message_pushed_during_a_drain_is_kept, different_keys_both_survive,
     every_change_survives_a_conflict, no_update_is_lost,
+};
+pub use repeated::{
+    a_commit_made_again_after_a_drop_counts_once, a_repeated_commit_counts_once,
+    a_repeated_commit_counts_once_after_a_change_of_id,
 };
 pub use two_steps::{
     a_bare_wrapper_loses_no_update, a_bare_wrapper_touches_and_moves_safely, a_cut_off_write_loses_no_other,
