@@ -1,11 +1,12 @@
 //! The entries of a memory store: a record and its expiry under each id.
 
-use std::sync::{Arc, Mutex, Once};
+use std::sync::{Arc, MutexGuard, Once};
 
 use dashmap::DashMap;
 use foldhash::quality::RandomState;
 
 use super::alarm::SweepTimer;
+use super::bound::{Bound, Order};
 use super::clock::{StoreClock, Tick};
 use crate::id::SessionId;
 use crate::record::Record;
@@ -22,13 +23,8 @@ pub(super) struct Entries {
     /// this crate or by `genid`, and an id from a cookie is looked up only after its signature was verified.
     /// The seed is random all the same.
     pub(super) map: DashMap<SessionId, Entry, RandomState>,
-    /// How many entries there may be.
-    ///
-    /// Invariant: at least 1.
-    pub(super) limit: Option<usize>,
-    /// Locked while a bounded store adds an entry, so that parallel requests cannot exceed the limit
-    /// together.
-    pub(super) adding: Mutex<()>,
+    /// How many entries there may be, and which go first.
+    pub(super) bound: Option<Bound>,
     pub(super) sweep_started: Once,
     pub(super) timer: Arc<SweepTimer>,
     pub(super) clock: StoreClock,
@@ -55,36 +51,26 @@ impl Entry {
 
 impl Entries {
     pub(super) fn new(limit: Option<usize>, clock: StoreClock) -> Self {
-        debug_assert_ne!(limit, Some(0), "a limit is at least 1");
         Self {
             map: DashMap::with_hasher_and_shard_amount(RandomState::default(), SHARDS),
-            limit,
-            adding: Mutex::new(()),
+            bound: limit.map(Bound::new),
             sweep_started: Once::new(),
             timer: Arc::new(SweepTimer::new(clock.clone())),
             clock,
         }
     }
 
-    /// Removes the expired entries and, if that does not suffice for one more entry, the entries closest to
-    /// their expiry. Of these it removes a 64th of the limit at once, so that a full store does not walk
-    /// through all entries for each new one.
-    ///
-    /// Invariant: the caller has locked `adding`, so no other request adds an entry meanwhile.
-    pub(super) fn make_room(&self, limit: usize, now: Tick) {
-        debug_assert!(self.adding.try_lock().is_err(), "`adding` is locked");
-        self.map.retain(|_, entry| entry.is_live(now));
-        let surplus = (self.map.len() + 1).saturating_sub(limit);
-        if surplus == 0 {
-            return;
-        }
-        let mut all: Vec<_> = self.map.iter().map(|entry| (entry.expires, entry.key().clone())).collect();
-        // Other requests may have removed entries since the map was counted, even all of them.
-        let surplus = surplus.max(limit / 64).min(all.len());
-        let Some(last) = surplus.checked_sub(1) else { return };
-        all.select_nth_unstable_by_key(last, |(expires, _)| *expires);
-        for (_, id) in &all[..surplus] {
-            self.map.remove(id);
+    /// The order of a bounded store, locked. Every write to such a store holds it.
+    pub(super) fn order(&self) -> Option<MutexGuard<'_, Order>> {
+        Some(self.bound.as_ref()?.order())
+    }
+
+    /// Removes entries of a bounded store until there is room for one more. Each write adds one entry at most, so that
+    /// is one entry as a rule.
+    pub(super) fn make_room(&self, limit: usize, order: &mut Order, now: Tick) {
+        while order.len() >= limit {
+            let Some(place) = order.pop(now) else { return };
+            self.map.remove_if(&place.id, |_, entry| entry.expires == place.expires);
         }
     }
 }
@@ -92,32 +78,5 @@ impl Entries {
 impl Drop for Entries {
     fn drop(&mut self) {
         self.timer.stop();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    #[test]
-    fn entries_may_go_while_room_is_made() {
-        let entries = Entries::new(Some(1), StoreClock::start());
-        let id = SessionId::random();
-        std::thread::scope(|threads| {
-            let adding = threads.spawn(|| {
-                for _ in 0..3_000 {
-                    let _adding = entries.adding.lock();
-                    let now = entries.clock.now().tick;
-                    let expires = now.after(Duration::from_secs(3600));
-                    entries.map.insert(id.clone(), Entry { record: Record::default(), expires });
-                    entries.make_room(1, now);
-                }
-            });
-            while !adding.is_finished() {
-                entries.map.remove(&id);
-            }
-        });
     }
 }

@@ -1,6 +1,7 @@
 //! [`MemoryStore`]: records in the memory of this process.
 
 mod alarm;
+mod bound;
 mod clock;
 mod entries;
 mod sweep;
@@ -18,7 +19,6 @@ use crate::record::Record;
 use crate::store::loaded::{CompareBy, Loaded, ReplaceOutcome};
 use crate::store::version::Version;
 use crate::store::{Replaced, SessionStore, Stored};
-use crate::sync::lock;
 use clock::StoreClock;
 use entries::{Entries, Entry};
 
@@ -66,8 +66,10 @@ impl MemoryStore {
 
     /// An empty store that keeps at most `limit` sessions (at least one).
     ///
-    /// When the store is full, a new session replaces expired sessions or, if there are none, the session
-    /// closest to its expiry. With a limit of 128 or more, up to a 64th of the limit is removed at once.
+    /// When the store is full, a new session takes the place of an expired one. If there is none, a session without
+    /// data goes, such as a visitor who never logged in leaves behind, and if every session has data, one of these.
+    /// Among equals the session closest to its expiry goes. That takes the same short time however many sessions there
+    /// are, but a store with a limit makes one write at a time, and needs about 50 bytes more for a session.
     #[must_use]
     pub fn with_capacity_limit(limit: usize) -> Self {
         Self::builder().capacity_limit(limit).build()
@@ -89,7 +91,11 @@ impl MemoryStore {
 
     /// Removes every session.
     pub fn clear(&self) {
+        let mut order = self.0.order();
         self.0.map.clear();
+        if let Some(order) = &mut order {
+            order.clear();
+        }
         self.0.map.shrink_to_fit();
     }
 
@@ -123,6 +129,7 @@ impl MemoryStore {
         ttl: Duration,
     ) -> ReplaceOutcome {
         let now = self.0.clock.now().tick;
+        let order = self.0.order();
         let Some(mut entry) = self.0.map.get_mut(id).filter(|entry| entry.is_live(now)) else {
             return ReplaceOutcome::Gone;
         };
@@ -132,6 +139,10 @@ impl MemoryStore {
         let new = Entry { record: record.clone(), expires: now.after(ttl) };
         let expires = new.expires;
         let old = std::mem::replace(&mut *entry, new);
+        if let Some(mut order) = order {
+            order.remove(id, &old);
+            order.insert(id, &entry);
+        }
         drop(entry);
         // Dropped after the map is unlocked: freeing a record takes far longer than moving it.
         drop(old);
@@ -144,19 +155,33 @@ impl MemoryStore {
         let now = self.0.clock.now().tick;
         let entry = Entry { record: record.clone(), expires: now.after(ttl) };
         let expires = entry.expires;
-        let adding = self.0.limit.map(|limit| (limit, lock(&self.0.adding)));
-        if let Some((limit, _)) = adding
-            && self.0.map.len() >= limit
+        let mut order = self.0.order();
+        if let (Some(bound), Some(order)) = (&self.0.bound, &mut order)
+            && order.len() >= bound.limit
             && !self.0.map.contains_key(id)
         {
-            self.0.make_room(limit, now);
+            self.0.make_room(bound.limit, order, now);
         }
-        match self.0.map.entry(id.clone()) {
+        let old = match self.0.map.entry(id.clone()) {
             Slot::Occupied(slot) if if_live == IfLive::Keep && slot.get().is_live(now) => return false,
-            Slot::Occupied(mut slot) => drop(slot.insert(entry)),
-            Slot::Vacant(slot) => drop(slot.insert(entry)),
-        }
-        drop(adding);
+            Slot::Occupied(mut slot) => {
+                let old = slot.insert(entry);
+                if let Some(order) = &mut order {
+                    order.remove(id, &old);
+                    order.insert(id, slot.get());
+                }
+                Some(old)
+            }
+            Slot::Vacant(slot) => {
+                let entry = slot.insert(entry);
+                if let Some(order) = &mut order {
+                    order.insert(id, &entry);
+                }
+                None
+            }
+        };
+        drop(order);
+        drop(old);
         self.0.schedule_sweep(expires);
         true
     }
@@ -175,17 +200,29 @@ impl SessionStore for MemoryStore {
     }
 
     async fn destroy(&self, id: &SessionId) -> Result<(), StoreError> {
-        self.0.map.remove(id);
+        let order = self.0.order();
+        let removed = self.0.map.remove(id);
+        if let (Some(mut order), Some((_, entry))) = (order, &removed) {
+            order.remove(id, entry);
+        }
         Ok(())
     }
 
     async fn touch(&self, id: &SessionId, ttl: Duration) -> Result<bool, StoreError> {
         let now = self.0.clock.now().tick;
+        let order = self.0.order();
         let Some(mut entry) = self.0.map.get_mut(id).filter(|entry| entry.is_live(now)) else {
             return Ok(false);
         };
-        entry.expires = now.after(ttl);
-        let expires = entry.expires;
+        let expires = now.after(ttl);
+        match order {
+            Some(mut order) => {
+                order.remove(id, &entry);
+                entry.expires = expires;
+                order.insert(id, &entry);
+            }
+            None => entry.expires = expires,
+        }
         drop(entry);
         self.0.schedule_sweep(expires);
         Ok(true)
@@ -211,6 +248,7 @@ impl SessionStore for MemoryStore {
 
     async fn destroy_if(&self, id: &SessionId, expected: &Version) -> Result<Replaced, StoreError> {
         let now = self.0.clock.now().tick;
+        let order = self.0.order();
         let Slot::Occupied(slot) = self.0.map.entry(id.clone()) else { return Ok(Replaced::Gone) };
         if !slot.get().is_live(now) {
             return Ok(Replaced::Gone);
@@ -218,7 +256,10 @@ impl SessionStore for MemoryStore {
         if !expected.is_of(&slot.get().record) {
             return Ok(Replaced::Conflict(slot.get().to_stored(now)));
         }
-        slot.remove();
+        let removed = slot.remove();
+        if let Some(mut order) = order {
+            order.remove(id, &removed);
+        }
         Ok(Replaced::Done(expected.clone()))
     }
 }
@@ -231,7 +272,9 @@ impl Default for MemoryStore {
 
 impl fmt::Debug for MemoryStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryStore").field("limit", &self.0.limit).finish_non_exhaustive()
+        f.debug_struct("MemoryStore")
+            .field("limit", &self.0.bound.as_ref().map(|bound| bound.limit))
+            .finish_non_exhaustive()
     }
 }
 

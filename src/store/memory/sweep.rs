@@ -58,6 +58,9 @@ fn sweep_repeatedly(entries: &Weak<Entries>, timer: &SweepTimer) {
             keep
         });
         expired.free();
+        if let Some(bound) = &entries.bound {
+            bound.forget_expired(now);
+        }
         // Each part of the map keeps some capacity, so that a small map is not shrunk after every round.
         if entries.map.capacity() > 4 * entries.map.len() + SHARDS * 4 {
             entries.map.shrink_to_fit();

@@ -1,0 +1,113 @@
+//! [`Bound`]: how many sessions a store keeps, and which of them goes when it is full.
+
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard};
+
+use super::clock::Tick;
+use super::entries::Entry;
+use crate::id::SessionId;
+use crate::record::Record;
+use crate::sync::lock;
+
+/// The number of places that are dropped at a time: about 50 microseconds' work.
+const FEW: usize = 256;
+
+/// The limit of a bounded store, and the order in which its sessions go.
+pub(super) struct Bound {
+    /// Invariant: at least 1.
+    pub(super) limit: usize,
+    order: Mutex<Order>,
+}
+
+/// The sessions of a bounded store, in the order in which they go: a session without data, such as a visitor who
+/// never logged in leaves behind, goes before every session with data. So a flood of visitors without a cookie logs
+/// nobody out. Among equals the session closest to its expiry goes first.
+///
+/// Every write to a bounded store holds the order's lock, so the order and the map change together; only the sweep
+/// removes entries from the map alone. An id whose entry in the map is another by now is passed over.
+#[derive(Default)]
+pub(super) struct Order {
+    blank: BTreeSet<Place>,
+    with_data: BTreeSet<Place>,
+}
+
+/// Where a session stands in the order.
+#[derive(PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) expires: Tick,
+    pub(super) id: SessionId,
+}
+
+impl Bound {
+    pub(super) fn new(limit: usize) -> Self {
+        debug_assert_ne!(limit, 0, "a limit is at least 1");
+        Self { limit, order: Mutex::default() }
+    }
+
+    pub(super) fn order(&self) -> MutexGuard<'_, Order> {
+        lock(&self.order)
+    }
+
+    /// Drops the places of expired sessions, which the sweep has removed from the map. The lock is free again after
+    /// every few of them, so that no request waits long.
+    pub(super) fn forget_expired(&self, now: Tick) {
+        loop {
+            let mut order = self.order();
+            if !(0..FEW).all(|_| order.pop_expired(now).is_some()) {
+                return;
+            }
+        }
+    }
+}
+
+impl Order {
+    /// The number of sessions.
+    pub(super) fn len(&self) -> usize {
+        self.blank.len() + self.with_data.len()
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Takes up a session that is in the map.
+    pub(super) fn insert(&mut self, id: &SessionId, entry: &Entry) {
+        self.part_of(&entry.record).insert(Place { expires: entry.expires, id: id.clone() });
+    }
+
+    /// Removes a session that was in the map as this entry.
+    pub(super) fn remove(&mut self, id: &SessionId, entry: &Entry) {
+        self.part_of(&entry.record).remove(&Place { expires: entry.expires, id: id.clone() });
+    }
+
+    /// Removes the session that goes first: an expired one if there is one.
+    pub(super) fn pop(&mut self, now: Tick) -> Option<Place> {
+        if let Some(expired) = self.pop_expired(now) {
+            return Some(expired);
+        }
+        self.blank.pop_first().or_else(|| self.with_data.pop_first())
+    }
+
+    /// Removes an expired session.
+    pub(super) fn pop_expired(&mut self, now: Tick) -> Option<Place> {
+        let mut parts = [&mut self.blank, &mut self.with_data].into_iter();
+        parts.find(|part| part.first().is_some_and(|first| first.expires <= now))?.pop_first()
+    }
+
+    fn part_of(&mut self, record: &Record) -> &mut BTreeSet<Place> {
+        if record.count() == 0 { &mut self.blank } else { &mut self.with_data }
+    }
+}
+
+impl Ord for Place {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.expires.cmp(&other.expires).then_with(|| self.id.as_str().cmp(other.id.as_str()))
+    }
+}
+
+impl PartialOrd for Place {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
