@@ -49,7 +49,7 @@ pub(crate) struct Execution<'c> {
     unanswered: Vec<Attempt>,
     /// The record in which this commit has found changes of such a write, and the number of these changes. They are no
     /// longer in `log`.
-    found: Option<(Snapshot, usize)>,
+    found: Option<Box<(Snapshot, usize)>>,
     /// The record that this commit has sent to the store, until the store answers.
     sent: Option<Record>,
     /// When the commit began. The new expiry counts from here.
@@ -223,8 +223,8 @@ impl<'c> Execution<'c> {
         debug_assert!(written <= self.log.len());
         self.log.drain(..written.min(self.log.len()));
         self.unanswered.retain_mut(|attempt| attempt.outlast(written));
-        let before = self.found.take().map_or(0, |(_, before)| before);
-        self.found = Some((stored.clone(), before + written));
+        let before = self.found.take().map_or(0, |found| found.1);
+        self.found = Some(Box::new((stored.clone(), before + written)));
     }
 
     /// Whether there is something to tell by [`note_attempt`](Self::note_attempt).
@@ -239,7 +239,7 @@ impl<'c> Execution<'c> {
 
     /// Tells the state what this commit, which did not succeed, knows of its writes.
     pub(crate) fn note_attempt(&mut self, state: &mut State) {
-        state.note_attempt(self.found.take(), self.sent.take());
+        state.note_attempt(self.found.take().map(|found| *found), self.sent.take());
     }
 
     /// Stores the new record and then removes the old one, so that a failure in between leaves the old

@@ -114,12 +114,15 @@ pub(crate) fn try_commit_now(
     //
     // Invariant: a future that is dropped after its first poll has written nothing. With the memory store
     // only a `replace` waits, and only after a conflict.
-    let (outcome, mut execution) = config.store.now_or_never(async {
-        let mut execution = Execution::new(config, &mut state, inner.transport);
+    let mut execution = None;
+    let outcome = config.store.now_or_never(async {
+        let execution = execution.insert(Execution::new(config, &mut state, inner.transport));
         drop(state);
-        (execution.run(write).await, execution)
+        execution.run(write).await
     })?;
-    Some(record_outcome(session, (write, cookie), outcome, &mut execution))
+    // Invariant: a future that has completed has begun the commit.
+    debug_assert!(execution.is_some(), "a commit without a beginning");
+    Some(record_outcome(session, (write, cookie), outcome, &mut execution?))
 }
 
 /// Commits when no other handle of this request is committing.

@@ -111,7 +111,8 @@ pub(crate) struct Log {
     max_age: Option<usize>,
     /// The number of changes of flash messages.
     flash: usize,
-    index: Mutex<Index>,
+    /// Boxed, because most requests never ask for it, and each of them copies its log.
+    index: Mutex<Option<Box<Index>>>,
 }
 
 #[derive(Default)]
@@ -150,22 +151,31 @@ impl Log {
             return Some(change);
         }
         let left = self.changes.len();
-        let index = self.index.get_mut().unwrap_or_else(PoisonError::into_inner);
-        index.reopened |= index.keys_noted > left;
-        index.keys_noted = index.keys_noted.min(left);
-        index.flash_noted = index.flash_noted.min(left);
+        if let Some(index) = self.index.get_mut().unwrap_or_else(PoisonError::into_inner) {
+            index.reopened |= index.keys_noted > left;
+            index.keys_noted = index.keys_noted.min(left);
+            index.flash_noted = index.flash_noted.min(left);
+        }
         Some(change)
     }
 
     /// Removes the oldest changes.
     pub(crate) fn drain(&mut self, oldest: RangeTo<usize>) {
+        if oldest.end == 0 {
+            return;
+        }
+        if oldest.end == self.changes.len() {
+            // Nearly every commit writes all changes. This saves moving none of them.
+            return self.clear();
+        }
         self.changes.drain(oldest);
         self.start_over();
     }
 
     pub(crate) fn clear(&mut self) {
         self.changes.clear();
-        self.start_over();
+        (self.max_age, self.flash) = (None, 0);
+        *self.index.get_mut().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Drops the index, and counts anew.
@@ -192,6 +202,7 @@ impl Log {
     pub(crate) fn find_stored(&self, base: &Record, key: &str) -> Option<Span> {
         if base.count() > FEW {
             let mut index = lock(&self.index);
+            let index = index.get_or_insert_default();
             if index.keys.is_some() || index.searches >= FEW {
                 return index.keys(Some(base), &self.changes).find_stored(key);
             }
@@ -202,12 +213,12 @@ impl Log {
 
     /// Asks what the changes have made of the keys of this record.
     pub(crate) fn keys<R>(&self, base: Option<&Record>, ask: impl FnOnce(&KeyIndex) -> R) -> R {
-        ask(lock(&self.index).keys(base, &self.changes))
+        ask(lock(&self.index).get_or_insert_default().keys(base, &self.changes))
     }
 
     /// Asks what the changes have made of the flash messages of this record.
     pub(crate) fn flash<R>(&self, base: Option<&Record>, ask: impl FnOnce(&mut FlashQueues) -> R) -> R {
-        ask(lock(&self.index).flash(base, &self.changes))
+        ask(lock(&self.index).get_or_insert_default().flash(base, &self.changes))
     }
 }
 
@@ -258,6 +269,9 @@ fn is_one(one: Option<&Record>, other: Option<&Record>) -> bool {
 impl Clone for Log {
     /// The index stays behind: a commit replays the changes and asks nothing.
     fn clone(&self) -> Self {
+        if self.changes.is_empty() {
+            return Self::new();
+        }
         let Self { changes, max_age, flash, index: _ } = self;
         Self { changes: changes.clone(), max_age: *max_age, flash: *flash, index: Mutex::default() }
     }
