@@ -72,7 +72,6 @@ impl Change {
         }
     }
 
-    /// The kind whose flash messages are changed.
     /// Whether a session without data has some after this change.
     pub(crate) fn adds(&self) -> bool {
         match self {
@@ -82,6 +81,7 @@ impl Change {
         }
     }
 
+    /// The kind whose flash messages are changed.
     pub(crate) fn flash_kind(&self) -> Option<&str> {
         match self {
             Self::FlashPush { kind, .. } | Self::FlashTake { kind, .. } => Some(kind),

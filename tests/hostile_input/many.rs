@@ -9,7 +9,7 @@ use crate::common::stores::Texts;
 use crate::common::{TestClient, builder, id};
 use sessile::{Record, Session};
 
-const FEW: usize = 4_000;
+const FEW: usize = 2_000;
 const TIMES: usize = 8;
 const COOKIE: &str = r#""cookie":{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"}"#;
 
@@ -28,7 +28,7 @@ fn grows_with_its_number(act: impl Fn(usize)) {
         now() - began
     };
     let (mut few, mut many) = (Duration::MAX, Duration::MAX);
-    for _ in 0..5 {
+    for _ in 0..4 {
         few = few.min(time(FEW)).min(time(FEW));
         many = many.min(time(TIMES * FEW));
         let factor = many.as_secs_f64() / few.as_secs_f64();

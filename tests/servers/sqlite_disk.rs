@@ -96,33 +96,68 @@ async fn a_disk_that_fills_up_loses_nothing() {
     all_is_well(disk.path(), &mut counting).await;
 }
 
-/// Nothing is open when the disk becomes read-only, or what is open can still be written to.
+/// The pool has a connection that can still write; a new one cannot.
 #[tokio::test]
 async fn a_disk_that_becomes_read_only_loses_nothing() {
     let Some(disk) = Disk::mount("size=1m") else { return };
     let mut counting = Counting::new(&store(disk.path()).await).await;
     counting.commit().await.unwrap();
     disk.make_read_only();
-    let opened = SqliteStore::open(file(disk.path())).await;
-    println!("{opened:?}");
-    println!("{:?}", counting.commit().await);
-    counting.is_there().await;
+    counting.is_refused().await;
+    assert_eq!(counting.acknowledged, 1, "written to a disk that is read-only by now");
+    // A process that starts now reads.
+    let mut other = Counting { visitor: counting.visitor.clone(), acknowledged: 1 };
+    let opened = SqliteStore::open(file(disk.path())).await.unwrap();
+    other.visitor = Visitor::with_id(&config(opened), &counting.visitor.id().unwrap());
+    other.is_refused().await;
     assert!(disk.unmount());
     all_is_well(disk.path(), &mut counting).await;
+    other.acknowledged = counting.acknowledged;
+    all_is_well(disk.path(), &mut other).await;
 }
 
 #[tokio::test]
 async fn a_folder_that_is_gone_is_unavailable_and_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("sessions");
+    let [path, aside] = ["sessions", "aside"].map(|name| folder.path().join(name));
     fs::create_dir(&path).unwrap();
-    let mut counting = Counting::new(&store(&path).await).await;
+    let store = store(&path).await;
+    let mut counting = Counting::new(&store).await;
+    let unavailable = async |counting: &Counting| {
+        let rejection = counting.visitor.open().await.unwrap_err();
+        assert_eq!(rejection.into_response().status(), StatusCode::SERVICE_UNAVAILABLE);
+    };
+    for _ in 0..2 {
+        counting.commit().await.unwrap();
+        // A request is under way.
+        let session = counting.visitor.open().await.unwrap();
+        session.insert("late", 1).unwrap();
+        fs::rename(&path, &aside).unwrap();
+        let error = counting.visitor.clone().commit(&session).await.unwrap_err();
+        assert_eq!(error.into_response().status(), StatusCode::SERVICE_UNAVAILABLE);
+        unavailable(&counting).await;
+        fs::rename(&aside, &path).unwrap();
+        all_is_well(&path, &mut counting).await;
+    }
+    // An older copy is put in its place, as from a backup.
+    let acknowledged = counting.acknowledged;
+    fs::create_dir(&aside).unwrap();
+    let copy =
+        sqlx::SqlitePool::connect_with(sqlx::sqlite::SqliteConnectOptions::new().filename(file(&path)))
+            .await
+            .unwrap();
+    let into = sqlx::AssertSqlSafe(format!("VACUUM INTO '{}'", file(&aside).display()));
+    sqlx::raw_sql(into).execute(&copy).await.unwrap();
+    copy.close().await;
     counting.commit().await.unwrap();
-    fs::rename(&path, folder.path().join("aside")).unwrap();
-    println!("{:?}", counting.commit().await);
-    fs::rename(folder.path().join("aside"), &path).unwrap();
-    all_is_well(&path, &mut counting).await;
     fs::remove_dir_all(&path).unwrap();
-    println!("{:?}", counting.commit().await);
-    println!("{:?}", counting.commit().await);
+    unavailable(&counting).await;
+    fs::rename(&aside, &path).unwrap();
+    counting.acknowledged = acknowledged;
+    all_is_well(&path, &mut counting).await;
+
+    fs::remove_dir_all(&path).unwrap();
+    unavailable(&counting).await;
+    assert!(store.len().await.unwrap_err().is_unavailable());
+    assert!(!path.exists(), "a folder that was removed came back as an empty one");
 }

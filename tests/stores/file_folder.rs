@@ -285,6 +285,7 @@ async fn nothing_can_be_written(store: &FileStore, record: &Record) {
     session.insert("pad", record.as_json()).unwrap();
     let error = visitor.clone().commit(&session).await.unwrap_err();
     assert!(matches!(&error, SessionError::Store(error) if error.is_unavailable()), "{error:?}");
+    assert_eq!(error.status(), 503);
     assert_eq!(visitor.open().await.unwrap().keys(), ["count"]);
 }
 

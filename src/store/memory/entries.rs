@@ -40,7 +40,7 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    pub(super) fn is_live(&self, now: Tick) -> bool {
+    fn is_live(&self, now: Tick) -> bool {
         now < self.expires
     }
 
@@ -66,6 +66,14 @@ impl Entries {
         }
     }
 
+    /// Whether an entry is live. `now` was read before the entry's part of the map was locked.
+    ///
+    /// A clock that was set back in between would make an entry that was written since seem to have expired.
+    /// So an entry is expired if it still is by the clock as it is now.
+    pub(super) fn is_live(&self, entry: &Entry, now: Tick) -> bool {
+        entry.is_live(now) || (self.clock.can_be_set() && entry.is_live(self.clock.now().tick))
+    }
+
     /// Removes the expired entries and, if that does not suffice for one more entry, the entries closest to
     /// their expiry. Of these it removes a 64th of the limit at once, so that a full store does not walk
     /// through all entries for each new one.
@@ -73,7 +81,7 @@ impl Entries {
     /// Invariant: the caller has locked `adding`, so no other request adds an entry meanwhile.
     pub(super) fn make_room(&self, limit: usize, now: Tick) {
         debug_assert!(self.adding.try_lock().is_err(), "`adding` is locked");
-        self.map.retain(|_, entry| entry.is_live(now));
+        self.map.retain(|_, entry| self.is_live(entry, now));
         let surplus = (self.map.len() + 1).saturating_sub(limit);
         if surplus == 0 {
             return;

@@ -35,21 +35,15 @@ impl Entries {
         });
         self.timer.wake_by(expires);
     }
-}
 
-/// The body of the thread: removes the expired entries, round after round, until the store is dropped.
-///
-/// The thread holds the entries weakly between rounds, so that the store is dropped with its last handle.
-fn sweep_repeatedly(entries: &Weak<Entries>, timer: &SweepTimer) {
-    let mut earliest = monotonic();
-    while timer.wait(earliest) {
-        let Some(entries) = entries.upgrade() else { return };
-        let (began, now) = (monotonic(), entries.clock.now().tick);
+    /// Removes the expired entries, and returns when the next one expires.
+    fn sweep(&self) -> Option<Tick> {
+        let now = self.clock.now().tick;
         let mut next = None::<Tick>;
         let (mut expired, empty) = (Expired::default(), Record::default());
         // `retain` locks one part of the map at a time.
-        entries.map.retain(|_, entry| {
-            let keep = entry.is_live(now);
+        self.map.retain(|_, entry| {
+            let keep = self.is_live(entry, now);
             if keep {
                 next = Some(next.map_or(entry.expires, |next| next.min(entry.expires)));
             } else {
@@ -59,10 +53,22 @@ fn sweep_repeatedly(entries: &Weak<Entries>, timer: &SweepTimer) {
         });
         expired.free();
         // Each part of the map keeps some capacity, so that a small map is not shrunk after every round.
-        if entries.map.capacity() > 4 * entries.map.len() + SHARDS * 4 {
-            entries.map.shrink_to_fit();
+        if self.map.capacity() > 4 * self.map.len() + SHARDS * 4 {
+            self.map.shrink_to_fit();
         }
-        if let Some(next) = next {
+        next
+    }
+}
+
+/// The body of the thread: removes the expired entries, round after round, until the store is dropped.
+///
+/// The thread holds the entries weakly between rounds, so that the store is dropped with its last handle.
+fn sweep_repeatedly(entries: &Weak<Entries>, timer: &SweepTimer) {
+    let mut earliest = monotonic();
+    while timer.wait(earliest) {
+        let Some(entries) = entries.upgrade() else { return };
+        let began = monotonic();
+        if let Some(next) = entries.sweep() {
             timer.wake_by(next);
         }
         let ended = monotonic();
@@ -108,5 +114,58 @@ impl Expired {
             drop(region);
             std::thread::yield_now();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Mutex, OnceLock};
+    use std::time::SystemTime;
+
+    use super::super::clock::StoreClock;
+    use super::super::entries::Entry;
+    use super::*;
+    use crate::clock::{Clock, ErasedClock, SystemClock};
+    use crate::id::SessionId;
+    use crate::sync::lock;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    /// A clock that is set back by two hours right after it was read for the first time since it was armed.
+    /// Somebody writes a session then.
+    struct SetBack {
+        now: Mutex<SystemTime>,
+        write: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    }
+
+    impl Clock for SetBack {
+        fn now(&self) -> SystemTime {
+            let read = *lock(&self.now);
+            let write = lock(&self.write).take();
+            if let Some(write) = write {
+                *lock(&self.now) -= 2 * HOUR;
+                write();
+            }
+            read
+        }
+    }
+
+    #[test]
+    fn a_sweep_spares_what_is_written_after_the_clock_was_set_back() {
+        let clock = Arc::new(SetBack { now: Mutex::new(SystemClock.now()), write: Mutex::new(None) });
+        let entries = Arc::new(Entries::new(None, StoreClock::follow(ErasedClock::new(Arc::clone(&clock)))));
+        let write = |entries: &Entries, life| {
+            let (id, expires) = (SessionId::random(), entries.clock.now().tick.after(life));
+            entries.map.insert(id.clone(), Entry { record: Record::default(), expires });
+            id
+        };
+        let expired = write(&entries, Duration::ZERO);
+        *lock(&clock.now) += 3 * HOUR;
+        let fresh = Arc::new(OnceLock::new());
+        let (writer, written) = (Arc::clone(&entries), Arc::clone(&fresh));
+        *lock(&clock.write) = Some(Box::new(move || written.set(write(&writer, HOUR)).expect("once")));
+        assert!(entries.sweep().is_some());
+        assert!(entries.map.contains_key(fresh.get().expect("the clock was read")));
+        assert!(!entries.map.contains_key(&expired));
     }
 }
