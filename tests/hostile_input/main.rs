@@ -3,5 +3,6 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+#[cfg(unix)]
 mod many;
 mod properties;

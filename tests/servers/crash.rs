@@ -4,7 +4,7 @@ use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io::{BufRead as _, BufReader, Lines, Write as _};
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sessile::testing::Visitor;
 use sessile::{Session, SessionError, SqliteStore};
@@ -18,8 +18,17 @@ const TASK: &str = "SESSILE_TEST_CRASH";
 /// How many processes are killed, if the variable `SESSILE_CRASHES` does not say so.
 const KILLS: u32 = 100;
 
+/// How long a call may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 async fn store(folder: &str) -> SqliteStore {
-    let store = SqliteStore::open(Path::new(folder).join("sessions.db")).await.unwrap();
+    let began = Instant::now();
+    let store = loop {
+        match SqliteStore::open(Path::new(folder).join("sessions.db")).await {
+            Ok(store) => break store.timeout(PATIENCE),
+            Err(error) => assert!(began.elapsed() < PATIENCE, "{error:?}"),
+        }
+    };
     store.migrate().await.unwrap();
     store
 }

@@ -144,7 +144,6 @@ impl SessionStore for WithRival {
 /// A writer that has lost to another process writes over the record that the conflict returned before it
 /// waits: after the wait, that record is stale.
 #[tokio::test(start_paused = true)]
-#[ignore = "a write that has waited writes over a stale record"]
 async fn a_busy_process_does_not_starve_another_one() {
     let store = WithRival::default();
     let config = config(store.clone());

@@ -2,6 +2,10 @@
 //! `DATABASE_URL`, `POSTGRES_ZONED_URL` and `MYSQL_URL` name, else private ones, started here.
 
 #[cfg(all(unix, feature = "sqlite"))]
+#[path = "../common/disk.rs"]
+mod disk;
+
+#[cfg(all(unix, feature = "sqlite"))]
 mod crash;
 mod crowd;
 #[cfg(any(feature = "redis", feature = "postgres", feature = "mysql", feature = "sqlite"))]
@@ -18,6 +22,8 @@ mod postgres;
 mod redis;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(all(unix, feature = "sqlite"))]
+mod sqlite_disk;
 #[cfg(any(feature = "redis", feature = "postgres", feature = "mysql", feature = "sqlite"))]
 mod trips;
 

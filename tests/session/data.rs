@@ -189,6 +189,29 @@ async fn another_order_of_keys_is_stored_and_read() {
     assert!(store.text(&session.id()).await.unwrap().ends_with(r#""columns":{"name":1,"date":1}}"#));
 }
 
+/// After many changes an index tells whether there are any.
+#[tokio::test]
+async fn another_order_of_keys_is_a_change_among_many() {
+    let (config, _) = setup();
+    let keys: Vec<_> = (0..100).map(|n| format!("key-{n}")).collect();
+    let browser = visitor(&config, |session| {
+        keys.iter().for_each(|key| session.insert(key, 1).unwrap());
+        session.insert("columns", InOrder(["date", "name"])).unwrap();
+    })
+    .await;
+    let session = browser.open(&config).await;
+    for key in &keys {
+        session.remove::<u8>(key).unwrap();
+        session.insert(key, 1).unwrap();
+    }
+    session.insert("columns", 1).unwrap();
+    session.insert("columns", InOrder(["date", "name"])).unwrap();
+    assert!(!session.is_modified());
+    session.insert("columns", InOrder(["name", "date"])).unwrap();
+    assert!(session.is_modified());
+    let _ = session.reload().await;
+}
+
 #[tokio::test]
 async fn different_values_are_modifications() {
     let (config, _) = setup();

@@ -343,7 +343,15 @@ async fn a_bad_path_is_refused_at_start() {
 async fn a_folder_that_vanishes_is_an_error_not_an_empty_store() {
     let (_folder, path, store) = store();
     store.set(&id("a"), &count(1), HOUR).await.unwrap();
+    let secret = "a secret of at least 32 bytes, for tests";
+    let config = SessionConfig::builder(secret).store(store.clone()).build().unwrap();
+    let visitor = Visitor::with_id(&config, &id("a"));
+    let session = visitor.open().await.unwrap();
+    session.insert("late", 1).unwrap();
     fs::rename(&path, path.with_file_name("aside")).unwrap();
+    // A request is under way, and another one begins.
+    assert_eq!(visitor.clone().commit(&session).await.unwrap_err().status(), 503);
+    assert_eq!(visitor.open().await.unwrap_err().status(), 503);
     assert!(store.get(&id("a")).await.unwrap_err().is_unavailable());
     assert!(store.set(&id("a"), &count(2), HOUR).await.unwrap_err().is_unavailable());
     assert!(store.destroy(&id("a")).await.unwrap_err().is_unavailable());

@@ -16,6 +16,8 @@ use sessile::{
 };
 use tempfile::TempDir;
 
+use crate::disk::Disk;
+
 const HOUR: Duration = Duration::from_secs(3600);
 /// The user who owns nothing.
 const NOBODY: u32 = 65_534;
@@ -253,47 +255,9 @@ fn a_folder_that_was_removed_and_made_again_is_locked_again() {
     }
 }
 
-/// A file system of this size in the memory. `None`, and a message: this process may not mount one.
-struct Disk(TempDir);
-
-impl Disk {
-    fn mount(options: &str) -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", options, "tmpfs"])
-            .arg(folder.path())
-            .stderr(Stdio::null())
-            .status();
-        if !mounted.is_ok_and(|status| status.success()) {
-            eprintln!("skipped: only root can mount a small disk, and not in every container");
-            return None;
-        }
-        Some(Self(folder))
-    }
-
-    /// Puts a view over the disk that cannot be written to, whatever is open on it.
-    fn make_read_only(&self) {
-        let mount = |options: &str, from: Option<&Path>| {
-            Command::new("mount").args(["-o", options]).args(from).arg(self.0.path()).status().unwrap()
-        };
-        assert!(mount("bind", Some(self.0.path())).success());
-        assert!(mount("remount,bind,ro", None).success());
-    }
-
-    fn unmount(&self) -> bool {
-        let unmount = Command::new("umount").arg("--lazy").arg(self.0.path()).stderr(Stdio::null()).status();
-        unmount.is_ok_and(|status| status.success())
-    }
-
-    fn path(&self) -> PathBuf {
-        self.0.path().join("sessions")
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        while self.unmount() {}
-    }
+/// Where the sessions are on a disk.
+fn sessions(disk: &Disk) -> PathBuf {
+    disk.path().join("sessions")
 }
 
 /// Each write fails as unavailable and leaves the session that was there.
@@ -321,6 +285,7 @@ async fn nothing_can_be_written(store: &FileStore, record: &Record) {
     session.insert("pad", record.as_json()).unwrap();
     let error = visitor.clone().commit(&session).await.unwrap_err();
     assert!(matches!(&error, SessionError::Store(error) if error.is_unavailable()), "{error:?}");
+    assert_eq!(error.status(), 503);
     assert_eq!(visitor.open().await.unwrap().keys(), ["count"]);
 }
 
@@ -340,30 +305,27 @@ async fn all_is_well(store: &FileStore, path: &Path) {
 #[tokio::test]
 async fn a_full_disk_loses_nothing_and_works_again_when_it_has_room() {
     let Some(disk) = Disk::mount("size=1m") else { return };
-    let store = FileStore::new(disk.path()).unwrap();
+    let store = FileStore::new(sessions(&disk)).unwrap();
     store.set(&id("a"), &count(1), HOUR).await.unwrap();
-    let filler = disk.0.path().join("filler");
-    let mut file = File::create(&filler).unwrap();
-    while file.write_all(&[0; 4096]).is_ok() {}
+    let filler = disk.fill();
     nothing_can_be_written(&store, &big()).await;
-    assert!(FileStore::new(disk.path()).is_ok(), "a full disk can still be read");
+    assert!(FileStore::new(sessions(&disk)).is_ok(), "a full disk can still be read");
     // A session can end on a full disk.
     store.destroy(&id("a")).await.unwrap();
     assert!(store.get(&id("a")).await.unwrap().is_none());
 
-    drop(file);
     fs::remove_file(filler).unwrap();
     store.set(&id("a"), &count(1), HOUR).await.unwrap();
-    all_is_well(&store, &disk.path()).await;
+    all_is_well(&store, &sessions(&disk)).await;
 }
 
 /// The disk has room, but not for one more file.
 #[tokio::test]
 async fn a_disk_without_room_for_a_file_loses_nothing() {
     let Some(disk) = Disk::mount("size=4m,nr_inodes=200") else { return };
-    let store = FileStore::new(disk.path()).unwrap();
+    let store = FileStore::new(sessions(&disk)).unwrap();
     store.set(&id("a"), &count(1), HOUR).await.unwrap();
-    let filler = disk.0.path().join("filler");
+    let filler = disk.path().join("filler");
     fs::create_dir(&filler).unwrap();
     for n in 0.. {
         if File::create(filler.join(n.to_string())).is_err() {
@@ -371,22 +333,22 @@ async fn a_disk_without_room_for_a_file_loses_nothing() {
         }
     }
     nothing_can_be_written(&store, &count(2)).await;
-    assert!(FileStore::new(disk.path()).unwrap_err().is_unavailable());
+    assert!(FileStore::new(sessions(&disk)).unwrap_err().is_unavailable());
     fs::remove_dir_all(filler).unwrap();
-    all_is_well(&store, &disk.path()).await;
+    all_is_well(&store, &sessions(&disk)).await;
 }
 
 #[tokio::test]
 async fn a_read_only_disk_is_read() {
     let Some(disk) = Disk::mount("size=1m") else { return };
-    let store = FileStore::new(disk.path()).unwrap();
+    let store = FileStore::new(sessions(&disk)).unwrap();
     store.set(&id("a"), &count(1), HOUR).await.unwrap();
     disk.make_read_only();
     nothing_can_be_written(&store, &count(2)).await;
     assert!(store.destroy(&id("a")).await.unwrap_err().is_unavailable());
-    assert!(FileStore::new(disk.path()).unwrap_err().is_unavailable());
+    assert!(FileStore::new(sessions(&disk)).unwrap_err().is_unavailable());
     assert!(disk.unmount());
-    all_is_well(&store, &disk.path()).await;
+    all_is_well(&store, &sessions(&disk)).await;
 }
 
 /// The same by permissions, which bind everybody but root.

@@ -2,8 +2,8 @@
 //! stands there stays.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::Write as _;
-use std::os::unix::fs::{MetadataExt as _, symlink};
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -199,6 +199,23 @@ async fn a_request_that_meets_a_plant_gets_a_new_session() {
     .await;
 }
 
+/// What stands in a pipe is for whoever reads from it.
+#[tokio::test]
+async fn a_pipe_keeps_what_is_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = FileStore::new(folder.path()).unwrap();
+    let place = folder.path().join(PLANTED).with_extension("json");
+    pipe(&place);
+    let mut both_ends = OpenOptions::new();
+    both_ends.read(true).write(true).custom_flags(libc::O_NONBLOCK);
+    let mut both_ends = both_ends.open(&place).unwrap();
+    both_ends.write_all(ADMIN.as_bytes()).unwrap();
+    assert!(store.get(&planted()).await.unwrap_err().is_corrupt());
+    let mut left = vec![0; ADMIN.len()];
+    both_ends.read_exact(&mut left).expect("the store has read from the pipe");
+    assert_eq!(left, ADMIN.as_bytes());
+}
+
 /// A record that could not be read again is not written.
 #[tokio::test]
 async fn a_record_of_more_than_64_mib_is_refused() {
@@ -218,4 +235,7 @@ async fn a_record_of_more_than_64_mib_is_refused() {
     }
     assert_eq!(store.get(&id).await.unwrap().unwrap().record.as_json(), record().as_json());
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "a file was left behind");
+    // Another program has written it.
+    fs::write(folder.path().join(PLANTED).with_extension("json"), big.as_json()).unwrap();
+    assert!(store.get(&planted()).await.unwrap_err().is_corrupt());
 }

@@ -1,5 +1,10 @@
 //! Somebody sets the clock.
 
+use std::sync::{Arc, Mutex};
+
+use futures_util::FutureExt as _;
+use sessile::{Clock, Record, Replaced, SessionId, Version};
+
 use super::*;
 
 #[tokio::test]
@@ -76,5 +81,46 @@ async fn a_clock_that_jumps_between_load_and_commit_loses_nothing() {
             assert_eq!(session.get::<u8>("n").unwrap(), Some(2), "{} store", world.store);
             assert_eq!(session.expires(), Some(now + 2 * HOUR), "{} store", world.store);
         }
+    }
+}
+
+/// A clock that is set back by two hours right after a call has read it. Somebody writes to the store then.
+#[derive(Clone, Default)]
+struct SetBack {
+    clock: TestClock,
+    write: Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>,
+}
+
+impl Clock for SetBack {
+    fn now(&self) -> SystemTime {
+        let read = self.clock.now();
+        let write = self.write.lock().unwrap().take();
+        if let Some(write) = write {
+            self.clock.set(read - 2 * HOUR);
+            write();
+        }
+        read
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_read_the_clock_before_it_was_set_back_finds_what_is_written_since() {
+    let (id, record) = (SessionId::random(), Record::default());
+    for call in ["get", "touch", "create", "replace", "destroy_if"] {
+        let clock = SetBack::default();
+        let store = MemoryStore::builder().clock(clock.clone()).build();
+        let (writer, at, written) = (store.clone(), id.clone(), record.clone());
+        let write = move || writer.set(&at, &written, HOUR).now_or_never().unwrap().unwrap();
+        *clock.write.lock().unwrap() = Some(Box::new(write));
+        let version = Version::of(&record);
+        let is_done = |answer| matches!(answer, Replaced::Done(_));
+        let found = match call {
+            "get" => store.get(&id).await.unwrap().is_some(),
+            "touch" => store.touch(&id, HOUR).await.unwrap(),
+            "create" => !store.create(&id, &record, HOUR).await.unwrap(),
+            "replace" => is_done(store.replace(&id, &version, &record, HOUR).await.unwrap()),
+            _ => is_done(store.destroy_if(&id, &version).await.unwrap()),
+        };
+        assert!(found, "{call}");
     }
 }

@@ -10,9 +10,6 @@ use crate::id::SessionId;
 use crate::record::Record;
 use crate::sync::lock;
 
-/// The number of places that are dropped at a time: about 50 microseconds' work.
-const FEW: usize = 256;
-
 /// The limit of a bounded store, and the order in which its sessions go.
 pub(super) struct Bound {
     /// Invariant: at least 1.
@@ -24,8 +21,8 @@ pub(super) struct Bound {
 /// never logged in leaves behind, goes before every session with data. So a flood of visitors without a cookie logs
 /// nobody out. Among equals the session closest to its expiry goes first.
 ///
-/// Every write to a bounded store holds the order's lock, so the order and the map change together; only the sweep
-/// removes entries from the map alone. An id whose entry in the map is another by now is passed over.
+/// Invariant: every write to a bounded store and its sweep hold the order's lock, so the order names exactly the
+/// entries of the map.
 #[derive(Default)]
 pub(super) struct Order {
     blank: BTreeSet<Place>,
@@ -47,17 +44,6 @@ impl Bound {
 
     pub(super) fn order(&self) -> MutexGuard<'_, Order> {
         lock(&self.order)
-    }
-
-    /// Drops the places of expired sessions, which the sweep has removed from the map. The lock is free again after
-    /// every few of them, so that no request waits long.
-    pub(super) fn forget_expired(&self, now: Tick) {
-        loop {
-            let mut order = self.order();
-            if !(0..FEW).all(|_| order.pop_expired(now).is_some()) {
-                return;
-            }
-        }
     }
 }
 
@@ -81,7 +67,7 @@ impl Order {
         self.part_of(&entry.record).remove(&Place { expires: entry.expires, id: id.clone() });
     }
 
-    /// Removes the session that goes first: an expired one if there is one.
+    /// Removes the place of the session that goes first: an expired one if there is one.
     pub(super) fn pop(&mut self, now: Tick) -> Option<Place> {
         if let Some(expired) = self.pop_expired(now) {
             return Some(expired);
@@ -89,10 +75,19 @@ impl Order {
         self.blank.pop_first().or_else(|| self.with_data.pop_first())
     }
 
-    /// Removes an expired session.
+    /// Removes the place of an expired session.
     pub(super) fn pop_expired(&mut self, now: Tick) -> Option<Place> {
         let mut parts = [&mut self.blank, &mut self.with_data].into_iter();
         parts.find(|part| part.first().is_some_and(|first| first.expires <= now))?.pop_first()
+    }
+
+    /// When the next session expires.
+    pub(super) fn next_expiry(&self) -> Option<Tick> {
+        [&self.blank, &self.with_data]
+            .into_iter()
+            .filter_map(BTreeSet::first)
+            .map(|first| first.expires)
+            .min()
     }
 
     fn part_of(&mut self, record: &Record) -> &mut BTreeSet<Place> {

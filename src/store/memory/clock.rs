@@ -47,6 +47,11 @@ impl StoreClock {
         Now { seen, tick }
     }
 
+    /// Whether the clock can be set back.
+    pub(super) fn can_be_set(&self) -> bool {
+        matches!(self, Self::Given { .. })
+    }
+
     /// How long the sweep may sleep before it looks at this clock again.
     pub(super) fn sleep(&self, remaining: Duration) -> Duration {
         match self {

@@ -36,7 +36,7 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    pub(super) fn is_live(&self, now: Tick) -> bool {
+    fn is_live(&self, now: Tick) -> bool {
         now < self.expires
     }
 
@@ -60,6 +60,14 @@ impl Entries {
         }
     }
 
+    /// Whether an entry is live. `now` was read before the entry's part of the map was locked.
+    ///
+    /// A clock that was set back in between would make an entry that was written since seem to have expired.
+    /// So an entry is expired if it still is by the clock as it is now.
+    pub(super) fn is_live(&self, entry: &Entry, now: Tick) -> bool {
+        entry.is_live(now) || (self.clock.can_be_set() && entry.is_live(self.clock.now().tick))
+    }
+
     /// The order of a bounded store, locked. Every write to such a store holds it.
     pub(super) fn order(&self) -> Option<MutexGuard<'_, Order>> {
         Some(self.bound.as_ref()?.order())
@@ -70,7 +78,7 @@ impl Entries {
     pub(super) fn make_room(&self, limit: usize, order: &mut Order, now: Tick) {
         while order.len() >= limit {
             let Some(place) = order.pop(now) else { return };
-            self.map.remove_if(&place.id, |_, entry| entry.expires == place.expires);
+            self.map.remove(&place.id);
         }
     }
 }

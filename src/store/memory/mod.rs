@@ -79,14 +79,14 @@ impl MemoryStore {
     #[must_use]
     pub fn len(&self) -> usize {
         let now = self.0.clock.now().tick;
-        self.0.map.iter().filter(|entry| entry.is_live(now)).count()
+        self.0.map.iter().filter(|entry| self.0.is_live(entry, now)).count()
     }
 
     /// Whether the store holds no live session.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         let now = self.0.clock.now().tick;
-        !self.0.map.iter().any(|entry| entry.is_live(now))
+        !self.0.map.iter().any(|entry| self.0.is_live(&entry, now))
     }
 
     /// Removes every session.
@@ -103,13 +103,18 @@ impl MemoryStore {
     #[must_use]
     pub fn all_ids(&self) -> Vec<SessionId> {
         let now = self.0.clock.now().tick;
-        self.0.map.iter().filter(|entry| entry.is_live(now)).map(|entry| entry.key().clone()).collect()
+        self.0
+            .map
+            .iter()
+            .filter(|entry| self.0.is_live(entry, now))
+            .map(|entry| entry.key().clone())
+            .collect()
     }
 
     /// The live record under this id, and the time at which it was read.
     pub(super) fn fetch(&self, id: &SessionId) -> Option<Loaded> {
         let now = self.0.clock.now();
-        let entry = self.0.map.get(id).filter(|entry| entry.is_live(now.tick))?;
+        let entry = self.0.map.get(id).filter(|entry| self.0.is_live(entry, now.tick))?;
         Some(Loaded {
             record: entry.record.clone(),
             compare_by: CompareBy::Record,
@@ -128,9 +133,9 @@ impl MemoryStore {
         record: &Record,
         ttl: Duration,
     ) -> ReplaceOutcome {
-        let now = self.0.clock.now().tick;
         let order = self.0.order();
-        let Some(mut entry) = self.0.map.get_mut(id).filter(|entry| entry.is_live(now)) else {
+        let now = self.0.clock.now().tick;
+        let Some(mut entry) = self.0.map.get_mut(id).filter(|entry| self.0.is_live(entry, now)) else {
             return ReplaceOutcome::Gone;
         };
         if !expected(&entry.record) {
@@ -152,10 +157,10 @@ impl MemoryStore {
 
     /// Writes a record under an id. Returns `false` when a live session is kept instead.
     fn put(&self, id: &SessionId, record: &Record, ttl: Duration, if_live: IfLive) -> bool {
+        let mut order = self.0.order();
         let now = self.0.clock.now().tick;
         let entry = Entry { record: record.clone(), expires: now.after(ttl) };
         let expires = entry.expires;
-        let mut order = self.0.order();
         if let (Some(bound), Some(order)) = (&self.0.bound, &mut order)
             && order.len() >= bound.limit
             && !self.0.map.contains_key(id)
@@ -163,7 +168,9 @@ impl MemoryStore {
             self.0.make_room(bound.limit, order, now);
         }
         let old = match self.0.map.entry(id.clone()) {
-            Slot::Occupied(slot) if if_live == IfLive::Keep && slot.get().is_live(now) => return false,
+            Slot::Occupied(slot) if if_live == IfLive::Keep && self.0.is_live(slot.get(), now) => {
+                return false;
+            }
             Slot::Occupied(mut slot) => {
                 let old = slot.insert(entry);
                 if let Some(order) = &mut order {
@@ -191,7 +198,7 @@ impl SessionStore for MemoryStore {
     async fn get(&self, id: &SessionId) -> Result<Option<Stored>, StoreError> {
         let now = self.0.clock.now().tick;
         let entry = self.0.map.get(id);
-        Ok(entry.filter(|entry| entry.is_live(now)).map(|entry| entry.to_stored(now)))
+        Ok(entry.filter(|entry| self.0.is_live(entry, now)).map(|entry| entry.to_stored(now)))
     }
 
     async fn set(&self, id: &SessionId, record: &Record, ttl: Duration) -> Result<(), StoreError> {
@@ -209,9 +216,9 @@ impl SessionStore for MemoryStore {
     }
 
     async fn touch(&self, id: &SessionId, ttl: Duration) -> Result<bool, StoreError> {
-        let now = self.0.clock.now().tick;
         let order = self.0.order();
-        let Some(mut entry) = self.0.map.get_mut(id).filter(|entry| entry.is_live(now)) else {
+        let now = self.0.clock.now().tick;
+        let Some(mut entry) = self.0.map.get_mut(id).filter(|entry| self.0.is_live(entry, now)) else {
             return Ok(false);
         };
         let expires = now.after(ttl);
@@ -247,10 +254,10 @@ impl SessionStore for MemoryStore {
     }
 
     async fn destroy_if(&self, id: &SessionId, expected: &Version) -> Result<Replaced, StoreError> {
-        let now = self.0.clock.now().tick;
         let order = self.0.order();
+        let now = self.0.clock.now().tick;
         let Slot::Occupied(slot) = self.0.map.entry(id.clone()) else { return Ok(Replaced::Gone) };
-        if !slot.get().is_live(now) {
+        if !self.0.is_live(slot.get(), now) {
             return Ok(Replaced::Gone);
         }
         if !expected.is_of(&slot.get().record) {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::alarm::SweepTimer;
+use super::bound::Bound;
 use super::clock::Tick;
 use super::entries::{Entries, SHARDS};
 use crate::clock::monotonic;
@@ -17,6 +18,9 @@ const MIN_PAUSE: Duration = Duration::from_millis(100);
 /// A pause is at least this many times as long as the round before it, so that the sweep takes about 1 % of a
 /// core at most.
 const PAUSE_FACTOR: u32 = 100;
+
+/// The number of entries that the sweep of a bounded store removes at a time: some 100 microseconds' work.
+const FEW: usize = 256;
 
 impl Entries {
     /// Schedules a sweep for an entry that expires at this tick. The first call starts the thread.
@@ -35,6 +39,63 @@ impl Entries {
         });
         self.timer.wake_by(expires);
     }
+
+    /// Removes the expired entries, and returns when the next one expires.
+    fn sweep(&self) -> Option<Tick> {
+        let next = match &self.bound {
+            Some(bound) => self.sweep_in_order(bound),
+            None => self.sweep_map(),
+        };
+        // Each part of the map keeps some capacity, so that a small map is not shrunk after every round.
+        if self.map.capacity() > 4 * self.map.len() + SHARDS * 4 {
+            self.map.shrink_to_fit();
+        }
+        next
+    }
+
+    /// Removes the expired entries of a bounded store, whose order knows them.
+    fn sweep_in_order(&self, bound: &Bound) -> Option<Tick> {
+        loop {
+            let mut expired = Expired::default();
+            // The lock is free again after every few entries, so that no write waits long. The clock is read under the
+            // lock, as writes read it: what they have written since a clock was set is not taken for expired.
+            let (mut order, mut next) = (bound.order(), None);
+            let now = self.clock.now().tick;
+            for _ in 0..FEW {
+                let Some(place) = order.pop_expired(now) else {
+                    next = Some(order.next_expiry());
+                    break;
+                };
+                if let Some((_, entry)) = self.map.remove(&place.id) {
+                    expired.push(entry.record);
+                }
+            }
+            drop(order);
+            expired.free();
+            if let Some(next) = next {
+                return next;
+            }
+        }
+    }
+
+    /// Removes the expired entries of a store without a bound, which has no order: it looks at all of them.
+    fn sweep_map(&self) -> Option<Tick> {
+        let now = self.clock.now().tick;
+        let mut next = None::<Tick>;
+        let (mut expired, empty) = (Expired::default(), Record::default());
+        // `retain` locks one part of the map at a time.
+        self.map.retain(|_, entry| {
+            let keep = self.is_live(entry, now);
+            if keep {
+                next = Some(next.map_or(entry.expires, |next| next.min(entry.expires)));
+            } else {
+                expired.push(std::mem::replace(&mut entry.record, empty.clone()));
+            }
+            keep
+        });
+        expired.free();
+        next
+    }
 }
 
 /// The body of the thread: removes the expired entries, round after round, until the store is dropped.
@@ -44,28 +105,8 @@ fn sweep_repeatedly(entries: &Weak<Entries>, timer: &SweepTimer) {
     let mut earliest = monotonic();
     while timer.wait(earliest) {
         let Some(entries) = entries.upgrade() else { return };
-        let (began, now) = (monotonic(), entries.clock.now().tick);
-        let mut next = None::<Tick>;
-        let (mut expired, empty) = (Expired::default(), Record::default());
-        // `retain` locks one part of the map at a time.
-        entries.map.retain(|_, entry| {
-            let keep = entry.is_live(now);
-            if keep {
-                next = Some(next.map_or(entry.expires, |next| next.min(entry.expires)));
-            } else {
-                expired.push(std::mem::replace(&mut entry.record, empty.clone()));
-            }
-            keep
-        });
-        expired.free();
-        if let Some(bound) = &entries.bound {
-            bound.forget_expired(now);
-        }
-        // Each part of the map keeps some capacity, so that a small map is not shrunk after every round.
-        if entries.map.capacity() > 4 * entries.map.len() + SHARDS * 4 {
-            entries.map.shrink_to_fit();
-        }
-        if let Some(next) = next {
+        let began = monotonic();
+        if let Some(next) = entries.sweep() {
             timer.wake_by(next);
         }
         let ended = monotonic();
@@ -111,5 +152,58 @@ impl Expired {
             drop(region);
             std::thread::yield_now();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Mutex, OnceLock};
+    use std::time::SystemTime;
+
+    use super::super::clock::StoreClock;
+    use super::super::entries::Entry;
+    use super::*;
+    use crate::clock::{Clock, ErasedClock, SystemClock};
+    use crate::id::SessionId;
+    use crate::sync::lock;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    /// A clock that is set back by two hours right after it was read for the first time since it was armed.
+    /// Somebody writes a session then.
+    struct SetBack {
+        now: Mutex<SystemTime>,
+        write: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    }
+
+    impl Clock for SetBack {
+        fn now(&self) -> SystemTime {
+            let read = *lock(&self.now);
+            let write = lock(&self.write).take();
+            if let Some(write) = write {
+                *lock(&self.now) -= 2 * HOUR;
+                write();
+            }
+            read
+        }
+    }
+
+    #[test]
+    fn a_sweep_spares_what_is_written_after_the_clock_was_set_back() {
+        let clock = Arc::new(SetBack { now: Mutex::new(SystemClock.now()), write: Mutex::new(None) });
+        let entries = Arc::new(Entries::new(None, StoreClock::follow(ErasedClock::new(Arc::clone(&clock)))));
+        let write = |entries: &Entries, life| {
+            let (id, expires) = (SessionId::random(), entries.clock.now().tick.after(life));
+            entries.map.insert(id.clone(), Entry { record: Record::default(), expires });
+            id
+        };
+        let expired = write(&entries, Duration::ZERO);
+        *lock(&clock.now) += 3 * HOUR;
+        let fresh = Arc::new(OnceLock::new());
+        let (writer, written) = (Arc::clone(&entries), Arc::clone(&fresh));
+        *lock(&clock.write) = Some(Box::new(move || written.set(write(&writer, HOUR)).expect("once")));
+        assert!(entries.sweep().is_some());
+        assert!(entries.map.contains_key(fresh.get().expect("the clock was read")));
+        assert!(!entries.map.contains_key(&expired));
     }
 }

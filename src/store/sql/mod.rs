@@ -4,6 +4,8 @@
 //! numbers, as Express does not.
 
 mod calls;
+#[cfg(feature = "sqlite")]
+mod file_watch;
 pub(crate) mod identifier;
 #[cfg(feature = "mysql")]
 pub(crate) mod mysql;

@@ -11,6 +11,7 @@ use sqlx::sqlite::{
 use sqlx::{AssertSqlSafe, Sqlite};
 
 use super::calls::shared_calls;
+use super::file_watch::FileWatch;
 use super::identifier::InvalidIdentifier;
 use super::statements::{Dialect, Param, Settings, Statement, Statements};
 use crate::error::StoreError;
@@ -52,6 +53,10 @@ impl SqliteStore {
     /// The file has a write-ahead log, so that readers do not wait for writers. It is synchronized to the
     /// disk at each checkpoint only, so that a power cut may lose the last writes but nothing else.
     ///
+    /// On Unix the store notices when the file is removed, replaced or made read-only while it is open: it
+    /// reads and writes no file but the one under this name. A pool of your own (see [`new`](Self::new)) goes on
+    /// with the file that it has opened.
+    ///
     /// # Errors
     /// [`StoreError::unavailable`] when the file cannot be opened.
     pub async fn open(file: impl AsRef<Path>) -> Result<Self, StoreError> {
@@ -61,7 +66,8 @@ impl SqliteStore {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Normal)
             .busy_timeout(DEFAULT_TIMEOUT);
-        let pool = SqlitePoolOptions::new().max_connections(4).connect_with(options);
+        let pool = SqlitePoolOptions::new().max_connections(4);
+        let pool = FileWatch::over(pool, options.get_filename().to_owned()).connect_with(options);
         with_timeout(DEFAULT_TIMEOUT, async { pool.await.map_err(StoreError::unavailable) })
             .await
             .map(Self::new)
