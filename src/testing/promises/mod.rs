@@ -30,6 +30,7 @@ pub use parallel::{
     every_change_survives_a_conflict, no_update_is_lost,
 };
 pub use two_steps::{
-    a_bare_wrapper_loses_no_update, a_bare_wrapper_touches_and_moves_safely, a_cut_off_write_loses_no_other,
+    a_bare_wrapper_loses_no_update, a_bare_wrapper_revives_no_session,
+    a_bare_wrapper_touches_and_moves_safely, a_cut_off_write_loses_no_other,
     a_cut_off_write_revives_no_session,
 };
