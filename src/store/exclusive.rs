@@ -38,7 +38,9 @@ struct SteppedStore {
 enum Steps {
     /// The store has returned no record yet.
     Unknown,
-    /// `get` returns versions, so every method is one atomic step.
+    /// `get` returns versions, and no method has compared one yet: they may be a wrapper's.
+    Claimed,
+    /// `get` returns versions, and a method has compared them: every method is one atomic step.
     One,
     /// `get` returns no versions.
     Two,
@@ -219,6 +221,7 @@ impl SteppedStore {
     ) -> Result<Replaced, StoreError> {
         let answer = self.store.replace(id, expected, record, ttl).await;
         if !self.is_not_overridden(&answer) {
+            self.learn_from(&answer);
             return answer;
         }
         match self.get(id).await? {
@@ -235,6 +238,7 @@ impl SteppedStore {
     ) -> Result<Replaced, StoreError> {
         let answer = self.store.destroy_if(id, expected).await;
         if !self.is_not_overridden(&answer) {
+            self.learn_from(&answer);
             return answer;
         }
         match self.get(id).await? {
@@ -255,9 +259,30 @@ impl SteppedStore {
             stored.version = None;
             return;
         }
-        let steps = if stored.version.is_some() { Steps::One } else { Steps::Two };
+        let steps = match &stored.version {
+            Some(_) if known == Steps::One as u8 => return,
+            Some(_) => Steps::Claimed,
+            None => Steps::Two,
+        };
         if known != steps as u8 {
             self.steps.store(steps as u8, Ordering::Relaxed);
+        }
+    }
+
+    /// Learns from a method that compares versions. Until one has compared them, every write holds the record's lock:
+    /// a write that began without it could come between the two steps of another request that notices a wrapper
+    /// meanwhile.
+    fn learn_from(&self, answer: &Result<Replaced, StoreError>) {
+        let compares = match answer {
+            Ok(Replaced::Done(_)) => true,
+            Ok(Replaced::Conflict(stored)) => stored.version.is_some(),
+            // A provided method says this as well.
+            Ok(Replaced::Gone) | Err(_) => false,
+        };
+        if compares {
+            let (claimed, one) = (Steps::Claimed as u8, Steps::One as u8);
+            // In every other state the answer says nothing new.
+            let _ = self.steps.compare_exchange(claimed, one, Ordering::Relaxed, Ordering::Relaxed);
         }
     }
 

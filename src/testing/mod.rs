@@ -38,6 +38,7 @@
 //! | | [`promises::a_cycled_id_takes_nothing_from_a_gone_session`] |
 //! | | [`promises::a_message_after_logout_is_delivered`] |
 //! | | [`promises::a_cut_off_write_revives_no_session`] |
+//! | | [`promises::a_bare_wrapper_revives_no_session`] |
 //! | | [`promises::an_unanswered_removal_ends_in_one_session`] |
 //! | 3. A late response never overwrites a newer cookie | [`promises::logout_beats_a_reader`] |
 //! | | [`promises::a_miss_clears_no_cookie`] |
@@ -177,6 +178,7 @@ macro_rules! session_store_tests {
             an_id_that_was_taken_is_forgotten
             an_unanswered_removal_ends_in_one_session
             a_bare_wrapper_loses_no_update
+            a_bare_wrapper_revives_no_session
             a_bare_wrapper_touches_and_moves_safely
             a_cut_off_write_loses_no_other
             a_cut_off_write_revives_no_session

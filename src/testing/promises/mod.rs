@@ -35,6 +35,7 @@ pub use repeated::{
     a_repeated_commit_counts_once_after_a_change_of_id,
 };
 pub use two_steps::{
-    a_bare_wrapper_loses_no_update, a_bare_wrapper_touches_and_moves_safely, a_cut_off_write_loses_no_other,
+    a_bare_wrapper_loses_no_update, a_bare_wrapper_revives_no_session,
+    a_bare_wrapper_touches_and_moves_safely, a_cut_off_write_loses_no_other,
     a_cut_off_write_revives_no_session,
 };

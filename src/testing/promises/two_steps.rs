@@ -164,6 +164,28 @@ pub async fn a_bare_wrapper_loses_no_update<S: SessionStore>(store: S) {
     assert_eq!(value(&visitor, "count").await, Some(REQUESTS));
 }
 
+/// Promise 2: a logout that begins before anybody has noticed that the store is such a wrapper stays.
+pub async fn a_bare_wrapper_revives_no_session<S: SessionStore>(store: S) {
+    let probe = Probe::new(Arc::new(store));
+    let config = config(Wrapper(probe.clone()));
+    let visitor = user(&config).await;
+    let (logout, toucher) = (open(&visitor).await, open(&visitor).await);
+    logout.destroy();
+    let ending = probe.hold(Op::Destroy);
+    let ended = tokio::spawn(async move { logout.commit().await.map(drop) });
+    ending.reached().await;
+
+    toucher.touch();
+    let writing = probe.hold(Op::Set);
+    let touched = tokio::spawn(async move { toucher.commit().await.map(drop) });
+    let_it_run(&touched).await;
+    drop(ending);
+    ended.await.expect("the logout does not panic").expect("the logout is acknowledged");
+    drop(writing);
+    touched.await.expect("the touch does not panic").expect("touch");
+    assert_eq!(open(&visitor).await.origin(), Origin::Unknown, "a touch has brought the session back");
+}
+
 /// Promises 1 and 2: a touch through such a wrapper writes nothing back that another request has changed or ended, and a
 /// changed id takes over what another request has written.
 pub async fn a_bare_wrapper_touches_and_moves_safely<S: SessionStore>(store: S) {

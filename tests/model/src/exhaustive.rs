@@ -2,15 +2,74 @@
 
 use crate::checker::{Checker, Found, choices};
 use crate::chooser::Chooser;
-use crate::scheduler::Grain;
 use crate::program::{Faults, Op, Options, Program, Request, Update, Visitor};
+use crate::scheduler::Grain;
+
+/// Which programs are run in every order.
+#[derive(Debug, Clone, Copy)]
+pub struct Scope {
+    /// What it is called.
+    pub name: &'static str,
+    /// How many requests of one visitor run at the same time.
+    pub requests: usize,
+    /// How many calls each of them makes before its commit, at most.
+    pub calls: usize,
+    /// What happens to each program, at every place where it can.
+    pub faults: Faults,
+}
+
+const NONE: Faults = Faults { fail: 0, lose: 0, late: 0, drop: 0, outlive: false };
+
+impl Scope {
+    /// The scopes that are small enough.
+    pub const ALL: [Self; 8] = [
+        Self { name: "two requests of up to two calls", requests: 2, calls: 2, faults: NONE },
+        Self { name: "three requests of up to one call", requests: 3, calls: 1, faults: NONE },
+        Self {
+            name: "two requests of up to one call, a call fails",
+            requests: 2,
+            calls: 1,
+            faults: Faults { fail: 1, ..NONE },
+        },
+        Self {
+            name: "two requests of up to one call, an answer is lost",
+            requests: 2,
+            calls: 1,
+            faults: Faults { lose: 1, ..NONE },
+        },
+        Self {
+            name: "two requests of up to one call, two answers are lost",
+            requests: 2,
+            calls: 1,
+            faults: Faults { lose: 2, ..NONE },
+        },
+        Self {
+            name: "two requests of up to one call, a call is late",
+            requests: 2,
+            calls: 1,
+            faults: Faults { late: 1, ..NONE },
+        },
+        Self {
+            name: "two requests of up to one call, one is dropped with its call",
+            requests: 2,
+            calls: 1,
+            faults: Faults { drop: 1, ..NONE },
+        },
+        Self {
+            name: "two requests of up to one call, one is dropped and its call is not",
+            requests: 2,
+            calls: 1,
+            faults: Faults { drop: 1, outlive: true, ..NONE },
+        },
+    ];
+}
 
 /// What was run.
 #[derive(Debug, Default)]
 pub struct Exhausted {
-    /// Pairs of requests.
+    /// Sets of requests.
     pub programs: u64,
-    /// Orders of their steps and store calls.
+    /// Orders of their store calls and faults.
     pub orders: u64,
     /// What broke a promise: of each program the first.
     pub found: Vec<Found>,
@@ -37,11 +96,11 @@ fn alphabet() -> Vec<Op> {
     ]
 }
 
-/// All orders of all pairs of requests of one visitor with up to `calls` calls each before the commit.
-pub fn exhaust(checker: &Checker, calls: usize, mut report: impl FnMut(&Exhausted)) -> Exhausted {
+/// Runs every program of a scope in every order.
+pub fn exhaust(checker: &Checker, scope: Scope, mut report: impl FnMut(&Exhausted)) -> Exhausted {
     let mut lists: Vec<Vec<Op>> = vec![Vec::new()];
     let mut longest = lists.clone();
-    for _ in 0..calls {
+    for _ in 0..scope.calls {
         let longer = longest.iter().flat_map(|list| {
             alphabet().into_iter().map(move |op| list.iter().cloned().chain([op]).collect::<Vec<_>>())
         });
@@ -49,32 +108,36 @@ pub fn exhaust(checker: &Checker, calls: usize, mut report: impl FnMut(&Exhauste
         lists.extend(longest.iter().cloned());
     }
     let mut exhausted = Exhausted::default();
-    for (at, one) in lists.iter().enumerate() {
-        for other in &lists[at..] {
-            let program = pair(checker, one, other);
-            exhausted.programs += 1;
-            exhausted.found.extend(every_order(checker, &program, &mut exhausted.orders));
-        }
+    // Each choice of as many lists, in no order.
+    let mut chosen = vec![0; scope.requests];
+    loop {
+        let program = program(checker, scope, chosen.iter().map(|at| &lists[*at][..]));
+        exhausted.programs += 1;
+        exhausted.found.extend(every_order(checker, &program, &mut exhausted.orders));
         report(&exhausted);
+        let Some(next) = chosen.iter().rposition(|at| at + 1 < lists.len()) else { return exhausted };
+        let value = chosen[next] + 1;
+        chosen[next..].fill(value);
     }
-    exhausted
 }
 
-fn pair(checker: &Checker, one: &[Op], other: &[Op]) -> Program {
+fn program<'o>(checker: &Checker, scope: Scope, lists: impl Iterator<Item = &'o [Op]>) -> Program {
+    // Where a call fails, the commit is repeated.
+    let commits = if scope.faults.fail + scope.faults.lose + scope.faults.late > 0 { 2 } else { 1 };
     let request = |ops: &[Op]| Request {
         visitor: 0,
         process: 0,
         planted: Vec::new(),
         optional: false,
-        stop_on_error: true,
-        ops: ops.iter().cloned().chain([Op::Commit]).collect(),
+        stop_on_error: false,
+        ops: ops.iter().cloned().chain(std::iter::repeat_n(Op::Commit, commits)).collect(),
     };
     Program {
         store: checker.store(),
         options: Options::default(),
-        faults: Faults::default(),
+        faults: scope.faults,
         visitors: vec![Visitor::Known { record: 3, old_secret: false }],
-        requests: vec![request(one), request(other)],
+        requests: lists.map(request).collect(),
         taken: Vec::new(),
     }
 }
@@ -88,7 +151,8 @@ fn every_order(checker: &Checker, program: &Program, orders: &mut u64) -> Option
         let (_, violation) = checker.judged(program, &mut chooser, (Grain::WholeCalls, false));
         *orders += 1;
         if let (Some(violation), None) = (violation, &found) {
-            found = Some(checker.found(program.clone(), violation, (Grain::WholeCalls, choices(&chooser))));
+            let order = (Grain::WholeCalls, choices(&chooser));
+            found = Some(checker.found(program.clone(), violation, order));
         }
         // The next order: the last choice that has another possibility takes it.
         let mut made = chooser.made;

@@ -47,8 +47,9 @@ impl Contents {
             None => BTreeMap::new(),
         };
         let flash = flash.into_iter().filter(|(_, list)| !list.is_empty());
-        let flash =
-            flash.map(|(kind, list)| (kind.into(), list.into_iter().map(|raw| raw.get().into()).collect())).collect();
+        let flash = flash
+            .map(|(kind, list)| (kind.into(), list.into_iter().map(|raw| raw.get().into()).collect()))
+            .collect();
         let values = members.into_iter().map(|(key, raw)| (key.into(), raw.get().into())).collect();
         Some(Self { values, flash, max_age })
     }
@@ -202,8 +203,8 @@ pub(crate) enum EffectKind {
     Destroyed,
     /// `destroy_if` removed a record.
     Moved,
-    /// A removal was asked for, and an error was answered.
-    RemovalFailed,
+    /// Something was asked about the record, and an error was answered.
+    Unanswered,
 }
 
 /// A whole run.

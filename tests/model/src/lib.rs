@@ -13,7 +13,7 @@ mod shrink;
 mod stores;
 
 pub use checker::{Checker, Found};
-pub use exhaustive::{Exhausted, exhaust};
+pub use exhaustive::{Exhausted, Scope, exhaust};
 pub use history::Violation;
 pub use program::{FEATURES, Faults, Op, Options, Planted, Program, Request, Update, Visitor};
 pub use stores::StoreKind;

@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use sessile_model::{Checker, FEATURES, Found, Program, StoreKind, exhaust};
+use sessile_model::{Checker, FEATURES, Found, Program, Scope, StoreKind, exhaust};
 
 const USAGE: &str = "\
-cargo run --release --manifest-path tests/model/Cargo.toml --features sqlite -- [OPTIONS]
+cargo run --release -p sessile-model --features sqlite -- [OPTIONS]
   --minutes N     run for so long, over all stores in turn (default: 1)
   --schedules N   run so many of each store instead
   --store NAME    this store only
   --without A,B   leave out programs with these features
   --start N       begin with this seed (default: 0)
   --seed N        replay this one, step by step
-  --exhaustive    every order of two requests of up to two calls each, over the wrapped memory store";
+  --exhaustive    every order of small programs, over the wrapped memory store unless another is named";
 
 #[derive(Default)]
 struct Arguments {
@@ -25,7 +25,6 @@ struct Arguments {
     seed: Option<u64>,
     exhaustive: bool,
     without: Vec<fn(&Program) -> bool>,
-    calls: Option<usize>,
 }
 
 fn arguments() -> Result<Arguments, String> {
@@ -40,7 +39,6 @@ fn arguments() -> Result<Arguments, String> {
             "--store" => arguments.store = Some(value()?.parse()?),
             "--start" => arguments.start = value()?.parse().map_err(|error| wrong(&error))?,
             "--seed" => arguments.seed = Some(value()?.parse().map_err(|error| wrong(&error))?),
-            "--calls" => arguments.calls = Some(value()?.parse().map_err(|error| wrong(&error))?),
             "--without" => {
                 for name in value()?.split(',') {
                     let feature = FEATURES.iter().find(|(known, _)| *known == name);
@@ -67,7 +65,7 @@ fn main() -> ExitCode {
     let clean = if let Some(seed) = arguments.seed {
         replay(seed, arguments.store)
     } else if arguments.exhaustive {
-        exhaustive(arguments.calls.unwrap_or(2), arguments.store)
+        exhaustive(arguments.store)
     } else {
         long_run(&arguments)
     };
@@ -82,32 +80,38 @@ fn replay(seed: u64, store: Option<StoreKind>) -> bool {
     false
 }
 
-fn exhaustive(calls: usize, store: Option<StoreKind>) -> bool {
+fn exhaustive(store: Option<StoreKind>) -> bool {
     let Some(checker) = Checker::new(store.unwrap_or(StoreKind::WrappedMemory)) else { return true };
-    let mut shown = Instant::now();
-    let exhausted = exhaust(&checker, calls, |so_far| {
-        if shown.elapsed() > Duration::from_secs(20) {
-            shown = Instant::now();
-            eprintln!("{} programs, {} orders, {} violations", so_far.programs, so_far.orders, so_far.found.len());
+    let mut clean = true;
+    let (mut rows, mut all) = (String::new(), 0);
+    for scope in Scope::ALL {
+        let mut shown = Instant::now();
+        let exhausted = exhaust(&checker, scope, |so_far| {
+            if shown.elapsed() > Duration::from_secs(20) {
+                shown = Instant::now();
+                eprintln!("{}: {} programs, {} orders", scope.name, so_far.programs, so_far.orders);
+            }
+        });
+        let mut kinds = BTreeMap::<_, u64>::new();
+        for found in &exhausted.found {
+            let count = kinds.entry(found.violation.kind).or_default();
+            *count += 1;
+            if *count == 1 {
+                println!("\n== {}: {}\n{found}", scope.name, found.violation.kind);
+            }
         }
-    });
-    println!(
-        "{}: {} pairs of requests, {} orders, {} pairs with a violation",
-        checker.store(),
-        exhausted.programs,
-        exhausted.orders,
-        exhausted.found.len()
-    );
-    let mut kinds = BTreeMap::<_, u64>::new();
-    for found in &exhausted.found {
-        let count = kinds.entry(found.violation.kind).or_default();
-        *count += 1;
-        if *count <= 3 {
-            println!("\n{found}");
-        }
+        let kinds: Vec<_> = kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+        let kinds = if kinds.is_empty() { "none".into() } else { kinds.join(", ") };
+        rows += &format!("| {} | {} | {} | {kinds} |\n", scope.name, exhausted.programs, exhausted.orders);
+        all += exhausted.orders;
+        clean &= exhausted.found.is_empty();
     }
-    println!("{kinds:?}");
-    exhausted.found.is_empty()
+    println!(
+        "\n{}\n| scope | programs | orders | programs with a violation |\n|---|---|---|---|",
+        checker.store()
+    );
+    println!("{rows}\n{all} orders in all");
+    clean
 }
 
 /// What was run over one store.
@@ -173,7 +177,11 @@ fn report(tallies: &[Tally]) -> bool {
     for tally in tallies {
         for (kind, (count, first)) in &tally.found {
             let seeds: Vec<_> = first.iter().map(|(seed, _)| seed.to_string()).collect();
-            println!("\n== {} {kind}: {count}, first with the seeds {}", tally.checker.store(), seeds.join(", "));
+            println!(
+                "\n== {} {kind}: {count}, first with the seeds {}",
+                tally.checker.store(),
+                seeds.join(", ")
+            );
             if let Some((seed, found)) = first.first() {
                 println!("-- seed {seed}, shrunk\n{}", tally.checker.shrink(found));
             }

@@ -13,18 +13,36 @@ pub(crate) type Id = SmolStr;
 
 const DAY_MILLIS: u64 = 86_400_000;
 
-/// The records, and the ids that ever named one.
+/// The records, and everything that each id has ever named.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(crate) struct World {
     pub(crate) records: BTreeMap<Id, Contents>,
-    pub(crate) used: BTreeSet<Id>,
+    past: BTreeMap<Id, BTreeSet<Contents>>,
 }
 
 impl World {
+    /// A world with these records.
+    pub(crate) fn new(records: &BTreeMap<Id, Contents>) -> Self {
+        let mut world = Self::default();
+        records.iter().for_each(|(id, contents)| world.put(id, contents.clone()));
+        world
+    }
+
     fn put(&mut self, id: &Id, contents: Contents) {
-        self.used.insert(id.clone());
+        self.past.entry(id.clone()).or_default().insert(contents.clone());
         self.records.insert(id.clone(), contents);
     }
+}
+
+/// How a commit came about.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Trial<'i> {
+    /// By `save`.
+    pub(crate) save: bool,
+    /// Where it makes a record: under this id.
+    pub(crate) new: Option<&'i Id>,
+    /// A call of it about the record got an error, and it asked again.
+    pub(crate) asked_again: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -38,25 +56,35 @@ enum Change {
     MaxAge(Option<u64>),
 }
 
+/// An `update` has met a value that is not of its type.
+struct Undecodable;
+
+/// What an `update` leaves.
+fn updated(value: Option<&SmolStr>, update: Update) -> Result<Option<SmolStr>, Undecodable> {
+    let before = match value.map(SmolStr::as_str) {
+        None | Some("null") => None,
+        Some(value) => Some(value.parse().map_err(|_| Undecodable)?),
+    };
+    Ok(update.apply(before).map(|after| format_smolstr!("{after}")))
+}
+
 impl Change {
-    fn apply(&self, contents: &mut Contents) {
+    fn apply(&self, contents: &mut Contents) -> Result<(), Undecodable> {
         match self {
             Self::Set(key, value) => drop(contents.values.insert(key.clone(), value.clone())),
             Self::Remove(key) => drop(contents.values.remove(key)),
             Self::Clear => contents.values.clear(),
-            Self::Update(key, update) => {
-                let before = contents.values.get(key).and_then(|value| value.parse().ok());
-                match update.apply(before) {
-                    Some(after) => drop(contents.values.insert(key.clone(), format_smolstr!("{after}"))),
-                    None => drop(contents.values.remove(key)),
-                }
-            }
+            Self::Update(key, update) => match updated(contents.values.get(key), *update)? {
+                Some(after) => drop(contents.values.insert(key.clone(), after)),
+                None => drop(contents.values.remove(key)),
+            },
             Self::Push(kind, message) => {
                 contents.flash.entry(kind.clone()).or_default().push(message.clone());
             }
             Self::Take(kind, taken) => take(contents, kind, taken),
             Self::MaxAge(age) => contents.max_age = *age,
         }
+        Ok(())
     }
 }
 
@@ -162,7 +190,7 @@ impl Loading {
                 self.origin = self.origin.max(1);
                 continue;
             }
-            // DESIGN §5: up to four that verify are looked up.
+            // Up to four that verify are looked up.
             if self.looked_up == 4 {
                 continue;
             }
@@ -209,22 +237,23 @@ impl Handle {
         }
     }
 
-    fn replay(log: &[Change], base: Option<&Contents>, options: Options) -> Contents {
+    fn replay(log: &[Change], base: Option<&Contents>, options: Options) -> Result<Contents, Undecodable> {
         let mut contents = base.cloned().unwrap_or_else(|| Contents {
             max_age: if options.browser_session { None } else { Some(DAY_MILLIS) },
             ..Contents::default()
         });
-        log.iter().for_each(|change| change.apply(&mut contents));
-        contents
+        log.iter().try_for_each(|change| change.apply(&mut contents))?;
+        Ok(contents)
     }
 
     /// What the request sees.
     pub(crate) fn contents(&self, options: Options) -> Contents {
-        Self::replay(&self.log, self.base(), options)
+        // Each change was possible when it was made.
+        Self::replay(&self.log, self.base(), options).unwrap_or_default()
     }
 
     fn is_modified(&self, options: Options) -> bool {
-        self.contents(options) != Self::replay(&[], self.base(), options)
+        self.contents(options) != Self::replay(&[], self.base(), options).unwrap_or_default()
     }
 
     pub(crate) fn is_new(&self) -> Option<bool> {
@@ -239,6 +268,14 @@ impl Handle {
     pub(crate) fn id(&self) -> Option<&Id> {
         match &self.stage {
             Stage::Existing { id, .. } => Some(id),
+            _ => None,
+        }
+    }
+
+    /// The id that a change of id leaves behind.
+    pub(crate) fn old_id(&self) -> Option<&Id> {
+        match &self.stage {
+            Stage::NewId { old: Some((id, _)), .. } => Some(id),
             _ => None,
         }
     }
@@ -279,13 +316,18 @@ impl Handle {
                 }
                 Told::Value(value)
             }
-            Op::Update(key, update) => {
-                after.revive();
-                after.push(Change::Update((*key).into(), *update));
-                Told::Value(after.contents(options).values.get(*key).cloned())
-            }
+            Op::Update(key, update) => match updated(now.values.get(*key), *update) {
+                Ok(left) => {
+                    after.revive();
+                    after.push(Change::Update((*key).into(), *update));
+                    Told::Value(left)
+                }
+                Err(Undecodable) => Told::Failed(Failure::Decode),
+            },
             Op::Clear => {
-                after.push(Change::Clear);
+                if !destroyed {
+                    after.push(Change::Clear);
+                }
                 Told::Nothing
             }
             Op::Flash(kind, message) => {
@@ -352,7 +394,7 @@ impl Handle {
             return Vec::new();
         }
         // Whether these begin a new session is not said where they leave nothing behind.
-        let undecided = destroyed && matches!(op, Op::Update(..) | Op::MaxAge(_) | Op::Clear);
+        let undecided = destroyed && matches!(op, Op::Update(..) | Op::MaxAge(_));
         if undecided { vec![after, self.clone()] } else { vec![after] }
     }
 
@@ -428,29 +470,31 @@ impl Handle {
             result: Err(failure),
         };
         match &self.stage {
-            Stage::Destroyed { .. } => vec![failed(Failure::Destroyed, self)],
-            Stage::NewId { how: How::Reborn, .. } => {
-                vec![failed(Failure::Destroyed, self), failed(Failure::Gone, self)]
+            Stage::Destroyed { .. } | Stage::NewId { how: How::Reborn, .. } => {
+                vec![failed(Failure::Destroyed, self)]
             }
             Stage::New | Stage::NewId { old: None, .. } => vec![failed(Failure::Gone, self)],
-            Stage::Existing { id, .. } | Stage::NewId { old: Some((id, _)), .. } => match world.records.get(id) {
-                Some(fresh) => {
-                    handle.stage = Stage::Existing { id: id.clone(), base: fresh.clone() };
-                    handle.log.clear();
-                    handle.attempted = 0;
-                    handle.promised = None;
-                    vec![Outcome { world: world.clone(), handle, result: Ok(()) }]
+            Stage::Existing { id, .. } | Stage::NewId { old: Some((id, _)), .. } => {
+                match world.records.get(id) {
+                    Some(fresh) => {
+                        handle.stage = Stage::Existing { id: id.clone(), base: fresh.clone() };
+                        handle.log.clear();
+                        handle.attempted = 0;
+                        handle.promised = None;
+                        vec![Outcome { world: world.clone(), handle, result: Ok(()) }]
+                    }
+                    None => {
+                        handle.denied();
+                        vec![failed(Failure::Gone, &handle)]
+                    }
                 }
-                None => {
-                    handle.denied();
-                    vec![failed(Failure::Gone, &handle)]
-                }
-            },
+            }
         }
     }
 
-    /// What a commit (or save) may come to in this world. Where it makes a record, `new` is the record's id.
-    pub(crate) fn commit(&self, world: &World, save: bool, new: Option<&Id>, options: Options) -> Vec<Outcome> {
+    /// What a commit (or save) may come to in this world.
+    pub(crate) fn commit(&self, world: &World, trial: Trial<'_>, options: Options) -> Vec<Outcome> {
+        let Trial { save, new, .. } = trial;
         if self.settled && !save {
             return vec![Outcome { world: world.clone(), handle: self.clone(), result: Ok(()) }];
         }
@@ -463,7 +507,9 @@ impl Handle {
             outcomes.push(Outcome { world: world.clone(), handle, result });
         };
         match &self.stage {
-            Stage::Destroyed { .. } if save => add(world, self.clone(), Err(Failure::Destroyed)),
+            Stage::Destroyed { .. } | Stage::NewId { how: How::Reborn, .. } if save => {
+                add(world, self.clone(), Err(Failure::Destroyed));
+            }
             Stage::Destroyed { stored } => {
                 let (mut world, mut handle) = (world.clone(), self.clone());
                 if let Some(id) = stored {
@@ -475,7 +521,9 @@ impl Handle {
                 handle.stage = Stage::Destroyed { stored: None };
                 add(&world, handle, Ok(()));
             }
-            Stage::NewId { how, old } => self.change_id(world, *how, old.as_ref(), save, new, options, &mut add),
+            Stage::NewId { how, old } => {
+                self.change_id(world, (*how, old.as_ref()), trial, options, &mut add)
+            }
             Stage::New => {
                 let untouched = !self.is_modified(options) && !save;
                 // An untouched session is sent only to requests that carried no cookie of the name.
@@ -490,9 +538,13 @@ impl Handle {
                     if self.moved.as_ref() == Some(id) && world.records.contains_key(id) {
                         let log = &self.log[self.attempted..];
                         let (mut world, base) = (world.clone(), world.records[id].clone());
-                        let contents = Self::replay(log, Some(&base), options);
-                        world.put(id, contents.clone());
-                        add(&world, self.stored(id, contents), Ok(()));
+                        match Self::replay(log, Some(&base), options) {
+                            Ok(contents) => {
+                                world.put(id, contents.clone());
+                                add(&world, self.stored(id, contents), Ok(()));
+                            }
+                            Err(Undecodable) => add(&world, self.clone(), Err(Failure::Decode)),
+                        }
                     }
                 }
             }
@@ -534,10 +586,13 @@ impl Handle {
                     ways.push(Self::replay(&self.log[self.attempted..], Some(now), options));
                 }
                 if !modified {
-                    ways.push(now.clone());
+                    ways.push(Ok(now.clone()));
                 }
-                ways.dedup();
                 for contents in ways {
+                    let Ok(contents) = contents else {
+                        add(world, self.clone(), Err(Failure::Decode));
+                        continue;
+                    };
                     let mut world = world.clone();
                     world.put(id, contents.clone());
                     let after = self.existing(id, contents.clone());
@@ -564,34 +619,37 @@ impl Handle {
         outcomes
     }
 
-    #[allow(clippy::too_many_arguments)]
     fn change_id(
         &self,
         world: &World,
-        how: How,
-        old: Option<&(Id, Contents)>,
-        save: bool,
-        new: Option<&Id>,
+        (how, old): (How, Option<&(Id, Contents)>),
+        trial: Trial<'_>,
         options: Options,
         add: &mut impl FnMut(&World, Self, Result<(), Failure>),
     ) {
         let there = old.and_then(|(id, _)| world.records.get(id));
         let kept = there.filter(|_| how == How::Cycle);
-        if how == How::Reborn && save {
-            add(world, self.clone(), Err(Failure::Destroyed));
-        }
         if self.moved.is_some() && old.is_some() && there.is_none() {
-            // Nobody can tell this from a logout.
+            // Nobody can tell this from a logout, so the session ends: the new record as well, or it expires unread.
             add(world, self.clone(), Err(Failure::Gone));
+            let mut ended = world.clone();
+            self.moved.iter().for_each(|moved| drop(ended.records.remove(moved)));
+            add(&ended, self.clone(), Err(Failure::Gone));
         }
-        let Some(new) = new else { return };
+        if Self::replay(&self.log, kept, options).is_err() {
+            add(world, self.clone(), Err(Failure::Decode));
+        }
+        let Some(new) = trial.new else { return };
         if let Some(moved) = self.moved.as_ref().filter(|moved| *moved == new)
             && let Some(base) = world.records.get(moved)
         {
             // The commit that was repeated goes on with the record that the failed one made.
             for log in [&self.log[..], &self.log[self.attempted..]] {
                 let mut world = world.clone();
-                let contents = Self::replay(log, Some(base), options);
+                let Ok(contents) = Self::replay(log, Some(base), options) else {
+                    add(&world, self.clone(), Err(Failure::Decode));
+                    continue;
+                };
                 world.put(moved, contents.clone());
                 if let Some((id, _)) = old {
                     world.records.remove(id);
@@ -605,6 +663,13 @@ impl Handle {
             let kept = kept.cloned();
             world.records.remove(id);
             add_created(self, &world, new, kept.as_ref(), options, add);
+            if how == How::Cycle && there.is_none() && trial.asked_again {
+                // As far as the commit can tell, its own first call has removed the record.
+                let past: Vec<_> = world.past.get(id).into_iter().flatten().cloned().collect();
+                for kept in &past {
+                    add_created(self, &world, new, Some(kept), options, add);
+                }
+            }
         } else {
             add_created(self, &world, new, None, options, add);
         }
@@ -659,11 +724,12 @@ fn add_created(
     options: Options,
     add: &mut impl FnMut(&World, Handle, Result<(), Failure>),
 ) {
-    if world.used.contains(id) || !handle.may_become(world, id) {
+    if world.past.contains_key(id) || !handle.may_become(world, id) {
         return;
     }
     let mut world = world.clone();
-    let contents = Handle::replay(&handle.log, base, options);
-    world.put(id, contents.clone());
-    add(&world, handle.stored(id, contents), Ok(()));
+    if let Ok(contents) = Handle::replay(&handle.log, base, options) {
+        world.put(id, contents.clone());
+        add(&world, handle.stored(id, contents), Ok(()));
+    }
 }

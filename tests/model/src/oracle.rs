@@ -5,9 +5,10 @@
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
+use std::ops::Range;
 
 use crate::history::{After, CookieSeen, EffectKind, Failure, History, Step, Told, Violation};
-use crate::model::{Handle, Id, Loaded, Loading, Outcome, World};
+use crate::model::{Handle, Id, Loaded, Loading, Outcome, Trial, World};
 use crate::program::{Op, Options, Program};
 use crate::request::show;
 
@@ -67,8 +68,7 @@ pub(crate) fn judge(program: &Program, history: &History) -> Option<Violation> {
         answered: answered(history).collect(),
         best: (0, None),
     };
-    let world =
-        World { records: history.before.clone(), used: history.before.keys().cloned().collect() };
+    let world = World::new(&history.before);
     let request = Progress { at: 0, loading: None, handle: None };
     let state = State { world, requests: vec![request; history.requests.len()], floating: Vec::new() };
     if search.explains(state) {
@@ -92,7 +92,8 @@ fn answered(history: &History) -> impl Iterator<Item = &Id> {
 fn logout_undone(history: &History) -> Option<Violation> {
     for (at, steps) in history.requests.iter().enumerate() {
         for (index, step) in steps.iter().enumerate() {
-            let Step::Store { op: Op::Commit, asked, answered: Some(end), result: Some(Ok(_)), .. } = step else {
+            let Step::Store { op: Op::Commit, asked, answered: Some(end), result: Some(Ok(_)), .. } = step
+            else {
                 continue;
             };
             // The last of these calls before the commit decides whether it was a logout.
@@ -120,23 +121,38 @@ fn logout_undone(history: &History) -> Option<Violation> {
 
 fn revived(history: &History, logout: usize, removed: &crate::history::Effect) -> Option<Violation> {
     let user = history.before.get(&removed.id)?.values.get("user")?;
-    // DESIGN promise 5: a commit that asked for the removal and was told of an error may take the logout for its own
-    // doing.
-    let ambiguous = history.effects.iter().any(|effect| {
-        effect.kind == EffectKind::RemovalFailed
-            && effect.actor != logout
-            && effect.id == removed.id
-            && effect.at < removed.at
+    // A commit that asked for the removal and was told of an error asks again, and takes the logout for its own doing.
+    let ambiguous = history.requests.iter().enumerate().any(|(at, steps)| {
+        let mut commits = steps.iter().filter_map(|step| match step {
+            Step::Store { asked, answered, .. } => Some(*asked..answered.unwrap_or(u64::MAX)),
+            _ => None,
+        });
+        at != logout
+            && commits.any(|commit| removed.at < commit.end && asked_again(history, at, &removed.id, &commit))
     });
     if ambiguous {
         return None;
     }
     let named: HashSet<_> = answered(history).collect();
-    let left = history.after.iter().find(|(id, contents)| {
-        named.contains(id) && contents.values.get("user") == Some(user)
-    });
+    let left = history
+        .after
+        .iter()
+        .find(|(id, contents)| named.contains(id) && contents.values.get("user") == Some(user));
     left.map(|(id, _)| {
-        Violation::new("logout undone", format!("request {logout} ended {}, and {id} still has its user", removed.id))
+        Violation::new(
+            "logout undone",
+            format!("request {logout} ended {}, and {id} still has its user", removed.id),
+        )
+    })
+}
+
+/// Whether a call of a request about this record got an error in this time.
+fn asked_again(history: &History, request: usize, id: &Id, time: &Range<u64>) -> bool {
+    history.effects.iter().any(|effect| {
+        effect.kind == EffectKind::Unanswered
+            && effect.actor == request
+            && effect.id == *id
+            && time.contains(&effect.at)
     })
 }
 
@@ -243,7 +259,8 @@ impl Search<'_> {
 
     fn load(&mut self, state: &State, at: usize) -> bool {
         let progress = &state.requests[at];
-        let Some(Step::Load { sent, loaded: Some(loaded), .. }) = self.history.requests[at].get(progress.at) else {
+        let Some(Step::Load { sent, loaded: Some(loaded), .. }) = self.history.requests[at].get(progress.at)
+        else {
             return false;
         };
         let loading = progress.loading.unwrap_or_else(Loading::new);
@@ -288,22 +305,27 @@ impl Search<'_> {
                     });
                     return false;
                 }
+                if *op == Op::Reload {
+                    return self.explains(next);
+                }
                 let mut failed = next.clone();
                 failed.requests[at].handle = Some(handle.failed());
                 if self.explains(failed.clone()) {
                     return true;
                 }
-                if *op == Op::Reload {
-                    return false;
-                }
                 if self.late {
-                    failed.floating.push(Floating { request: at, handle: handle.clone(), save, asked: *asked });
+                    failed.floating.push(Floating {
+                        request: at,
+                        handle: handle.clone(),
+                        save,
+                        asked: *asked,
+                    });
                     if self.explains(failed) {
                         return true;
                     }
                 }
                 let until = answered.unwrap_or(u64::MAX);
-                self.effects(&state.world, &handle, save, *asked, until).into_iter().any(|outcome| {
+                self.effects(&state.world, &handle, save, until).into_iter().any(|outcome| {
                     let mut next = next.clone();
                     next.world = outcome.world;
                     next.requests[at].handle = Some(handle.failed_after(&outcome.handle));
@@ -316,15 +338,19 @@ impl Search<'_> {
                 self.explains(next)
             }
             result => {
+                let until = answered.unwrap_or(u64::MAX);
+                let time = *asked..until;
+                let asked_again = handle.old_id().is_some_and(|id| asked_again(history, at, id, &time));
+                let trial = |new| Trial { save, new, asked_again };
                 let outcomes = match (op, result) {
                     (Op::Reload, _) => handle.reload(&state.world),
                     (_, Ok(After { id: Some(id), .. })) => {
-                        handle.commit(&state.world, save, Some(id), self.options)
+                        handle.commit(&state.world, trial(Some(id)), self.options)
                     }
                     _ => {
-                        let ids = self.created(*asked, answered.unwrap_or(u64::MAX));
+                        let ids = self.created(until);
                         let each = ids.iter().map(Some).chain([None]);
-                        each.flat_map(|id| handle.commit(&state.world, save, id, self.options)).collect()
+                        each.flat_map(|id| handle.commit(&state.world, trial(id), self.options)).collect()
                     }
                 };
                 let none = outcomes.is_empty();
@@ -379,46 +405,46 @@ impl Search<'_> {
                     return Some(("id", format!("id() says {id}, and it is {own}")));
                 }
                 (after.contents != right).then(|| {
-                    ("contents", format!("the session has {}; right is {}", show(&after.contents), show(&right)))
+                    (
+                        "contents",
+                        format!("the session has {}; right is {}", show(&after.contents), show(&right)),
+                    )
                 })
             }
-            (Err(failure), Err(other)) if *failure == other => {
-                (contents != Some(&right)).then(|| ("contents", "an error changed what the request sees".into()))
-            }
+            (Err(failure), Err(other)) if *failure == other => (contents != Some(&right))
+                .then(|| ("contents", "an error changed what the request sees".into())),
             (Ok(_), Err(other)) => Some(("answer", format!("it succeeded; right is {other:?}"))),
             (Err(failure), _) => Some(("answer", format!("it failed with {failure:?}"))),
         }
     }
 
-    /// The ids of records that were created in this time.
-    fn created(&self, from: u64, until: u64) -> Vec<Id> {
+    /// The ids of the records that were created until then.
+    fn created(&self, until: u64) -> Vec<Id> {
         if self.history.effects.is_empty() {
             // Nobody watches what is done to a store that is called directly.
             let unnamed = |id: &&Id| !self.answered.contains(*id);
             return self.history.minted.iter().filter(unnamed).cloned().collect();
         }
         let effects = self.history.effects.iter();
-        let created = effects.filter(|effect| {
-            effect.kind == EffectKind::Created && (from..until).contains(&effect.at)
-        });
+        let created = effects.filter(|effect| effect.kind == EffectKind::Created && effect.at < until);
         let mut ids: Vec<_> = created.map(|effect| effect.id.clone()).collect();
         ids.dedup();
         ids
     }
 
     /// In each way it may have happened: what a step did that nobody was told of.
-    fn effects(&self, world: &World, handle: &Handle, save: bool, from: u64, until: u64) -> Vec<Outcome> {
-        let ids = self.created(from, until);
-        let ids = ids.iter().map(Some).chain([None]);
-        let outcomes = ids.flat_map(|id| handle.commit(world, save, id, self.options));
+    fn effects(&self, world: &World, handle: &Handle, save: bool, until: u64) -> Vec<Outcome> {
+        let ids = self.created(until);
+        let trials = ids.iter().map(Some).chain([None]).map(|new| Trial { save, new, asked_again: false });
+        let outcomes = trials.flat_map(|trial| handle.commit(world, trial, self.options));
         outcomes.filter(|outcome| outcome.result.is_ok() && outcome.world != *world).collect()
     }
 
     /// A floating step takes effect.
     fn land(&mut self, state: &State, at: usize) -> bool {
         let mut next = state.clone();
-        let Floating { request, handle, save, asked } = next.floating.remove(at);
-        self.effects(&state.world, &handle, save, asked, u64::MAX).into_iter().any(|outcome| {
+        let Floating { request, handle, save, asked: _ } = next.floating.remove(at);
+        self.effects(&state.world, &handle, save, u64::MAX).into_iter().any(|outcome| {
             let mut next = next.clone();
             next.world = outcome.world;
             // The request may have gone on after an error.

@@ -135,6 +135,8 @@ pub enum Op {
 pub enum Update {
     /// Adds one; absent counts as zero.
     Increment,
+    /// The same, by `modify`.
+    Modify,
     /// Removes the value, or puts 1 where there is none.
     Toggle,
 }
@@ -144,7 +146,7 @@ impl Update {
     #[must_use]
     pub fn apply(self, value: Option<u64>) -> Option<u64> {
         match (self, value) {
-            (Self::Increment, value) => Some(value.unwrap_or(0) + 1),
+            (Self::Increment | Self::Modify, value) => Some(value.unwrap_or(0) + 1),
             (Self::Toggle, Some(_)) => None,
             (Self::Toggle, None) => Some(1),
         }
@@ -157,7 +159,6 @@ impl Op {
     pub fn is_async(&self) -> bool {
         matches!(self, Self::Save | Self::Reload | Self::Commit)
     }
-
 }
 
 /// The id of a visitor's first session.
@@ -209,7 +210,9 @@ pub const FEATURES: [(&str, fn(&Program) -> bool); 10] = [
     ("writes-after-destroy", |program| {
         program.requests.iter().any(|request| {
             let mut ops = request.ops.iter().skip_while(|op| **op != Op::Destroy);
-            ops.any(|op| !matches!(op, Op::Destroy | Op::Commit | Op::Get(_) | Op::Touch | Op::Reload | Op::Save))
+            ops.any(|op| {
+                !matches!(op, Op::Destroy | Op::Commit | Op::Get(_) | Op::Touch | Op::Reload | Op::Save)
+            })
         })
     }),
     ("second-commits", |program| {
@@ -303,12 +306,7 @@ impl Generator<'_> {
         let mut ops = Vec::new();
         for _ in 0..self.pick(&[1, 1, 1, 2, 2, 3]) {
             for _ in 0..self.pick(&[0, 1, 1, 2, 2, 3]) {
-                let op = self.op();
-                // What a new id or a new life after the end of a session means is not decided.
-                let ended = ops.contains(&Op::Destroy);
-                if !(ended && matches!(op, Op::Regenerate | Op::Cycle)) {
-                    ops.push(op);
-                }
+                ops.push(self.op());
             }
             ops.push(Op::Commit);
         }
@@ -330,9 +328,10 @@ impl Generator<'_> {
             0..3 => Op::Get(self.pick(&["a", "b", "n", "user"])),
             3..8 => Op::Insert(text, self.value()),
             8 => Op::Insert("a", "\"first\"".into()),
-            9 => Op::Insert("n", "5".into()),
+            9 => Op::Insert("n", self.pick(&["5", "5", "null", "\"text\""]).into()),
             10..12 => Op::Remove(self.pick(&["a", "b", "n", "user"])),
-            12..16 => Op::Update("n", Update::Increment),
+            12..15 => Op::Update("n", Update::Increment),
+            15 => Op::Update("n", Update::Modify),
             16 => Op::Update("n", Update::Toggle),
             17 => Op::Clear,
             18..20 => Op::Flash(kind, self.value()),
@@ -359,6 +358,7 @@ impl fmt::Display for Op {
             Self::Get(key) => write!(f, "get {key}"),
             Self::Insert(key, value) => write!(f, "insert {key}={value}"),
             Self::Remove(key) => write!(f, "remove {key}"),
+            Self::Update(key, Update::Modify) => write!(f, "modify {key}+1"),
             Self::Update(key, Update::Increment) => write!(f, "update {key}+1"),
             Self::Update(key, Update::Toggle) => write!(f, "update {key} on/off"),
             Self::Clear => f.write_str("clear"),

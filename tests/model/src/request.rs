@@ -12,8 +12,10 @@ use serde_json::value::RawValue;
 use sessile::{Session, SessionConfig, SessionError};
 use smol_str::SmolStr;
 
-use crate::history::{After, Contents, CookieSeen, Failure, LoadedSession, Sent, Signed, Step, Told, Violation};
-use crate::program::{Op, Planted, Request, UNKNOWN_ID, seeded_id};
+use crate::history::{
+    After, Contents, CookieSeen, Failure, LoadedSession, Sent, Signed, Step, Told, Violation,
+};
+use crate::program::{Op, Planted, Request, UNKNOWN_ID, Update, seeded_id};
 
 /// What the requests of one run share.
 #[derive(Debug)]
@@ -176,7 +178,7 @@ async fn handle(
     config: &SessionConfig,
 ) -> Option<CookieSeen> {
     let mut cookie = None;
-    for (index, op) in request.ops.iter().enumerate() {
+    for op in &request.ops {
         if !op.is_async() {
             let told = call(session, op);
             let mut scene = scene.borrow_mut();
@@ -206,8 +208,7 @@ async fn handle(
             Op::Reload => session.reload().await.map(|()| None),
             _ => session.commit().await.map(Some),
         };
-        let ended = request.ops[..index].contains(&Op::Destroy);
-        let result = note(scene, at, result, session, config, ended);
+        let result = note(scene, at, result, session, config);
         match result {
             Ok(Some(seen)) => cookie = Some(seen),
             Ok(None) => {}
@@ -229,7 +230,6 @@ fn note(
     result: Result<Option<sessile::SessionGuard>, SessionError>,
     session: &Session,
     config: &SessionConfig,
-    ended: bool,
 ) -> Result<Option<CookieSeen>, Failure> {
     let contents = Contents::seen(session);
     let mut scene = scene.borrow_mut();
@@ -245,7 +245,7 @@ fn note(
             };
             let is_new = session.is_new();
             // Asking a session that has no id for one would give it one.
-            let stored = matches!(cookie, Some(CookieSeen::Set(_))) || (!is_new && !ended);
+            let stored = matches!(cookie, Some(CookieSeen::Set(_))) || !is_new;
             let id = stored.then(|| SmolStr::from(session.id().as_str()));
             Ok(After { cookie, is_new, id, contents: contents.clone() })
         }
@@ -283,6 +283,10 @@ fn call(session: &Session, op: &Op) -> Told {
         Op::Get(key) => session.get::<Box<RawValue>>(key).map(|value| Told::Value(value.map(text))),
         Op::Insert(key, value) => session.insert(key, raw(value)).map(|()| Told::Nothing),
         Op::Remove(key) => session.remove::<Box<RawValue>>(key).map(|value| Told::Value(value.map(text))),
+        Op::Update(key, Update::Modify) => {
+            let left = session.modify::<u64, _>(key, |value| *value += 1);
+            left.map(|left| Told::Value(Some(SmolStr::from(left.to_string()))))
+        }
         Op::Update(key, update) => {
             let update = *update;
             let left = session.update::<u64, _>(key, move |value| update.apply(value));

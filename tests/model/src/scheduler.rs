@@ -15,7 +15,9 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use sessile::testing::TestClock;
-use sessile::{Record, Replaced, SessionConfig, SessionConfigBuilder, SessionId, SessionStore as _, StoreError};
+use sessile::{
+    Record, Replaced, SessionConfig, SessionConfigBuilder, SessionId, SessionStore as _, StoreError,
+};
 use smol_str::{SmolStr, format_smolstr};
 
 use crate::chooser::Chooser;
@@ -114,10 +116,12 @@ fn id(text: &str) -> SessionId {
 
 impl<'p> Scheduler<'p> {
     fn new(program: &'p Program, base: Base, grain: Grain, verbose: bool) -> Self {
-        let shared: Shared = Arc::new(Mutex::new(Board { outlive: program.faults.outlive, ..Board::default() }));
+        let shared: Shared =
+            Arc::new(Mutex::new(Board { outlive: program.faults.outlive, ..Board::default() }));
         let clock = TestClock::new();
-        let configs =
-            (0..2).map(|_| configure(program, &base, &shared, &clock).build().expect("legal options")).collect();
+        let configs = (0..2)
+            .map(|_| configure(program, &base, &shared, &clock).build().expect("legal options"))
+            .collect();
         let scene = Scene {
             configs,
             jars: Vec::new(),
@@ -322,14 +326,16 @@ impl<'p> Scheduler<'p> {
             }
             blocked |= live && !moves;
         }
-        // Who waits for something else may wait for time to pass.
-        if blocked {
-            progress.push(Move::Wait);
-        }
         let abandoned = |entry: &Entry| entry.abandoned && matches!(entry.stage, Stage::Waiting);
         for (ticket, _) in board.calls.iter().enumerate().filter(|(_, entry)| abandoned(entry)) {
             progress.push(Move::CarryOut(ticket));
             progress.push(Move::Discard(ticket));
+        }
+        // Who waits for something else may wait for time to pass. With whole calls, time passes where nothing else can.
+        if blocked && progress.is_empty() {
+            progress.push(Move::Wait);
+        } else if blocked && self.grain == Grain::Fine {
+            faults.push(Move::Wait);
         }
         (progress, faults)
     }
@@ -411,10 +417,8 @@ impl<'p> Scheduler<'p> {
         let mut board = lock(&self.shared);
         let entry = &board.calls[ticket];
         let actor = entry.actor;
-        if matches!(entry.call, Call::Destroy(_) | Call::DestroyIf(..)) {
-            let id = SmolStr::from(entry.call.id().as_str());
-            self.history.effects.push(Effect { at, actor, kind: EffectKind::RemovalFailed, id });
-        }
+        let id = SmolStr::from(entry.call.id().as_str());
+        self.history.effects.push(Effect { at, actor, kind: EffectKind::Unanswered, id });
         board.current = actor;
         board.answer(ticket, Err(StoreError::unavailable(why)));
     }
@@ -496,7 +500,8 @@ impl<'p> Scheduler<'p> {
             drop(self.base.destroy(&id(&text)).await);
         }
         if self.verbose {
-            let left: Vec<_> = self.history.after.iter().map(|(id, what)| format!("{id}: {}", show(what))).collect();
+            let left: Vec<_> =
+                self.history.after.iter().map(|(id, what)| format!("{id}: {}", show(what))).collect();
             for line in left {
                 self.say(None, || format!("the store holds {line}"));
             }
@@ -582,7 +587,8 @@ fn configure(program: &Program, base: &Base, shared: &Shared, clock: &TestClock)
 fn mint(shared: &Shared, taken: &[u32]) -> SessionId {
     let mut board = lock(shared);
     let number = board.minted.len();
-    let text = if taken.contains(&(number as u32)) { BYSTANDER.into() } else { format_smolstr!("minted-{number}") };
+    let text =
+        if taken.contains(&(number as u32)) { BYSTANDER.into() } else { format_smolstr!("minted-{number}") };
     board.minted.push(text.clone());
     board.known.insert(text.clone());
     id(&text)
@@ -599,4 +605,3 @@ pub(crate) fn narrate(history: &History) -> String {
     }
     text
 }
-

@@ -5,8 +5,8 @@ use fastrand::Rng;
 use crate::checker::{Checker, Found, choices};
 use crate::chooser::Chooser;
 use crate::history::Violation;
-use crate::scheduler::Grain;
 use crate::program::{Faults, Options, Program, Visitor};
+use crate::scheduler::Grain;
 
 /// A smaller program is tried in so many orders.
 const ORDERS: u64 = 300;
@@ -53,12 +53,7 @@ fn replay(
 }
 
 /// An order in which the program breaks the promise: first the given one.
-fn fails(
-    checker: &Checker,
-    program: &Program,
-    order: &[u16],
-    kind: &str,
-) -> Option<(Violation, Vec<u16>)> {
+fn fails(checker: &Checker, program: &Program, order: &[u16], kind: &str) -> Option<(Violation, Vec<u16>)> {
     replay(checker, program, order.to_vec(), kind).or_else(|| {
         (0..ORDERS).find_map(|seed| {
             let mut chooser = Chooser::random(Rng::with_seed(seed));

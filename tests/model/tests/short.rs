@@ -1,0 +1,42 @@
+//! A short run of the model checker. `SESSILE_MODEL_SECONDS` says how long it may take; the default is 5.
+
+use std::time::{Duration, Instant};
+
+use sessile_model::{Checker, Scope, StoreKind, exhaust};
+
+/// The seeds of each store in turn, for its share of the time.
+#[test]
+fn random_programs_keep_every_promise() {
+    let checkers: Vec<_> = StoreKind::ALL.into_iter().filter_map(Checker::new).collect();
+    let seconds =
+        std::env::var("SESSILE_MODEL_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(5.0);
+    let share = Duration::from_secs_f64(seconds) / checkers.len() as u32;
+    for checker in checkers {
+        let begun = Instant::now();
+        let mut schedules = 0;
+        for seed in (0_u64..).filter(|seed| StoreKind::of_seed(*seed) == checker.store()) {
+            if begun.elapsed() > share {
+                break;
+            }
+            if let Some(found) = checker.check(seed) {
+                let smallest = checker.shrink(&found);
+                panic!("cargo run --release -p sessile-model -- --seed {seed} shows it\n{smallest}");
+            }
+            schedules += 1;
+        }
+        println!("{}: {schedules} schedules", checker.store());
+    }
+}
+
+/// Every order of the store calls of two requests with one call each.
+#[test]
+fn every_order_of_two_short_requests_keeps_every_promise() {
+    let checker = Checker::new(StoreKind::WrappedMemory).expect("memory is everywhere");
+    let scope = Scope { calls: 1, ..Scope::ALL[0] };
+    let exhausted = exhaust(&checker, scope, |_| {});
+    if let Some(found) = exhausted.found.first() {
+        panic!("{found}");
+    }
+    println!("{} programs, {} orders", exhausted.programs, exhausted.orders);
+    assert!(exhausted.orders > 2_000);
+}
