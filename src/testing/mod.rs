@@ -59,6 +59,7 @@
 //! | | [`promises::a_repeated_commit_counts_once`] |
 //! | | [`promises::a_repeated_commit_counts_once_after_a_change_of_id`] |
 //! | | [`promises::a_commit_made_again_after_a_drop_counts_once`] |
+//! | `check` asks the store, also through wrappers | [`promises::check_reaches_the_store`] |
 //!
 //! A store whose `get` returns no version takes two steps for a conditional write. Its sessions are held to
 //! the promises among the requests of one configuration, in one process.
@@ -182,6 +183,7 @@ macro_rules! session_store_tests {
             a_bare_wrapper_touches_and_moves_safely
             a_cut_off_write_loses_no_other
             a_cut_off_write_revives_no_session
+            check_reaches_the_store
         }
     };
     (@$group:ident $make:expr; $($check:ident)*) => {
