@@ -79,8 +79,10 @@ pub fn postgres(time_zone: &str, arguments: &[&str]) -> Option<Server> {
     }))
 }
 
-/// A MariaDB or MySQL with a database `test` for the user `sessile` with the password `sessile`.
-pub fn mariadb() -> Option<Server> {
+/// A MariaDB with these further arguments, and a database `test` for the user `sessile` with the password
+/// `sessile`.
+pub fn mariadb(arguments: &[&str]) -> Option<Server> {
+    let arguments: Vec<String> = arguments.iter().map(|&argument| argument.into()).collect();
     let server = find(&["mariadbd"])?;
     let install = find(&["mariadb-install-db"])?;
     Some(Server::start(move |port, folder| {
@@ -101,6 +103,7 @@ pub fn mariadb() -> Option<Server> {
         command.arg(format!("--socket={}", folder.join("socket").display()));
         command.arg(format!("--init-file={}", init.display()));
         command.args(["--bind-address=127.0.0.1", &format!("--port={port}"), "--max-connections=200"]);
+        command.args(&arguments);
         Program { command, stop: "TERM" }
     }))
 }

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use sessile::{MySqlStore, Record, Replaced, SessionId, SessionStore};
+use sessile::{MySqlStore, Record, Replaced, SessionId, SessionStore, Version};
 use sessile_test_servers as servers;
 use sqlx::mysql::{MySqlConnectOptions, MySqlPool, MySqlPoolOptions};
 
@@ -12,7 +12,7 @@ use crate::{Shared, foreign, trips};
 
 static SERVER: LazyLock<Shared> = LazyLock::new(|| {
     Shared::new("MYSQL_URL", || {
-        let server = servers::mariadb()?;
+        let server = servers::mariadb(&[])?;
         Some((format!("mysql://sessile:sessile@{}/test", server.address()), vec![server]))
     })
 });
@@ -139,6 +139,34 @@ async fn a_record_is_compared_as_bytes_in_every_column() {
     }
 }
 
+#[tokio::test]
+async fn a_record_may_be_as_long_as_a_packet() {
+    const PACKET: usize = 4 << 20;
+    let Some(server) = servers::mariadb(&[&format!("--max-allowed-packet={PACKET}")]) else { return };
+    let url = format!("mysql://sessile:sessile@{}/test", server.address());
+    let store = MySqlStore::connect(&url).await.unwrap();
+    store.migrate().await.unwrap();
+    let of = |letter: &str, bytes: usize| {
+        Record::from_json(format!(r#"{{"cookie":{{}},"text":"{}"}}"#, letter.repeat(bytes))).unwrap()
+    };
+    let (id, minute, long) = (SessionId::random(), Duration::from_secs(60), PACKET - 350);
+    assert!(store.create(&id, &of("a", long), minute).await.unwrap());
+    let version = store.get(&id).await.unwrap().unwrap().version.unwrap();
+    let done = store.replace(&id, &version, &of("b", long), minute).await.unwrap();
+    let Replaced::Done(version) = done else { panic!("{done:?}") };
+    // What was stored before is a conflict, and the answer is the whole record.
+    let conflict = store.replace(&id, &Version::of(&of("a", long)), &of("c", long), minute).await.unwrap();
+    let Replaced::Conflict(stored) = conflict else { panic!("{conflict:?}") };
+    assert_eq!(stored.record.as_json(), of("b", long).as_json());
+    let done = store.destroy_if(&id, &version).await.unwrap();
+    assert!(matches!(done, Replaced::Done(_)), "{done:?}");
+    // A longer one is refused, and nothing else is.
+    let error = store.set(&id, &of("d", PACKET), minute).await.unwrap_err();
+    assert!(error.is_unavailable(), "{error:?}");
+    assert!(store.get(&id).await.unwrap().is_none());
+    store.set(&id, &of("e", long), minute).await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_answer_is_asked_for_again_and_counts_once() {
     let Some(url) = SERVER.url.as_deref() else { return };
@@ -189,7 +217,7 @@ async fn sweep_len_and_clear() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_in_the_middle() {
-    let Some(server) = servers::mariadb() else { return };
+    let Some(server) = servers::mariadb(&[]) else { return };
     let store =
         MySqlStore::connect(&format!("mysql://sessile:sessile@{}/test", server.address())).await.unwrap();
     store.migrate().await.unwrap();
@@ -211,7 +239,7 @@ async fn a_crowd_on_one_session() {
 #[tokio::test]
 async fn statements_of_each_kind_of_request() {
     // A server of its own: nothing else may be counted.
-    let Some(server) = servers::mariadb() else { return };
+    let Some(server) = servers::mariadb(&[]) else { return };
     let url = format!("mysql://sessile:sessile@{}/test", server.address());
     let store = MySqlStore::connect(&url).await.unwrap();
     store.migrate().await.unwrap();
@@ -230,7 +258,7 @@ async fn statements_of_each_kind_of_request() {
 
 #[tokio::test]
 async fn a_dropped_connection_is_replaced_within_the_request() {
-    let Some(server) = servers::mariadb() else { return };
+    let Some(server) = servers::mariadb(&[]) else { return };
     let url = format!("mysql://sessile:sessile@{}/test", server.address());
     // One connection, so that the one that drops is the one in use.
     let one = || MySqlPoolOptions::new().max_connections(1).test_before_acquire(false);

@@ -13,7 +13,7 @@ use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Database, Encode, Type};
 
 use super::identifier::{InvalidIdentifier, identifier};
-use super::row::{expected_text, record_text};
+use super::row::{expected_hash, expected_text, record_text};
 use crate::clock::{Clock as _, SystemClock};
 use crate::id::SessionId;
 use crate::record::Record;
@@ -29,6 +29,8 @@ pub(super) enum Param {
     Record,
     /// The record that must still be stored for the statement to change a row.
     Expected,
+    /// The SHA-256 of that record in hexadecimal digits.
+    ExpectedHash,
     /// The time to live in whole seconds, rounded up.
     TtlSeconds,
     /// The time to live in milliseconds.
@@ -149,6 +151,7 @@ impl Settings {
     where
         DB: Database,
         for<'v> &'v str: Encode<'v, DB> + Type<DB>,
+        for<'v> String: Encode<'v, DB> + Type<DB>,
         for<'v> i64: Encode<'v, DB> + Type<DB>,
     {
         // Invariant: every name in the text has passed `identifier`, so callers cannot inject SQL.
@@ -157,6 +160,9 @@ impl Settings {
             Param::Id => query.bind(&*provided(values.id).map(self.dialect.key).unwrap_or_default()),
             Param::Record => query.bind(provided(values.record).map_or("", record_text)),
             Param::Expected => query.bind(provided(values.expected).map_or("", expected_text)),
+            Param::ExpectedHash => {
+                query.bind(provided(values.expected).map(expected_hash).unwrap_or_default())
+            }
             Param::TtlSeconds => query.bind(whole_seconds(values.ttl)),
             Param::TtlMillis => query.bind(i64::try_from(values.ttl.as_millis()).unwrap_or(i64::MAX)),
             Param::Now => query.bind(now()),
