@@ -79,6 +79,28 @@ pub fn postgres(time_zone: &str, arguments: &[&str]) -> Option<Server> {
     }))
 }
 
+/// A PgBouncer before this PostgreSQL, with these further lines in its configuration. It has 5 connections to the
+/// server, and lends each for one transaction at a time.
+pub fn pgbouncer(before: &Server, configuration: &[&str]) -> Option<Server> {
+    let program = find(&["pgbouncer"])?;
+    let database = format!("* = host=127.0.0.1 port={}", before.port);
+    let configuration = configuration.join("\n");
+    Some(Server::start(move |port, folder| {
+        let users = folder.join("users");
+        std::fs::write(&users, "\"postgres\" \"\"\n").expect("the temporary folder can be written to");
+        let file = folder.join("pgbouncer.ini");
+        let text = format!(
+            "[databases]\n{database}\n[pgbouncer]\nlisten_addr=127.0.0.1\nlisten_port={port}\nunix_socket_dir=\n\
+             auth_type=trust\nauth_file={}\npool_mode=transaction\ndefault_pool_size=5\n{configuration}\n",
+            users.display()
+        );
+        std::fs::write(&file, text).expect("the temporary folder can be written to");
+        let mut command = as_user("postgres", &program, folder);
+        command.arg(&file);
+        Program { command, stop: "INT" }
+    }))
+}
+
 /// A MariaDB with these further arguments, and a database `test` for the user `sessile` with the password
 /// `sessile`.
 pub fn mariadb(arguments: &[&str]) -> Option<Server> {

@@ -5,6 +5,8 @@
 
 mod calls;
 pub(crate) mod identifier;
+mod lent;
+mod lost;
 #[cfg(feature = "mysql")]
 pub(crate) mod mysql;
 #[cfg(feature = "postgres")]

@@ -98,7 +98,7 @@ impl MySqlStore {
 
 shared_calls!(MySqlStore, MySql);
 
-const DIALECT: Dialect = Dialect { quote: '`', statements, key };
+const DIALECT: Dialect = Dialect { quote: '`', statements, key, is_remote: true };
 
 /// The id as the column can hold it and the server compares it: at most 128 characters, and no space at the
 /// end. Other ids are hashed.

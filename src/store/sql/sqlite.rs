@@ -120,7 +120,8 @@ fn is_in_memory(name: &str) -> bool {
 
 shared_calls!(SqliteStore, Sqlite);
 
-const DIALECT: Dialect = Dialect { quote: '"', statements, key: |id| Cow::Borrowed(id.as_str()) };
+const DIALECT: Dialect =
+    Dialect { quote: '"', statements, key: |id| Cow::Borrowed(id.as_str()), is_remote: false };
 
 /// The statements over a table. `?1` is the current time and `?2` the id, wherever they appear.
 fn statements(table: &str) -> Statements {

@@ -102,6 +102,8 @@ pub(super) struct Dialect {
     pub(super) statements: fn(table: &str) -> Statements,
     /// Makes the key of a row from a session's id.
     pub(super) key: fn(&SessionId) -> Cow<'_, str>,
+    /// Whether connections lead to a server, over a network that may fall silent.
+    pub(super) is_remote: bool,
 }
 
 /// The options of a store, and the statements that follow from them.
@@ -114,6 +116,8 @@ pub(super) struct Settings {
     /// The time zone of Postgres' `expire` column. The other stores do not use it.
     pub(super) time_zone: String,
     pub(super) timeout: Duration,
+    /// Whether connections keep their prepared statements. An option of Postgres; always on in the other stores.
+    pub(super) prepared: bool,
     pub(super) statements: Statements,
 }
 
@@ -122,7 +126,7 @@ impl Settings {
     pub(super) fn new(dialect: Dialect, table: &str) -> Self {
         let statements = (dialect.statements)(&quoted(dialect.quote, None, table));
         let (table, time_zone) = (table.to_owned(), "UTC".to_owned());
-        Self { dialect, schema: None, table, time_zone, timeout: DEFAULT_TIMEOUT, statements }
+        Self { dialect, schema: None, table, time_zone, timeout: DEFAULT_TIMEOUT, prepared: true, statements }
     }
 
     pub(super) fn set_table(&mut self, name: &str) -> Result<(), InvalidIdentifier> {
@@ -135,6 +139,14 @@ impl Settings {
         self.schema = Some(identifier(name)?.to_owned());
         self.statements = (self.dialect.statements)(&self.quoted_table());
         Ok(())
+    }
+
+    /// How long a connection may take to answer before it goes back to its pool. `None` if it leads to no server.
+    ///
+    /// Half of the timeout: the connections that have fallen silent are closed when one and a half of it has
+    /// passed, and the requests that wait for a place in the pool still have the other half to connect.
+    pub(super) fn test_limit(&self) -> Option<Duration> {
+        self.dialect.is_remote.then_some(self.timeout / 2)
     }
 
     /// The table's name in quotes, after its schema's if that is named.
