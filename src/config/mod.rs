@@ -16,6 +16,7 @@ use crate::cookie::attributes::{Attributes, Secure};
 use crate::cookie::set_cookie::SetCookie;
 use crate::cookie::signature::Signer;
 use crate::cookie::value::{CookieValue, push_value};
+use crate::error::StoreError;
 use crate::id::SessionId;
 use crate::record::cookie_object::CookieTemplate;
 use crate::request::PerTransport;
@@ -117,6 +118,27 @@ impl SessionConfig {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.0.cookie.name
+    }
+
+    /// Returns whether the store can serve requests, for health endpoints: see
+    /// [`SessionStore::check`](crate::SessionStore::check). Changes no session.
+    ///
+    /// Call it at start as well, so that a missing table or right ends the program instead of answering each
+    /// request with 503.
+    ///
+    /// ```
+    /// use axum::extract::State;
+    /// use sessile::{SessionConfig, SessionError};
+    ///
+    /// async fn ready(State(sessions): State<SessionConfig>) -> Result<(), SessionError> {
+    ///     Ok(sessions.check().await?) // 503 if the store cannot serve; the log says why.
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of the store; as a rule [`StoreError::unavailable`](crate::StoreError::unavailable).
+    pub async fn check(&self) -> Result<(), StoreError> {
+        self.0.store.check().await
     }
 
     pub(crate) fn inner(&self) -> &ConfigInner {

@@ -164,4 +164,11 @@ impl ErasedStore {
             Kind::Other(store) => store.destroy_if(lock, id, (base, compare_by)).await,
         }
     }
+
+    pub(crate) async fn check(&self) -> Result<(), StoreError> {
+        match &self.kind {
+            Kind::Memory(store) => store.check().await,
+            Kind::Other(store) => store.check().await,
+        }
+    }
 }

@@ -167,6 +167,10 @@ impl ExclusiveStore {
         self.alone(lock, id, work).await
     }
 
+    pub(super) async fn check(&self) -> Result<(), StoreError> {
+        self.store.store.check().await
+    }
+
     /// Does `work` as the only writer of a record, to its end.
     async fn alone<T, F>(
         &self,

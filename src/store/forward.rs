@@ -45,6 +45,7 @@ macro_rules! forward_store {
         $crate::forward_store! { @create $self, $inner; $($($own)+)? }
         $crate::forward_store! { @replace $self, $inner; $($($own)+)? }
         $crate::forward_store! { @destroy_if $self, $inner; $($($own)+)? }
+        $crate::forward_store! { @check $self, $inner; $($($own)+)? }
     };
     // A method that is in the list of exceptions is left out.
     (@get $self:ident, $inner:expr; get $($own:ident)*) => {};
@@ -54,6 +55,7 @@ macro_rules! forward_store {
     (@create $self:ident, $inner:expr; create $($own:ident)*) => {};
     (@replace $self:ident, $inner:expr; replace $($own:ident)*) => {};
     (@destroy_if $self:ident, $inner:expr; destroy_if $($own:ident)*) => {};
+    (@check $self:ident, $inner:expr; check $($own:ident)*) => {};
     // At the end of the list the method is written.
     (@get $self:ident, $inner:expr;) => {
         async fn get(
@@ -117,6 +119,11 @@ macro_rules! forward_store {
             $crate::SessionStore::destroy_if(&$inner, id, expected).await
         }
     };
+    (@check $self:ident, $inner:expr;) => {
+        async fn check(&$self) -> ::core::result::Result<(), $crate::StoreError> {
+            $crate::SessionStore::check(&$inner).await
+        }
+    };
     // Any other name in the list is an exception for another method.
     (@$method:ident $self:ident, $inner:expr; $other:ident $($own:ident)*) => {
         $crate::forward_store! { @$method $self, $inner; $($own)* }
@@ -145,6 +152,7 @@ pub(crate) trait DynStore: Send + Sync {
         ttl: Duration,
     ) -> Boxed<'a, Replaced>;
     fn destroy_if<'a>(&'a self, id: &'a SessionId, expected: &'a Version) -> Boxed<'a, Replaced>;
+    fn check(&self) -> Boxed<'_, ()>;
 }
 
 impl<S: SessionStore> DynStore for S {
@@ -180,5 +188,9 @@ impl<S: SessionStore> DynStore for S {
 
     fn destroy_if<'a>(&'a self, id: &'a SessionId, expected: &'a Version) -> Boxed<'a, Replaced> {
         Box::pin(SessionStore::destroy_if(self, id, expected))
+    }
+
+    fn check(&self) -> Boxed<'_, ()> {
+        Box::pin(SessionStore::check(self))
     }
 }

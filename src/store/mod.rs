@@ -27,9 +27,9 @@ use crate::store::version::Version;
 
 /// A place where records are kept, each under the id of its session.
 ///
-/// A store writes three methods, as plain `async fn`s: `get`, `set` and `destroy`. The other four are
-/// provided in terms of these three; a store that can do each of them in one atomic step overrides all four.
-/// If `S` is a store, `Arc<S>` is one as well.
+/// A store writes three methods, as plain `async fn`s: `get`, `set` and `destroy`. `touch`, `create`, `replace`
+/// and `destroy_if` are provided in terms of these three; a store that can do each of them in one atomic step
+/// overrides all four. `check` is provided as well. If `S` is a store, `Arc<S>` is one as well.
 ///
 /// # What a store promises
 /// A session relies on each of these duties and checks none of them itself.
@@ -199,6 +199,14 @@ pub trait SessionStore: Send + Sync + 'static {
             self.destroy(id).await?;
             Ok(Replaced::Done(expected.clone()))
         }
+    }
+
+    /// Returns whether the store can serve requests, for health endpoints. Changes no session.
+    ///
+    /// As provided, it looks for a random id. A store that can say more overrides it: whether it may write, or
+    /// whether its table has the right columns.
+    fn check(&self) -> impl Future<Output = Result<(), StoreError>> + Send {
+        async move { self.get(&SessionId::random()).await.map(drop) }
     }
 }
 

@@ -55,6 +55,7 @@
 //! | | [`promises::an_undecodable_record_is_left_alone`] |
 //! | 7. Cancelling is safe | [`promises::a_dropped_request_leaves_no_half`] |
 //! | A commit that failed can be repeated | [`promises::a_failed_commit_can_be_repeated`] |
+//! | `check` asks the store, also through wrappers | [`promises::check_reaches_the_store`] |
 //!
 //! A store whose `get` returns no version takes two steps for a conditional write. Its sessions are held to
 //! the promises among the requests of one configuration, in one process.
@@ -174,6 +175,7 @@ macro_rules! session_store_tests {
             a_bare_wrapper_touches_and_moves_safely
             a_cut_off_write_loses_no_other
             a_cut_off_write_revives_no_session
+            check_reaches_the_store
         }
     };
     (@$group:ident $make:expr; $($check:ident)*) => {

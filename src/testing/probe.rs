@@ -24,6 +24,7 @@ pub enum Op {
     Create,
     Replace,
     DestroyIf,
+    Check,
 }
 
 /// A wrapper around a store, for tests. It counts the calls, can make a chosen one fail or wait, and yields
@@ -226,5 +227,9 @@ impl<S: SessionStore> SessionStore for Probe<S> {
 
     async fn destroy_if(&self, id: &SessionId, expected: &Version) -> Result<Replaced, StoreError> {
         self.call(Op::DestroyIf, self.store.destroy_if(id, expected)).await
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        self.call(Op::Check, self.store.check()).await
     }
 }

@@ -137,6 +137,23 @@ async fn a_shared_folder_is_used_as_it_is() {
 }
 
 /// Waits until something holds, for at most a minute.
+#[tokio::test]
+async fn a_check_notices_what_became_of_the_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sessions");
+    let config = config(&FileStore::new(&path).unwrap());
+    config.check().await.unwrap();
+    assert_eq!(names(&path), Vec::<String>::new(), "a check leaves nothing behind");
+    set_mode(&path, 0o777);
+    let shared = config.check().await.unwrap_err();
+    assert!(shared.is_unavailable() && reason(&shared).contains("shared_folder"), "{shared:?}");
+    set_mode(&path, 0o700);
+    config.check().await.unwrap();
+    fs::remove_dir_all(&path).unwrap();
+    assert!(config.check().await.unwrap_err().is_unavailable());
+    assert!(!path.exists(), "a check makes no folder in the place of one that is gone");
+}
+
 async fn until(what: &str, holds: impl Fn() -> bool) {
     let wait = async {
         while !holds() {

@@ -76,6 +76,12 @@ impl Folder {
         &self.path
     }
 
+    /// Checks that the folder is there, that it is writable, and that nobody else can write to it, unless it is
+    /// shared.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        prepare(&self.path, self.shared)
+    }
+
     /// Creates a file and looks for it under its name in lower case. This also checks that the folder is
     /// writable.
     pub(super) fn detect_case(&self) -> Result<Case, StoreError> {

@@ -202,6 +202,12 @@ impl SessionStore for FileStore {
         let expected = expected.clone();
         self.with_file(id, move |sessions, name| sessions.destroy_if(name, &expected)).await
     }
+
+    /// Checks what [`FileStoreBuilder::build`] checks: that the folder is there, that a file can be created in
+    /// it, and that nobody else can write to it, unless that is allowed.
+    async fn check(&self) -> Result<(), StoreError> {
+        self.run(Sessions::check).await
+    }
 }
 
 impl fmt::Debug for FileStore {

@@ -42,6 +42,10 @@ impl Sessions {
         self.folder.path()
     }
 
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        self.folder.check()
+    }
+
     pub(super) fn file_name(&self, id: &SessionId) -> String {
         self.names.file_name(id)
     }

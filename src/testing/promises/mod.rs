@@ -4,6 +4,7 @@
 
 mod changes_of_id;
 mod failure;
+mod forwarding;
 mod identity;
 mod parallel;
 mod setup;
@@ -19,6 +20,7 @@ pub use failure::{
     a_failed_regenerate_leaves_the_old_session, an_undecodable_record_is_left_alone,
     nothing_happens_before_commit,
 };
+pub use forwarding::check_reaches_the_store;
 pub use identity::{
     a_cycled_id_takes_nothing_from_a_gone_session, a_cycled_id_takes_what_others_wrote,
     a_late_request_replaces_no_cookie, a_miss_clears_no_cookie, an_old_id_is_worth_nothing,
