@@ -1,7 +1,8 @@
 //! Timeout and retry for the stores on servers.
 //!
-//! An operation is retried once if its connection drops. The server may have executed the first attempt
-//! nevertheless, so the answer of a `create`, a `replace` or a `destroy_if` may be ambiguous after a retry. A
+//! An operation is retried once if its connection drops, or if the server refuses it because another server
+//! behind the same address is to serve it. A server that refuses has executed nothing. If the connection drops,
+//! the server may have executed the first attempt nevertheless, so the answer of a `create`, a `replace` or a `destroy_if` may be ambiguous after a retry. A
 //! `create` or a `replace` that finds exactly the record that it writes has written it. Any other ambiguous
 //! answer becomes an error.
 
@@ -26,6 +27,7 @@ pub(super) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The attempt that an answer belongs to. Of two statements the later attempt counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Attempt {
+    /// The only attempt that a server can have executed.
     First,
     /// The attempt after a dropped connection. The server may have executed the first attempt as well.
     Retry,
@@ -36,12 +38,20 @@ pub(super) trait DriverError: StdError + Send + Sync + 'static {
     /// Whether the connection is lost, so that a retry over another one may succeed.
     fn is_connection_dropped(&self) -> bool;
 
+    /// Whether the server has refused the operation, and has executed nothing of it, because another server is to
+    /// serve it: it is a replica now, or it is starting. A retry over a new connection may reach that other server.
+    ///
+    /// Invariant: the operation replaces its connection before it returns such an error.
+    fn is_refused_by_replica(&self) -> bool {
+        false
+    }
+
     /// The error that the operation returns.
     fn into_store_error(self) -> StoreError;
 }
 
-/// Runs an operation, and retries it once if its connection dropped. The timeout limits both attempts
-/// together.
+/// Runs an operation, and retries it once if its connection dropped or if a replica refused it. The timeout
+/// limits both attempts together.
 pub(super) async fn with_retry<T, E, F>(
     timeout: Duration,
     operation: impl Fn() -> F + Send,
@@ -65,6 +75,14 @@ where
                 );
                 let answer = Box::pin(operation()).await.map_err(E::into_store_error)?;
                 Ok((answer, Attempt::Retry))
+            }
+            Err(error) if error.is_refused_by_replica() => {
+                tracing::debug!(
+                    error = cause(&error),
+                    "the server of the session store is no primary; asking once more"
+                );
+                let answer = Box::pin(operation()).await.map_err(E::into_store_error)?;
+                Ok((answer, Attempt::First))
             }
             Err(error) => Err(error.into_store_error()),
         }

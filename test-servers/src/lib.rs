@@ -113,7 +113,7 @@ pub fn mariadb(arguments: &[&str]) -> Option<Server> {
         if !data.exists() {
             let sql = "CREATE DATABASE IF NOT EXISTS test;
                        CREATE USER IF NOT EXISTS sessile@'%' IDENTIFIED BY 'sessile';
-                       GRANT ALL ON *.* TO sessile@'%';";
+                       GRANT ALL ON *.* TO sessile@'%' WITH GRANT OPTION;";
             std::fs::write(&init, sql).expect("the temporary folder can be written to");
             let mut install = with_temporary_folder(&install, folder);
             run(install

@@ -8,6 +8,7 @@ use sessile_test_servers as servers;
 use sqlx::mysql::{MySqlConnectOptions, MySqlPool, MySqlPoolOptions};
 
 use crate::lost_answers::{self, Proxy};
+use crate::switch::{self, Switch};
 use crate::{Shared, foreign, trips};
 
 static SERVER: LazyLock<Shared> = LazyLock::new(|| {
@@ -279,6 +280,64 @@ async fn a_dropped_connection_is_replaced_within_the_request() {
         assert!(store.get(&id).await.unwrap().is_some());
         assert!(store.touch(&id, minute).await.unwrap());
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_the_server_ended_fail_no_request() {
+    let Some(server) = servers::mariadb(&[]) else { return };
+    let url = format!("mysql://sessile:sessile@{}/test", server.address());
+    let store = MySqlStore::connect(&url).await.unwrap();
+    store.migrate().await.unwrap();
+    let pool = MySqlPoolOptions::new().max_connections(1).connect(&url).await.unwrap();
+    let end_all = async || {
+        let others = "SELECT CAST(id AS SIGNED) FROM information_schema.processlist
+                      WHERE user = 'sessile' AND id <> CONNECTION_ID()";
+        let connections: Vec<i64> = sqlx::query_scalar(others).fetch_all(&pool).await.unwrap();
+        assert!(connections.len() > 1, "{}", connections.len());
+        for id in connections {
+            sqlx::raw_sql(sqlx::AssertSqlSafe(format!("KILL {id}"))).execute(&pool).await.unwrap();
+        }
+    };
+    switch::survives_ended_connections(store, end_all).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_fall_silent_are_replaced_within_two_timeouts() {
+    let Some(url) = SERVER.url.as_deref() else { return };
+    let options: MySqlConnectOptions = url.parse().unwrap();
+    let switch = Switch::to(format!("{}:{}", options.get_host(), options.get_port())).await;
+    let timeout = Duration::from_secs(1);
+    store("silent").await.unwrap();
+    let through = url.replace(&format!("{}:{}", options.get_host(), options.get_port()), &switch.address);
+    let store = MySqlStore::connect(&through).await.unwrap().table("silent").unwrap();
+    switch::survives_silence("MariaDB", store.timeout(timeout), timeout, &switch).await;
+    // A pool of your own, which tests each connection before it lends it.
+    let (host, port) = switch.host_and_port();
+    let pool = MySqlPoolOptions::new().max_connections(4).connect_with(options.host(host).port(port));
+    let store = MySqlStore::new(pool.await.unwrap()).table("silent").unwrap();
+    switch::survives_silence("MariaDB, own pool", store.timeout(timeout), timeout, &switch).await;
+}
+
+/// As orchestrators do it: the old primary becomes read-only, and keeps its connections.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failover_behind_one_address_is_followed() {
+    let (Some(old), Some(new)) = (servers::mariadb(&[]), servers::mariadb(&[])) else { return };
+    let url = |user: &str, address: &str| format!("mysql://{user}:sessile@{address}/test");
+    let mut admins = Vec::new();
+    for server in [&old, &new] {
+        let admin = MySqlPool::connect(&url("sessile", &server.address())).await.unwrap();
+        // `read_only` does not apply to those who may change it.
+        for sql in ["CREATE USER app@'%' IDENTIFIED BY 'sessile'", "GRANT ALL ON test.* TO app@'%'"] {
+            sqlx::raw_sql(sql).execute(&admin).await.unwrap();
+        }
+        MySqlStore::new(admin.clone()).migrate().await.unwrap();
+        admins.push(admin);
+    }
+    let switch = Switch::to(old.address()).await;
+    let store = MySqlStore::connect(&url("app", &switch.address)).await.unwrap();
+    let beside = MySqlStore::connect(&url("app", &new.address())).await.unwrap();
+    let refuse = async || drop(sqlx::raw_sql("SET GLOBAL read_only = 1").execute(&admins[0]).await.unwrap());
+    switch::survives_failover("MariaDB", store, refuse, &beside, (&switch, new.address())).await;
 }
 
 #[tokio::test]

@@ -56,7 +56,11 @@ impl Lost {
 
 impl DriverError for Error {
     fn is_connection_dropped(&self) -> bool {
-        Lost::by(self).is_some()
+        Lost::by(self) == Some(Lost::Dropped)
+    }
+
+    fn is_refused_by_replica(&self) -> bool {
+        Lost::by(self) == Some(Lost::Refused)
     }
 
     fn into_store_error(self) -> StoreError {

@@ -9,6 +9,7 @@ use sqlx::mysql::{MySqlConnectOptions, MySqlPool, MySqlPoolOptions};
 
 use super::calls::shared_calls;
 use super::identifier::InvalidIdentifier;
+use super::lent::IDLE_TIMEOUT;
 use super::statements::{Dialect, Param, Settings, Statement, Statements, Values};
 use crate::error::StoreError;
 use crate::id::SessionId;
@@ -62,8 +63,8 @@ impl MySqlStore {
         let options: MySqlConnectOptions = url.parse().map_err(StoreError::unavailable)?;
         // A ping before each statement would be a second round trip. The statement itself detects a lost
         // connection.
-        let pool =
-            MySqlPoolOptions::new().max_connections(10).test_before_acquire(false).connect_with(options);
+        let pool = MySqlPoolOptions::new().max_connections(10).test_before_acquire(false);
+        let pool = pool.idle_timeout(IDLE_TIMEOUT).connect_with(options);
         with_timeout(DEFAULT_TIMEOUT, async { pool.await.map_err(StoreError::unavailable) })
             .await
             .map(Self::new)

@@ -5,11 +5,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{AssertSqlSafe, Connection as _, Postgres};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, Postgres};
 
 use super::calls::shared_calls;
 use super::identifier::InvalidIdentifier;
-use super::lent::Lent;
+use super::lent::{IDLE_TIMEOUT, Lent};
 use super::statements::{Dialect, Param, Settings, Statement, Statements};
 use crate::error::StoreError;
 use crate::store::retry::{DEFAULT_TIMEOUT, with_timeout};
@@ -71,7 +71,20 @@ impl PostgresStore {
         let options = options.extra_float_digits(None);
         // A ping before each statement would be a second round trip. The statement itself detects a lost
         // connection.
-        let pool = PgPoolOptions::new().max_connections(10).test_before_acquire(false).connect_with(options);
+        let pool = PgPoolOptions::new().max_connections(10).test_before_acquire(false);
+        let pool = pool.idle_timeout(IDLE_TIMEOUT).after_connect(|connection, _| {
+            Box::pin(async move {
+                // A statement that the store has given up, because of a lock say, ends at the server as well. The
+                // connections that replace those of the pool would otherwise use up what the server has.
+                if connection.server_version_num() >= Some(14_00_00) {
+                    let ends = "SET client_connection_check_interval = 1000";
+                    // The setting exists on Linux only.
+                    let _ = connection.execute(ends).await;
+                }
+                Ok(())
+            })
+        });
+        let pool = pool.connect_with(options);
         with_timeout(DEFAULT_TIMEOUT, async { pool.await.map_err(StoreError::unavailable) })
             .await
             .map(|pool| Self::new(pool).prepared(!keeps_no_statements(url)))
