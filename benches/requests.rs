@@ -86,7 +86,7 @@ fn postgres(bencher: Bencher<'_, '_>, kind: Kind) {
 #[cfg(feature = "mysql")]
 #[divan::bench(args = Kind::ALL)]
 fn mysql(bencher: Bencher<'_, '_>, kind: Kind) {
-    static SERVER: Shared = Shared::new(sessile_test_servers::mariadb);
+    static SERVER: Shared = Shared::new(|| sessile_test_servers::mariadb(&[]));
     requests(bencher, kind, async || {
         let url = format!("mysql://sessile:sessile@{}/test", SERVER.as_ref()?.address());
         let store = sessile::MySqlStore::connect(&url).await.expect("a server");

@@ -46,7 +46,7 @@ impl SharedStore {
             Kind::File => Self::File(folder()),
             Kind::Redis => Self::Redis(test_servers::redis(&[])?),
             Kind::Postgres => Self::Postgres(test_servers::postgres(ZONE, &[])?),
-            Kind::MySql => Self::MySql(test_servers::mariadb()?),
+            Kind::MySql => Self::MySql(test_servers::mariadb(&[])?),
             Kind::Sqlite => Self::Sqlite(folder()),
         })
     }

@@ -79,8 +79,32 @@ pub fn postgres(time_zone: &str, arguments: &[&str]) -> Option<Server> {
     }))
 }
 
-/// A MariaDB or MySQL with a database `test` for the user `sessile` with the password `sessile`.
-pub fn mariadb() -> Option<Server> {
+/// A PgBouncer before this PostgreSQL, with these further lines in its configuration. It has 5 connections to the
+/// server, and lends each for one transaction at a time.
+pub fn pgbouncer(before: &Server, configuration: &[&str]) -> Option<Server> {
+    let program = find(&["pgbouncer"])?;
+    let database = format!("* = host=127.0.0.1 port={}", before.port);
+    let configuration = configuration.join("\n");
+    Some(Server::start(move |port, folder| {
+        let users = folder.join("users");
+        std::fs::write(&users, "\"postgres\" \"\"\n").expect("the temporary folder can be written to");
+        let file = folder.join("pgbouncer.ini");
+        let text = format!(
+            "[databases]\n{database}\n[pgbouncer]\nlisten_addr=127.0.0.1\nlisten_port={port}\nunix_socket_dir=\n\
+             auth_type=trust\nauth_file={}\npool_mode=transaction\ndefault_pool_size=5\n{configuration}\n",
+            users.display()
+        );
+        std::fs::write(&file, text).expect("the temporary folder can be written to");
+        let mut command = as_user("postgres", &program, folder);
+        command.arg(&file);
+        Program { command, stop: "INT" }
+    }))
+}
+
+/// A MariaDB with these further arguments, and a database `test` for the user `sessile` with the password
+/// `sessile`.
+pub fn mariadb(arguments: &[&str]) -> Option<Server> {
+    let arguments: Vec<String> = arguments.iter().map(|&argument| argument.into()).collect();
     let server = find(&["mariadbd"])?;
     let install = find(&["mariadb-install-db"])?;
     Some(Server::start(move |port, folder| {
@@ -89,7 +113,7 @@ pub fn mariadb() -> Option<Server> {
         if !data.exists() {
             let sql = "CREATE DATABASE IF NOT EXISTS test;
                        CREATE USER IF NOT EXISTS sessile@'%' IDENTIFIED BY 'sessile';
-                       GRANT ALL ON *.* TO sessile@'%';";
+                       GRANT ALL ON *.* TO sessile@'%' WITH GRANT OPTION;";
             std::fs::write(&init, sql).expect("the temporary folder can be written to");
             let mut install = with_temporary_folder(&install, folder);
             run(install
@@ -101,6 +125,7 @@ pub fn mariadb() -> Option<Server> {
         command.arg(format!("--socket={}", folder.join("socket").display()));
         command.arg(format!("--init-file={}", init.display()));
         command.args(["--bind-address=127.0.0.1", &format!("--port={port}"), "--max-connections=200"]);
+        command.args(&arguments);
         Program { command, stop: "TERM" }
     }))
 }

@@ -17,6 +17,8 @@ mod lost_answers;
 #[cfg(feature = "mysql")]
 mod mysql;
 #[cfg(feature = "postgres")]
+mod pgbouncer;
+#[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "redis")]
 mod redis;
@@ -24,6 +26,8 @@ mod redis;
 mod sqlite;
 #[cfg(all(unix, feature = "sqlite"))]
 mod sqlite_disk;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+mod switch;
 #[cfg(any(feature = "redis", feature = "postgres", feature = "mysql", feature = "sqlite"))]
 mod trips;
 

@@ -3,16 +3,17 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use sessile::{MySqlStore, Record, Replaced, SessionId, SessionStore};
+use sessile::{MySqlStore, Record, Replaced, SessionId, SessionStore, Version};
 use sessile_test_servers as servers;
 use sqlx::mysql::{MySqlConnectOptions, MySqlPool, MySqlPoolOptions};
 
 use crate::lost_answers::{self, Proxy};
+use crate::switch::{self, Switch};
 use crate::{Shared, foreign, trips};
 
 static SERVER: LazyLock<Shared> = LazyLock::new(|| {
     Shared::new("MYSQL_URL", || {
-        let server = servers::mariadb()?;
+        let server = servers::mariadb(&[])?;
         Some((format!("mysql://sessile:sessile@{}/test", server.address()), vec![server]))
     })
 });
@@ -139,6 +140,34 @@ async fn a_record_is_compared_as_bytes_in_every_column() {
     }
 }
 
+#[tokio::test]
+async fn a_record_may_be_as_long_as_a_packet() {
+    const PACKET: usize = 4 << 20;
+    let Some(server) = servers::mariadb(&[&format!("--max-allowed-packet={PACKET}")]) else { return };
+    let url = format!("mysql://sessile:sessile@{}/test", server.address());
+    let store = MySqlStore::connect(&url).await.unwrap();
+    store.migrate().await.unwrap();
+    let of = |letter: &str, bytes: usize| {
+        Record::from_json(format!(r#"{{"cookie":{{}},"text":"{}"}}"#, letter.repeat(bytes))).unwrap()
+    };
+    let (id, minute, long) = (SessionId::random(), Duration::from_secs(60), PACKET - 350);
+    assert!(store.create(&id, &of("a", long), minute).await.unwrap());
+    let version = store.get(&id).await.unwrap().unwrap().version.unwrap();
+    let done = store.replace(&id, &version, &of("b", long), minute).await.unwrap();
+    let Replaced::Done(version) = done else { panic!("{done:?}") };
+    // What was stored before is a conflict, and the answer is the whole record.
+    let conflict = store.replace(&id, &Version::of(&of("a", long)), &of("c", long), minute).await.unwrap();
+    let Replaced::Conflict(stored) = conflict else { panic!("{conflict:?}") };
+    assert_eq!(stored.record.as_json(), of("b", long).as_json());
+    let done = store.destroy_if(&id, &version).await.unwrap();
+    assert!(matches!(done, Replaced::Done(_)), "{done:?}");
+    // A longer one is refused, and nothing else is.
+    let error = store.set(&id, &of("d", PACKET), minute).await.unwrap_err();
+    assert!(error.is_unavailable(), "{error:?}");
+    assert!(store.get(&id).await.unwrap().is_none());
+    store.set(&id, &of("e", long), minute).await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_answer_is_asked_for_again_and_counts_once() {
     let Some(url) = SERVER.url.as_deref() else { return };
@@ -189,7 +218,7 @@ async fn sweep_len_and_clear() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_in_the_middle() {
-    let Some(server) = servers::mariadb() else { return };
+    let Some(server) = servers::mariadb(&[]) else { return };
     let store =
         MySqlStore::connect(&format!("mysql://sessile:sessile@{}/test", server.address())).await.unwrap();
     store.migrate().await.unwrap();
@@ -211,7 +240,7 @@ async fn a_crowd_on_one_session() {
 #[tokio::test]
 async fn statements_of_each_kind_of_request() {
     // A server of its own: nothing else may be counted.
-    let Some(server) = servers::mariadb() else { return };
+    let Some(server) = servers::mariadb(&[]) else { return };
     let url = format!("mysql://sessile:sessile@{}/test", server.address());
     let store = MySqlStore::connect(&url).await.unwrap();
     store.migrate().await.unwrap();
@@ -230,7 +259,7 @@ async fn statements_of_each_kind_of_request() {
 
 #[tokio::test]
 async fn a_dropped_connection_is_replaced_within_the_request() {
-    let Some(server) = servers::mariadb() else { return };
+    let Some(server) = servers::mariadb(&[]) else { return };
     let url = format!("mysql://sessile:sessile@{}/test", server.address());
     // One connection, so that the one that drops is the one in use.
     let one = || MySqlPoolOptions::new().max_connections(1).test_before_acquire(false);
@@ -251,6 +280,64 @@ async fn a_dropped_connection_is_replaced_within_the_request() {
         assert!(store.get(&id).await.unwrap().is_some());
         assert!(store.touch(&id, minute).await.unwrap());
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_the_server_ended_fail_no_request() {
+    let Some(server) = servers::mariadb(&[]) else { return };
+    let url = format!("mysql://sessile:sessile@{}/test", server.address());
+    let store = MySqlStore::connect(&url).await.unwrap();
+    store.migrate().await.unwrap();
+    let pool = MySqlPoolOptions::new().max_connections(1).connect(&url).await.unwrap();
+    let end_all = async || {
+        let others = "SELECT CAST(id AS SIGNED) FROM information_schema.processlist
+                      WHERE user = 'sessile' AND id <> CONNECTION_ID()";
+        let connections: Vec<i64> = sqlx::query_scalar(others).fetch_all(&pool).await.unwrap();
+        assert!(connections.len() > 1, "{}", connections.len());
+        for id in connections {
+            sqlx::raw_sql(sqlx::AssertSqlSafe(format!("KILL {id}"))).execute(&pool).await.unwrap();
+        }
+    };
+    switch::survives_ended_connections(store, end_all).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_fall_silent_are_replaced_within_two_timeouts() {
+    let Some(url) = SERVER.url.as_deref() else { return };
+    let options: MySqlConnectOptions = url.parse().unwrap();
+    let switch = Switch::to(format!("{}:{}", options.get_host(), options.get_port())).await;
+    let timeout = Duration::from_secs(1);
+    store("silent").await.unwrap();
+    let through = url.replace(&format!("{}:{}", options.get_host(), options.get_port()), &switch.address);
+    let store = MySqlStore::connect(&through).await.unwrap().table("silent").unwrap();
+    switch::survives_silence("MariaDB", store.timeout(timeout), timeout, &switch).await;
+    // A pool of your own, which tests each connection before it lends it.
+    let (host, port) = switch.host_and_port();
+    let pool = MySqlPoolOptions::new().max_connections(4).connect_with(options.host(host).port(port));
+    let store = MySqlStore::new(pool.await.unwrap()).table("silent").unwrap();
+    switch::survives_silence("MariaDB, own pool", store.timeout(timeout), timeout, &switch).await;
+}
+
+/// As orchestrators do it: the old primary becomes read-only, and keeps its connections.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failover_behind_one_address_is_followed() {
+    let (Some(old), Some(new)) = (servers::mariadb(&[]), servers::mariadb(&[])) else { return };
+    let url = |user: &str, address: &str| format!("mysql://{user}:sessile@{address}/test");
+    let mut admins = Vec::new();
+    for server in [&old, &new] {
+        let admin = MySqlPool::connect(&url("sessile", &server.address())).await.unwrap();
+        // `read_only` does not apply to those who may change it.
+        for sql in ["CREATE USER app@'%' IDENTIFIED BY 'sessile'", "GRANT ALL ON test.* TO app@'%'"] {
+            sqlx::raw_sql(sql).execute(&admin).await.unwrap();
+        }
+        MySqlStore::new(admin.clone()).migrate().await.unwrap();
+        admins.push(admin);
+    }
+    let switch = Switch::to(old.address()).await;
+    let store = MySqlStore::connect(&url("app", &switch.address)).await.unwrap();
+    let beside = MySqlStore::connect(&url("app", &new.address())).await.unwrap();
+    let refuse = async || drop(sqlx::raw_sql("SET GLOBAL read_only = 1").execute(&admins[0]).await.unwrap());
+    switch::survives_failover("MariaDB", store, refuse, &beside, (&switch, new.address())).await;
 }
 
 #[tokio::test]

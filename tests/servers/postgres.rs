@@ -8,6 +8,7 @@ use sessile_test_servers as servers;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
 use crate::lost_answers::{self, Proxy};
+use crate::switch::{self, Switch};
 use crate::{Shared, foreign, trips};
 
 const ZONE: &str = "America/New_York";
@@ -262,6 +263,95 @@ async fn a_read_only_server_serves_and_loses_nothing() {
         assert!(error.is_unavailable() && std::error::Error::source(&error).is_some(), "{error:?}");
     }
     assert!(store.get(&id).await.unwrap().unwrap().expires_in.unwrap() > Duration::from_secs(50));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_the_server_ended_fail_no_request() {
+    let Some(server) = servers::postgres("UTC", &[]) else { return };
+    let url = format!("postgres://postgres@{}/postgres", server.address());
+    let store = PostgresStore::connect(&url).await.unwrap();
+    store.migrate().await.unwrap();
+    let pool = PgPoolOptions::new().max_connections(1).connect(&url).await.unwrap();
+    let end_all = async || {
+        let others = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+                      WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
+        let ended: i64 = sqlx::query_scalar(others).fetch_one(&pool).await.unwrap();
+        assert!(ended > 1, "{ended}");
+    };
+    switch::survives_ended_connections(store, end_all).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_fall_silent_are_replaced_within_two_timeouts() {
+    let Some(url) = UTC.url.as_deref() else { return };
+    let options: PgConnectOptions = url.parse().unwrap();
+    let address = format!("{}:{}", options.get_host(), options.get_port());
+    let switch = Switch::to(address.clone()).await;
+    let timeout = Duration::from_secs(1);
+    store(&UTC, "silent").await.unwrap();
+    let store = PostgresStore::connect(&url.replace(&address, &switch.address)).await.unwrap();
+    let store = store.table("silent").unwrap().timeout(timeout);
+    switch::survives_silence("PostgreSQL", store, timeout, &switch).await;
+    // A pool of your own, which tests each connection before it lends it.
+    let (host, port) = switch.host_and_port();
+    let pool = PgPoolOptions::new().max_connections(4).connect_with(options.host(host).port(port));
+    let store = PostgresStore::new(pool.await.unwrap()).table("silent").unwrap().timeout(timeout);
+    switch::survives_silence("PostgreSQL, own pool", store, timeout, &switch).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failover_behind_one_address_is_followed() {
+    let (Some(old), Some(new)) = (servers::postgres("UTC", &[]), servers::postgres("UTC", &[])) else {
+        return;
+    };
+    let url = |address: &str| format!("postgres://postgres@{address}/postgres");
+    let beside = PostgresStore::connect(&url(&new.address())).await.unwrap();
+    let admin = PgPoolOptions::new().max_connections(1).connect(&url(&old.address())).await.unwrap();
+    beside.migrate().await.unwrap();
+    PostgresStore::new(admin.clone()).migrate().await.unwrap();
+    let switch = Switch::to(old.address()).await;
+    let store = PostgresStore::connect(&url(&switch.address)).await.unwrap();
+    let refuse = async || {
+        for sql in ["ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()"] {
+            sqlx::raw_sql(sql).execute(&admin).await.unwrap();
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    };
+    switch::survives_failover("PostgreSQL", store, refuse, &beside, (&switch, new.address())).await;
+}
+
+/// A backend that waits for a lock must not stay when its client has given up, or they would pile up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_given_up_does_not_pile_up_on_the_server() {
+    let Some(server) = servers::postgres("UTC", &[]) else { return };
+    let url = format!("postgres://postgres@{}/postgres", server.address());
+    let store = PostgresStore::connect(&url).await.unwrap().timeout(Duration::from_millis(100));
+    store.clone().timeout(Duration::from_secs(5)).migrate().await.unwrap();
+    let pool = PgPoolOptions::new().max_connections(2).connect(&url).await.unwrap();
+    let mut lock = pool.begin().await.unwrap();
+    sqlx::query("LOCK TABLE session").execute(&mut *lock).await.unwrap();
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let store = store.clone();
+        tasks.spawn(async move {
+            for _ in 0..30 {
+                store.get(&SessionId::random()).await.unwrap_err();
+            }
+        });
+    }
+    tasks.join_all().await;
+    let mut waiting = i64::MAX;
+    for _ in 0..50 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let count = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+        waiting = sqlx::query_scalar(count).fetch_one(&pool).await.unwrap();
+        if waiting == 0 {
+            break;
+        }
+    }
+    assert_eq!(waiting, 0, "backends that nobody waits for");
+    lock.rollback().await.unwrap();
+    assert!(store.get(&SessionId::random()).await.unwrap().is_none());
 }
 
 #[tokio::test]

@@ -34,6 +34,61 @@ mod kit {
     });
 }
 
+mod kit_in_memory {
+    sessile::session_store_tests!(async || {
+        let store = sessile::SqliteStore::open(":memory:").await.unwrap();
+        store.migrate().await.unwrap();
+        store
+    });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_in_memory_keeps_its_table_however_many_ask_at_once() {
+    for name in [
+        ":memory:",
+        "sqlite::memory:",
+        "sqlite://:memory:",
+        "file::memory:",
+        "file::memory:?cache=shared",
+        "sqlite:x?mode=memory",
+        "file:x?mode=memory",
+        "",
+    ] {
+        let store = SqliteStore::open(name).await.unwrap();
+        store.migrate().await.unwrap();
+        let together = std::sync::Arc::new(tokio::sync::Barrier::new(8));
+        let mut tasks = tokio::task::JoinSet::new();
+        for _ in 0..8 {
+            let (store, together) = (store.clone(), std::sync::Arc::clone(&together));
+            tasks.spawn(async move {
+                together.wait().await;
+                let id = SessionId::random();
+                store.set(&id, &Record::default(), Duration::from_secs(60)).await.unwrap();
+                assert!(store.get(&id).await.unwrap().is_some());
+            });
+        }
+        tasks.join_all().await;
+        assert_eq!(store.len().await.unwrap(), 8, "{name}");
+        // Another store has another database, except where the name says that it is shared.
+        if !name.contains("shared") {
+            let other = SqliteStore::open(name).await.unwrap();
+            other.migrate().await.unwrap();
+            assert!(other.is_empty().await.unwrap(), "{name}");
+        }
+    }
+    assert!(!std::path::Path::new("x").exists() && !std::path::Path::new(":memory:").exists());
+}
+
+#[tokio::test]
+async fn a_file_may_be_named_by_its_url() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("by url.db");
+    let store = SqliteStore::open(format!("sqlite:{}", file.display())).await.unwrap();
+    store.migrate().await.unwrap();
+    assert!(file.is_file());
+    assert!(SqliteStore::open("sqlite:x?mode=unheard").await.unwrap_err().is_unavailable());
+}
+
 #[tokio::test]
 async fn the_table_is_connect_sqlite3s() {
     let folder = tempfile::tempdir().unwrap();

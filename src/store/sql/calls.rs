@@ -1,12 +1,11 @@
 //! The calls that are the same in every SQL store.
 
 use std::error::Error as _;
-use std::io::ErrorKind;
 
 use sqlx::Error;
+use tokio::time::error::Elapsed;
 
 use crate::error::StoreError;
-use crate::store::retry::DriverError;
 
 /// Implements the calls of a store with the fields `pool: sqlx::Pool<$database>` and `settings:
 /// Arc<Settings>`.
@@ -20,13 +19,14 @@ macro_rules! shared_calls {
             use std::sync::Arc;
             use std::time::Duration;
 
-            use sqlx::FromRow as _;
+            use sqlx::{Connection as _, FromRow as _};
 
             use crate::error::StoreError;
             use crate::id::SessionId;
             use crate::record::Record;
             use crate::store::retry::{self, Attempt};
-            use crate::store::sql::calls::{corrupt_if_no_text, is_id_taken};
+            use crate::store::sql::calls::{corrupt_if_no_text, is_id_taken, is_timeout};
+            use crate::store::sql::lent::{Lent, test_idle};
             use crate::store::sql::row::to_stored;
             use crate::store::sql::statements::{Statement, Statements, Values};
             use crate::store::sweeper::SweepHandle;
@@ -46,12 +46,10 @@ macro_rules! shared_calls {
                 /// # Errors
                 /// [`StoreError::unavailable`](crate::StoreError::unavailable).
                 pub async fn len(&self) -> Result<u64, StoreError> {
-                    let count = || {
-                        let statement = &self.settings.statements.len;
-                        self.settings.query::<$database>(statement, &Values::default()).fetch_one(&self.pool)
-                    };
+                    let count = || self.select(&self.settings.statements.len, Values::default());
                     let (row, _) = self.with_retry(count).await?;
-                    let (count,) = <(i64,)>::from_row(&row).map_err(StoreError::unavailable)?;
+                    let count = row.map(|row| <(i64,)>::from_row(&row)).transpose();
+                    let (count,) = count.map_err(StoreError::unavailable)?.unwrap_or_default();
                     Ok(u64::try_from(count).unwrap_or(0))
                 }
 
@@ -100,10 +98,53 @@ macro_rules! shared_calls {
                     statement: &Statement,
                     values: &Values<'_>,
                 ) -> Result<(u64, Attempt), StoreError> {
-                    let operation =
-                        || self.settings.query::<$database>(statement, values).execute(&self.pool);
-                    let (done, attempt) = self.with_retry(operation).await?;
-                    Ok((done.rows_affected(), attempt))
+                    self.with_retry(|| self.execute(statement, *values)).await
+                }
+
+                /// Executes a statement that changes rows once, and returns how many it changed.
+                async fn execute(
+                    &self,
+                    statement: &Statement,
+                    values: Values<'_>,
+                ) -> Result<u64, sqlx::Error> {
+                    let mut lent = self.lend().await?;
+                    let answer = async {
+                        let query = self.settings.query::<$database>(statement, &values);
+                        let connection = lent.connection()?;
+                        if self.settings.prepared {
+                            return query.execute(connection).await;
+                        }
+                        let mut transaction = connection.begin().await?;
+                        let done = query.persistent(false).execute(&mut *transaction).await?;
+                        transaction.commit().await.map(|()| done)
+                    }
+                    .await;
+                    lent.answered(answer.map(|done| done.rows_affected()))
+                }
+
+                /// Executes a statement that returns one row at most.
+                async fn select(
+                    &self,
+                    statement: &Statement,
+                    values: Values<'_>,
+                ) -> Result<Option<<$database as sqlx::Database>::Row>, sqlx::Error> {
+                    let mut lent = self.lend().await?;
+                    let answer = async {
+                        let query = self.settings.query::<$database>(statement, &values);
+                        let connection = lent.connection()?;
+                        if self.settings.prepared {
+                            return query.fetch_optional(connection).await;
+                        }
+                        let mut transaction = connection.begin().await?;
+                        let row = query.persistent(false).fetch_optional(&mut *transaction).await?;
+                        transaction.commit().await.map(|()| row)
+                    }
+                    .await;
+                    lent.answered(answer)
+                }
+
+                async fn lend(&self) -> Result<Lent<$database>, sqlx::Error> {
+                    Lent::by(&self.pool, self.settings.test_limit()).await
                 }
 
                 /// The answer of a conditional write that changed no row.
@@ -119,17 +160,18 @@ macro_rules! shared_calls {
                 where
                     F: Future<Output = Result<T, sqlx::Error>> + Send,
                 {
-                    retry::with_retry(self.settings.timeout, operation).await
+                    let answer = retry::with_retry(self.settings.timeout, operation).await;
+                    if answer.as_ref().is_err_and(is_timeout) {
+                        test_idle(&self.pool, self.settings.test_limit());
+                    }
+                    answer
                 }
             }
 
             impl SessionStore for $store {
                 async fn get(&self, id: &SessionId) -> Result<Option<Stored>, StoreError> {
-                    let select = || {
-                        let values = Values { id: Some(id), ..Values::default() };
-                        let statement = &self.settings.statements.get;
-                        self.settings.query::<$database>(statement, &values).fetch_optional(&self.pool)
-                    };
+                    let values = Values { id: Some(id), ..Values::default() };
+                    let select = || self.select(&self.settings.statements.get, values);
                     let (row, _) = self.with_retry(select).await.map_err(corrupt_if_no_text)?;
                     row.as_ref().map(to_stored).transpose()
                 }
@@ -163,11 +205,10 @@ macro_rules! shared_calls {
                     let Statements { create, take_over, .. } = &self.settings.statements;
                     let values = Values { id: Some(id), record: Some(record), ttl, ..Values::default() };
                     let insert = || async {
-                        let insert = self.settings.query::<$database>(create, &values);
-                        match insert.execute(&self.pool).await {
+                        match self.execute(create, values).await {
                             // Read here, so that it is known which attempt found the id taken.
                             Err(error) if take_over.is_some() && is_id_taken(&error) => Ok(0),
-                            done => done.map(|done| done.rows_affected()),
+                            done => done,
                         }
                     };
                     let (mut rows, mut attempt) = self.with_retry(insert).await?;
@@ -217,24 +258,6 @@ macro_rules! shared_calls {
 }
 pub(super) use shared_calls;
 
-impl DriverError for Error {
-    fn is_connection_dropped(&self) -> bool {
-        match self {
-            // A refused connection was never made: no server listens there, and a retry would be refused too.
-            Self::Io(error) => error.kind() != ErrorKind::ConnectionRefused,
-            // Postgres' `admin_shutdown` and `crash_shutdown`, and MySQL's `ER_SERVER_SHUTDOWN`.
-            Self::Database(error) => {
-                error.code().is_some_and(|code| matches!(&*code, "57P01" | "57P02" | "08S01"))
-            }
-            _ => false,
-        }
-    }
-
-    fn into_store_error(self) -> StoreError {
-        StoreError::unavailable(self)
-    }
-}
-
 /// The error of a statement that reads a record.
 ///
 /// A Postgres database in another encoding than UTF-8 refuses to send a text that it cannot convert, or, in
@@ -249,4 +272,9 @@ pub(super) fn corrupt_if_no_text(error: StoreError) -> StoreError {
 /// Whether a database has refused a row because another one has its key.
 pub(super) fn is_id_taken(error: &Error) -> bool {
     error.as_database_error().is_some_and(|error| error.is_unique_violation())
+}
+
+/// Whether an operation was given up when its time was over.
+pub(super) fn is_timeout(error: &StoreError) -> bool {
+    error.source().is_some_and(<dyn std::error::Error>::is::<Elapsed>)
 }

@@ -7,6 +7,8 @@ mod calls;
 #[cfg(feature = "sqlite")]
 mod file_watch;
 pub(crate) mod identifier;
+mod lent;
+mod lost;
 #[cfg(feature = "mysql")]
 pub(crate) mod mysql;
 #[cfg(feature = "postgres")]

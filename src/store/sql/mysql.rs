@@ -9,6 +9,7 @@ use sqlx::mysql::{MySqlConnectOptions, MySqlPool, MySqlPoolOptions};
 
 use super::calls::shared_calls;
 use super::identifier::InvalidIdentifier;
+use super::lent::IDLE_TIMEOUT;
 use super::statements::{Dialect, Param, Settings, Statement, Statements, Values};
 use crate::error::StoreError;
 use crate::id::SessionId;
@@ -24,7 +25,9 @@ use crate::store::retry::{DEFAULT_TIMEOUT, with_timeout};
 /// # Limits of the table
 /// - Ids are compared byte for byte. An id of more than 128 characters, or with a space at its end, is stored
 ///   as its hash: the column cannot hold the former, and the server ignores the space when it compares.
-/// - A record may be 16 MiB long.
+/// - A record may be 16 MiB long, but not longer than the server's `max_allowed_packet`, less some 300 bytes
+///   for the rest of the statement. That is 16 MiB on MariaDB, 64 MiB on MySQL 8 and 4 MiB on MySQL 5.7, unless
+///   it is configured.
 /// - No expiry lies beyond the year 2106.
 ///
 /// ```no_run
@@ -60,8 +63,8 @@ impl MySqlStore {
         let options: MySqlConnectOptions = url.parse().map_err(StoreError::unavailable)?;
         // A ping before each statement would be a second round trip. The statement itself detects a lost
         // connection.
-        let pool =
-            MySqlPoolOptions::new().max_connections(10).test_before_acquire(false).connect_with(options);
+        let pool = MySqlPoolOptions::new().max_connections(10).test_before_acquire(false);
+        let pool = pool.idle_timeout(IDLE_TIMEOUT).connect_with(options);
         with_timeout(DEFAULT_TIMEOUT, async { pool.await.map_err(StoreError::unavailable) })
             .await
             .map(Self::new)
@@ -96,7 +99,7 @@ impl MySqlStore {
 
 shared_calls!(MySqlStore, MySql);
 
-const DIALECT: Dialect = Dialect { quote: '`', statements, key };
+const DIALECT: Dialect = Dialect { quote: '`', statements, key, is_remote: true };
 
 /// The id as the column can hold it and the server compares it: at most 128 characters, and no space at the
 /// end. Other ids are hashed.
@@ -106,12 +109,13 @@ fn key(id: &SessionId) -> Cow<'_, str> {
 
 /// The statements over a table.
 fn statements(table: &str) -> Statements {
-    use Param::{Expected, Id, Record, TtlSeconds};
+    use Param::{ExpectedHash, Id, Record, TtlSeconds};
     const NOW: &str = "UNIX_TIMESTAMP(NOW(6))";
     // Bytes are compared, because the column's collation may take different letters for the same. A column of
-    // binary strings is not converted, because it may hold bytes that are no text.
-    const SAME: &str = "CASE CHARSET(data) WHEN 'binary' THEN data ELSE CONVERT(data USING utf8mb4) END
-                        = CAST(? AS BINARY)";
+    // binary strings is not converted, because it may hold bytes that are no text. The hash stands for them
+    // because the old record would double the length of the statement, which `max_allowed_packet` limits.
+    const SAME: &str =
+        "SHA2(CASE CHARSET(data) WHEN 'binary' THEN data ELSE CONVERT(data USING utf8mb4) END, 256) = ?";
     let expiry = format!("CEIL({NOW} + ?)");
     let live = format!("expires > {NOW}");
     Statements {
@@ -145,11 +149,11 @@ fn statements(table: &str) -> Statements {
             format!(
                 "UPDATE {table} SET data = ?, expires = {expiry} WHERE session_id = ? AND {SAME} AND {live}"
             ),
-            &[Record, TtlSeconds, Id, Expected],
+            &[Record, TtlSeconds, Id, ExpectedHash],
         ),
         destroy_if: Statement::new(
             format!("DELETE FROM {table} WHERE session_id = ? AND {SAME} AND {live}"),
-            &[Id, Expected],
+            &[Id, ExpectedHash],
         ),
         sweep: Statement::new(format!("DELETE FROM {table} WHERE expires <= {NOW}"), &[]),
         len: Statement::new(format!("SELECT COUNT(*) FROM {table} WHERE {live}"), &[]),

@@ -5,10 +5,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{AssertSqlSafe, Postgres};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, Postgres};
 
 use super::calls::shared_calls;
 use super::identifier::InvalidIdentifier;
+use super::lent::{IDLE_TIMEOUT, Lent};
 use super::statements::{Dialect, Param, Settings, Statement, Statements};
 use crate::error::StoreError;
 use crate::store::retry::{DEFAULT_TIMEOUT, with_timeout};
@@ -50,7 +51,8 @@ pub struct PostgresStore {
 }
 
 impl PostgresStore {
-    /// A store over a pool of your own.
+    /// A store over a pool of your own. If its `statement_cache_capacity` is 0, say
+    /// [`prepared(false)`](Self::prepared) as well.
     #[must_use]
     pub fn new(pool: PgPool) -> Self {
         Self { pool, settings: Arc::new(Settings::new(DIALECT, "session")) }
@@ -58,16 +60,45 @@ impl PostgresStore {
 
     /// Connects to a server, with a pool of up to 10 connections.
     ///
+    /// With `statement-cache-capacity=0` among the options of the URL, statements are not
+    /// [`prepared`](Self::prepared).
+    ///
     /// # Errors
     /// [`StoreError::unavailable`] when the address is wrong or the server does not answer.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
         let options: PgConnectOptions = url.parse().map_err(StoreError::unavailable)?;
+        // The store reads no floats, and PgBouncer refuses this option unless it is told to ignore it.
+        let options = options.extra_float_digits(None);
         // A ping before each statement would be a second round trip. The statement itself detects a lost
         // connection.
-        let pool = PgPoolOptions::new().max_connections(10).test_before_acquire(false).connect_with(options);
+        let pool = PgPoolOptions::new().max_connections(10).test_before_acquire(false);
+        let pool = pool.idle_timeout(IDLE_TIMEOUT).after_connect(|connection, _| {
+            Box::pin(async move {
+                // A statement that the store has given up, because of a lock say, ends at the server as well. The
+                // connections that replace those of the pool would otherwise use up what the server has.
+                if connection.server_version_num() >= Some(14_00_00) {
+                    let ends = "SET client_connection_check_interval = 1000";
+                    // The setting exists on Linux only.
+                    let _ = connection.execute(ends).await;
+                }
+                Ok(())
+            })
+        });
+        let pool = pool.connect_with(options);
         with_timeout(DEFAULT_TIMEOUT, async { pool.await.map_err(StoreError::unavailable) })
             .await
-            .map(Self::new)
+            .map(|pool| Self::new(pool).prepared(!keeps_no_statements(url)))
+    }
+
+    /// Whether connections keep their prepared statements, so that an operation is one round trip. Default: `true`.
+    ///
+    /// Say `false` behind a pooler that gives each transaction another connection and forgets prepared
+    /// statements: PgBouncer with `pool_mode=transaction` before 1.21, or with `max_prepared_statements=0`, and
+    /// Supavisor on its port 6543. Each operation is then a transaction of its own, of four round trips.
+    #[must_use]
+    pub fn prepared(mut self, prepared: bool) -> Self {
+        Arc::make_mut(&mut self.settings).prepared = prepared;
+        self
     }
 
     /// Sets the table's name (connect-pg-simple: `tableName`). Default: `session`.
@@ -112,7 +143,8 @@ impl PostgresStore {
              CREATE INDEX IF NOT EXISTS \"IDX_{index}_expire\" ON {table} (expire)"
         );
         let work = async {
-            let mut transaction = self.pool.begin().await?;
+            let mut lent = Lent::by(&self.pool, self.settings.test_limit()).await?;
+            let mut transaction = lent.connection()?.begin().await?;
             sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *transaction).await?;
             transaction.commit().await
         };
@@ -120,9 +152,16 @@ impl PostgresStore {
     }
 }
 
+/// Whether a URL says that connections keep no statements.
+fn keeps_no_statements(url: &str) -> bool {
+    let options = url.split_once('?').map_or("", |(_, options)| options);
+    options.split('&').any(|option| option == "statement-cache-capacity=0")
+}
+
 shared_calls!(PostgresStore, Postgres);
 
-const DIALECT: Dialect = Dialect { quote: '"', statements, key: |id| Cow::Borrowed(id.as_str()) };
+const DIALECT: Dialect =
+    Dialect { quote: '"', statements, key: |id| Cow::Borrowed(id.as_str()), is_remote: true };
 
 /// The statements over a table. `$1` is the id and `$2` the time zone, except in `sweep` and `len`, which
 /// have no id.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sha2::{Digest as _, Sha256};
 use sqlx::{ColumnIndex, Decode, Row, Type};
 
 use crate::error::StoreError;
@@ -45,4 +46,11 @@ pub(super) fn record_text(record: &Record) -> &str {
 pub(super) fn expected_text(version: &Version) -> &str {
     // Invariant: the empty text matches no record, because `record_text` is never empty.
     version.as_bytes().and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default()
+}
+
+/// The hash of the text that a row must still have for a conditional statement to change it.
+///
+/// A version that is no text, such as a number, becomes the empty text, which is the hash of nothing.
+pub(super) fn expected_hash(version: &Version) -> String {
+    version.as_bytes().map(|bytes| base16ct::lower::encode_string(&Sha256::digest(bytes))).unwrap_or_default()
 }

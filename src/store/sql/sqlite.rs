@@ -48,7 +48,8 @@ impl SqliteStore {
         Self { pool, settings: Arc::new(Settings::new(DIALECT, "sessions")) }
     }
 
-    /// Opens a file, and creates it if it does not exist.
+    /// Opens a file, and creates it if it does not exist. The file is named by its path, or by a URL as `sqlx`
+    /// reads it: `sqlite:sessions.db`, `sqlite:///var/lib/shop/sessions.db`.
     ///
     /// The file has a write-ahead log, so that readers do not wait for writers. It is synchronized to the
     /// disk at each checkpoint only, so that a power cut may lose the last writes but nothing else.
@@ -57,17 +58,36 @@ impl SqliteStore {
     /// reads and writes no file but the one under this name. A pool of your own (see [`new`](Self::new)) goes on
     /// with the file that it has opened.
     ///
+    /// `:memory:` (also `sqlite::memory:` and `file::memory:`) is a database in memory, for tests. It belongs
+    /// to this store and its clones, and ends with them. [`MemoryStore`](crate::MemoryStore) does the same
+    /// without SQL.
+    ///
     /// # Errors
     /// [`StoreError::unavailable`] when the file cannot be opened.
     pub async fn open(file: impl AsRef<Path>) -> Result<Self, StoreError> {
-        let options = SqliteConnectOptions::new()
-            .filename(file)
+        let file = file.as_ref();
+        let name = file.to_str().unwrap_or_default();
+        let options = match name {
+            ":memory:" => "sqlite::memory:".parse(),
+            url if url.starts_with("sqlite:") => url.parse(),
+            _ => Ok(SqliteConnectOptions::new().filename(file)),
+        };
+        let options = options
+            .map_err(StoreError::unavailable)?
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Normal)
             .busy_timeout(DEFAULT_TIMEOUT);
-        let pool = SqlitePoolOptions::new().max_connections(4);
-        let pool = FileWatch::over(pool, options.get_filename().to_owned()).connect_with(options);
+        let pool = match is_in_memory(name) {
+            // Each connection would have a database of its own, which ends with the connection. A request that
+            // is dropped while its connection is tested would close the connection.
+            true => SqlitePoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None),
+            false => FileWatch::over(
+                SqlitePoolOptions::new().max_connections(4),
+                options.get_filename().to_owned(),
+            ),
+        };
+        let pool = pool.test_before_acquire(false).connect_with(options);
         with_timeout(DEFAULT_TIMEOUT, async { pool.await.map_err(StoreError::unavailable) })
             .await
             .map(Self::new)
@@ -96,9 +116,20 @@ impl SqliteStore {
     }
 }
 
+/// Whether a path or URL names a database that no file holds: in memory, or, as SQLite takes an empty name, in
+/// a temporary file of the connection.
+fn is_in_memory(name: &str) -> bool {
+    let scheme = ["sqlite:", "file:"].iter().find_map(|scheme| name.strip_prefix(scheme));
+    let Some(url) = scheme else { return matches!(name, ":memory:" | "") };
+    let (path, options) = url.split_once('?').unwrap_or((url, ""));
+    let path = path.strip_prefix("//").unwrap_or(path);
+    matches!(path, ":memory:" | "") || options.split('&').any(|option| option == "mode=memory")
+}
+
 shared_calls!(SqliteStore, Sqlite);
 
-const DIALECT: Dialect = Dialect { quote: '"', statements, key: |id| Cow::Borrowed(id.as_str()) };
+const DIALECT: Dialect =
+    Dialect { quote: '"', statements, key: |id| Cow::Borrowed(id.as_str()), is_remote: false };
 
 /// The statements over a table. `?1` is the current time and `?2` the id, wherever they appear.
 fn statements(table: &str) -> Statements {

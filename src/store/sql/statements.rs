@@ -13,7 +13,7 @@ use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Database, Encode, Type};
 
 use super::identifier::{InvalidIdentifier, identifier};
-use super::row::{expected_text, record_text};
+use super::row::{expected_hash, expected_text, record_text};
 use crate::clock::{Clock as _, SystemClock};
 use crate::id::SessionId;
 use crate::record::Record;
@@ -29,6 +29,8 @@ pub(super) enum Param {
     Record,
     /// The record that must still be stored for the statement to change a row.
     Expected,
+    /// The SHA-256 of that record in hexadecimal digits.
+    ExpectedHash,
     /// The time to live in whole seconds, rounded up.
     TtlSeconds,
     /// The time to live in milliseconds.
@@ -100,6 +102,8 @@ pub(super) struct Dialect {
     pub(super) statements: fn(table: &str) -> Statements,
     /// Makes the key of a row from a session's id.
     pub(super) key: fn(&SessionId) -> Cow<'_, str>,
+    /// Whether connections lead to a server, over a network that may fall silent.
+    pub(super) is_remote: bool,
 }
 
 /// The options of a store, and the statements that follow from them.
@@ -112,6 +116,8 @@ pub(super) struct Settings {
     /// The time zone of Postgres' `expire` column. The other stores do not use it.
     pub(super) time_zone: String,
     pub(super) timeout: Duration,
+    /// Whether connections keep their prepared statements. An option of Postgres; always on in the other stores.
+    pub(super) prepared: bool,
     pub(super) statements: Statements,
 }
 
@@ -120,7 +126,7 @@ impl Settings {
     pub(super) fn new(dialect: Dialect, table: &str) -> Self {
         let statements = (dialect.statements)(&quoted(dialect.quote, None, table));
         let (table, time_zone) = (table.to_owned(), "UTC".to_owned());
-        Self { dialect, schema: None, table, time_zone, timeout: DEFAULT_TIMEOUT, statements }
+        Self { dialect, schema: None, table, time_zone, timeout: DEFAULT_TIMEOUT, prepared: true, statements }
     }
 
     pub(super) fn set_table(&mut self, name: &str) -> Result<(), InvalidIdentifier> {
@@ -133,6 +139,14 @@ impl Settings {
         self.schema = Some(identifier(name)?.to_owned());
         self.statements = (self.dialect.statements)(&self.quoted_table());
         Ok(())
+    }
+
+    /// How long a connection may take to answer before it goes back to its pool. `None` if it leads to no server.
+    ///
+    /// Half of the timeout: the connections that have fallen silent are closed when one and a half of it has
+    /// passed, and the requests that wait for a place in the pool still have the other half to connect.
+    pub(super) fn test_limit(&self) -> Option<Duration> {
+        self.dialect.is_remote.then_some(self.timeout / 2)
     }
 
     /// The table's name in quotes, after its schema's if that is named.
@@ -149,6 +163,7 @@ impl Settings {
     where
         DB: Database,
         for<'v> &'v str: Encode<'v, DB> + Type<DB>,
+        for<'v> String: Encode<'v, DB> + Type<DB>,
         for<'v> i64: Encode<'v, DB> + Type<DB>,
     {
         // Invariant: every name in the text has passed `identifier`, so callers cannot inject SQL.
@@ -157,6 +172,9 @@ impl Settings {
             Param::Id => query.bind(&*provided(values.id).map(self.dialect.key).unwrap_or_default()),
             Param::Record => query.bind(provided(values.record).map_or("", record_text)),
             Param::Expected => query.bind(provided(values.expected).map_or("", expected_text)),
+            Param::ExpectedHash => {
+                query.bind(provided(values.expected).map(expected_hash).unwrap_or_default())
+            }
             Param::TtlSeconds => query.bind(whole_seconds(values.ttl)),
             Param::TtlMillis => query.bind(i64::try_from(values.ttl.as_millis()).unwrap_or(i64::MAX)),
             Param::Now => query.bind(now()),

@@ -1,0 +1,187 @@
+//! A proxy whose address moves from one server to another, and whose connections can fall silent; and what a
+//! store has to do about that.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use sessile::{Record, Replaced, SessionId, SessionStore};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Barrier, watch};
+use tokio::task::JoinSet;
+
+const MINUTE: Duration = Duration::from_secs(60);
+/// More than a pool has connections, so that every one of them is in use.
+const TASKS: usize = 16;
+
+pub(crate) struct Switch {
+    pub(crate) address: String,
+    target: Arc<Mutex<String>>,
+    /// How often the connections have fallen silent.
+    silence: watch::Sender<u32>,
+}
+
+impl Switch {
+    pub(crate) async fn to(server: String) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let (target, silence) = (Arc::new(Mutex::new(server)), watch::Sender::new(0));
+        let (to, silent) = (Arc::clone(&target), silence.subscribe());
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let server = to.lock().unwrap().clone();
+                tokio::spawn(relay(client, server, silent.clone()));
+            }
+        });
+        Self { address, target, silence }
+    }
+
+    /// New connections lead to another server; those that are open stay with theirs.
+    pub(crate) fn lead_to(&self, server: String) {
+        *self.target.lock().unwrap() = server;
+    }
+
+    /// Forwards nothing more on the connections that are open, and closes none.
+    pub(crate) fn fall_silent(&self) {
+        self.silence.send_modify(|times| *times += 1);
+    }
+
+    pub(crate) fn host_and_port(&self) -> (&str, u16) {
+        let (host, port) = self.address.split_once(':').unwrap();
+        (host, port.parse().unwrap())
+    }
+}
+
+async fn relay(mut client: TcpStream, server: String, mut silence: watch::Receiver<u32>) {
+    let Ok(mut server) = TcpStream::connect(server).await else { return };
+    silence.mark_unchanged();
+    tokio::select! {
+        _ = tokio::io::copy_bidirectional(&mut client, &mut server) => {}
+        _ = silence.changed() => std::future::pending().await,
+    }
+}
+
+/// Asks with all connections of the pool at the same time.
+async fn warm_up(store: &(impl SessionStore + Clone)) {
+    let together = Arc::new(Barrier::new(TASKS));
+    let mut tasks = JoinSet::new();
+    for _ in 0..TASKS {
+        let (store, together) = (store.clone(), Arc::clone(&together));
+        tasks.spawn(async move {
+            for _ in 0..5 {
+                together.wait().await;
+                store.set(&SessionId::random(), &Record::default(), MINUTE).await.unwrap();
+            }
+        });
+    }
+    tasks.join_all().await;
+    // What was asked last goes back to the pool.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+}
+
+/// Writes with several tasks for some time, and returns when the last write failed, and how many did.
+async fn last_failure(store: &(impl SessionStore + Clone), long: Duration) -> (Duration, u32) {
+    let began = Instant::now();
+    let mut tasks = JoinSet::new();
+    for _ in 0..TASKS {
+        let store = store.clone();
+        tasks.spawn(async move {
+            let id = SessionId::random();
+            let (mut last, mut failures) = (Duration::ZERO, 0);
+            while began.elapsed() < long {
+                let written = store.set(&id, &Record::default(), MINUTE).await;
+                if written.is_err() {
+                    (last, failures) = (began.elapsed(), failures + 1);
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            store.set(&id, &Record::default(), MINUTE).await.unwrap();
+            (last, failures)
+        });
+    }
+    let failed = tasks.join_all().await;
+    let last = failed.iter().map(|(last, _)| *last).max().unwrap();
+    (last, failed.iter().map(|(_, failures)| failures).sum())
+}
+
+/// Checks that a store with this timeout is back within two timeouts when its connections have fallen silent: one
+/// visitor alone, and many at the same time.
+pub(crate) async fn survives_silence(
+    what: &str,
+    store: impl SessionStore + Clone,
+    timeout: Duration,
+    switch: &Switch,
+) {
+    warm_up(&store).await;
+    switch.fall_silent();
+    let (id, began) = (SessionId::random(), Instant::now());
+    let mut failures = 0;
+    while store.set(&id, &Record::default(), MINUTE).await.is_err() {
+        failures += 1;
+    }
+    let alone = began.elapsed();
+    assert!(failures > 0, "no connection was silent: this tested nothing");
+    println!("{what}, silence: alone, back after {alone:?} and {failures} failures");
+    assert!(alone < 2 * timeout, "{alone:?}");
+    warm_up(&store).await;
+    switch.fall_silent();
+    let (many, failures) = last_failure(&store, 4 * timeout).await;
+    println!("{what}, silence: {TASKS} tasks, the last of {failures} failures after {many:?}");
+    assert!(failures > 0, "no connection was silent: this tested nothing");
+    assert!(many < 2 * timeout, "{many:?}");
+}
+
+/// Checks that a store is back within two seconds when its address leads to another server, while the old one stays
+/// up and refuses writes. `refuse_writes` makes the old server do so. `new` is a store on the new server.
+pub(crate) async fn survives_failover(
+    what: &str,
+    store: impl SessionStore + Clone,
+    refuse_writes: impl AsyncFnOnce(),
+    new: &impl SessionStore,
+    (switch, to): (&Switch, String),
+) {
+    let id = SessionId::random();
+    let of = |n: u32| Record::from_json(format!(r#"{{"cookie":{{}},"n":{n}}}"#)).unwrap();
+    warm_up(&store).await;
+    refuse_writes().await;
+    // Until the address moves, a write fails, and says why.
+    let refused = store.set(&id, &of(0), MINUTE).await.unwrap_err();
+    assert!(refused.is_unavailable(), "{refused:?}");
+    assert!(store.get(&id).await.unwrap().is_none(), "reads go on");
+    warm_reads(&store).await;
+    switch.lead_to(to);
+    // The very first write goes to the new server. It was refused and never carried out, so that what the second
+    // attempt finds is no riddle.
+    assert!(new.create(&id, &of(1), MINUTE).await.unwrap());
+    let version = new.get(&id).await.unwrap().unwrap().version.unwrap();
+    new.set(&id, &of(2), MINUTE).await.unwrap();
+    let conflict = store.replace(&id, &version, &of(3), MINUTE).await.unwrap();
+    let Replaced::Conflict(stored) = conflict else { panic!("{conflict:?}") };
+    assert_eq!(stored.record.as_json(), of(2).as_json());
+    let (last, failures) = last_failure(&store, Duration::from_secs(3)).await;
+    println!("{what}, fail-over: {TASKS} tasks, the last of {failures} failures after {last:?}");
+    assert!(last < Duration::from_secs(2), "{last:?}");
+}
+
+/// Reads with all connections of the pool at the same time.
+async fn warm_reads(store: &(impl SessionStore + Clone)) {
+    let mut tasks = JoinSet::new();
+    for _ in 0..TASKS {
+        let store = store.clone();
+        tasks.spawn(async move {
+            for _ in 0..5 {
+                assert!(store.get(&SessionId::random()).await.unwrap().is_none());
+            }
+        });
+    }
+    tasks.join_all().await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+}
+
+/// Checks that no request fails when the server has ended all connections of a pool that were idle.
+pub(crate) async fn survives_ended_connections(store: impl SessionStore + Clone, end_all: impl AsyncFn()) {
+    for _ in 0..3 {
+        warm_up(&store).await;
+        end_all().await;
+        warm_up(&store).await;
+    }
+}
