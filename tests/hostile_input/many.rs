@@ -9,7 +9,7 @@ use crate::common::stores::Texts;
 use crate::common::{TestClient, builder, id};
 use sessile::{Record, Session};
 
-const FEW: usize = 2_000;
+const FEW: usize = 500;
 const TIMES: usize = 8;
 const COOKIE: &str = r#""cookie":{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"}"#;
 

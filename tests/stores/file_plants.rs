@@ -223,8 +223,9 @@ async fn a_record_of_more_than_64_mib_is_refused() {
     let store = FileStore::new(folder.path()).unwrap();
     let id = SessionId::random();
     store.set(&id, &record(), HOUR).await.unwrap();
-    let json = format!(r#"{{"cookie":{{"originalMaxAge":null}},"pad":"{}"}}"#, "x".repeat(64 << 20));
-    let big = Record::from_json(json).unwrap();
+    let padded = |pad| format!(r#"{{"cookie":{{"originalMaxAge":null}},"pad":"{}"}}"#, "x".repeat(pad));
+    // One byte more.
+    let big = Record::from_json(padded((64 << 20) + 1 - padded(0).len())).unwrap();
     let expected = Version::of(&record());
     for refused in [
         store.set(&id, &big, HOUR).await,

@@ -84,11 +84,13 @@ async fn a_clock_that_jumps_between_load_and_commit_loses_nothing() {
     }
 }
 
+type Write = Box<dyn FnOnce() + Send>;
+
 /// A clock that is set back by two hours right after a call has read it. Somebody writes to the store then.
 #[derive(Clone, Default)]
 struct SetBack {
     clock: TestClock,
-    write: Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>,
+    write: Arc<Mutex<Option<Write>>>,
 }
 
 impl Clock for SetBack {

@@ -169,11 +169,13 @@ mod tests {
 
     const HOUR: Duration = Duration::from_secs(3600);
 
+    type Write = Box<dyn FnOnce() + Send>;
+
     /// A clock that is set back by two hours right after it was read for the first time since it was armed.
     /// Somebody writes a session then.
     struct SetBack {
         now: Mutex<SystemTime>,
-        write: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+        write: Mutex<Option<Write>>,
     }
 
     impl Clock for SetBack {
