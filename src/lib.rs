@@ -233,14 +233,18 @@ pub use store::file::folder::Durability;
 pub use store::file::{FileStore, FileStoreBuilder};
 pub use store::memory::{MemoryStore, MemoryStoreBuilder};
 #[cfg(feature = "redis")]
+#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
 pub use store::redis::RedisStore;
 #[cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))]
 pub use store::sql::identifier::InvalidIdentifier;
 #[cfg(feature = "mysql")]
+#[cfg_attr(docsrs, doc(cfg(feature = "mysql")))]
 pub use store::sql::mysql::MySqlStore;
 #[cfg(feature = "postgres")]
+#[cfg_attr(docsrs, doc(cfg(feature = "postgres")))]
 pub use store::sql::postgres::PostgresStore;
 #[cfg(feature = "sqlite")]
+#[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
 pub use store::sql::sqlite::SqliteStore;
 #[cfg(any(feature = "file", feature = "postgres", feature = "mysql", feature = "sqlite"))]
 pub use store::sweeper::SweepHandle;

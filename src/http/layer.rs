@@ -55,6 +55,34 @@ use crate::session::Session;
 /// adds its headers after the handler's, so such arrays take no session cookie away: see [the
 /// guard](crate::SessionGuard#order) for handlers that commit themselves.
 ///
+/// # The layer and the state
+/// The layer commits; the extractor [`Session`] finds its configuration in the *state*. So the same configuration goes to
+/// both, and a router without `.with_state(..)` does not compile: the compiler then says that
+/// `Router<SessionConfig>: Service` or `Handler<_, ()>` is not satisfied. A program without other state needs no type of
+/// its own:
+///
+/// ```
+/// # use axum::Router;
+/// # use axum::routing::get;
+/// # use sessile::{Session, SessionConfig, SessionLayer};
+/// # async fn count(session: Session) -> String { session.len().to_string() }
+/// # async fn style() -> &'static str { "" }
+/// # fn main() -> Result<(), sessile::ConfigError> {
+/// let sessions = SessionConfig::new("a secret of at least 32 bytes, from the environment")?;
+/// let app: Router = Router::new()
+///     .route("/", get(count))
+///     .layer(SessionLayer::new(sessions.clone()))
+///     .route("/style.css", get(style)) // Added after the layer: outside of it.
+///     .with_state(sessions);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Static files and probes
+/// Put them outside of the layer, as above. With `rolling(true)` each request inside gets a cookie, which takes `public`
+/// and `s-maxage` from the `Cache-Control` of images and scripts; with `save_uninitialized(true)` each request without a
+/// cookie leaves a record.
+///
 /// # Example
 /// The layer gets the same configuration as the application state:
 ///

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use super::cookie_object::CookieTemplate;
 use super::draft::{Draft, Json, Source};
 use super::*;
-use crate::json::text::unescape;
+use crate::json::text::{escape, is_key, unescape};
 
 type Plain = Vec<(String, String)>;
 

@@ -191,7 +191,7 @@ impl Folder {
 
     /// Syncs the names of the files to the disk if the durability demands that.
     fn sync_folder(&self) -> Result<(), StoreError> {
-        // Windows cannot sync a folder.
+        // Windows cannot open a folder as a file, and keeps the names of files in a journal of its own.
         if self.durability == Durability::Full && cfg!(unix) {
             let sync = || File::open(&self.path)?.sync_all();
             sync().map_err(|error| StoreError::unavailable(without_path(error)))?;
