@@ -7,6 +7,7 @@ mod history;
 mod model;
 mod oracle;
 mod program;
+mod promises;
 mod request;
 mod scheduler;
 mod shrink;
