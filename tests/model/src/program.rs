@@ -187,8 +187,11 @@ pub(crate) fn seeded_record(visitor: usize, record: u8) -> String {
     }
 }
 
-/// What a program may contain, by name: programs that do can be left out.
-pub const FEATURES: [(&str, fn(&Program) -> bool); 10] = [
+/// Something that a program may contain: its name, and whether a program does.
+pub type Feature = (&'static str, fn(&Program) -> bool);
+
+/// The features by which programs can be left out.
+pub const FEATURES: [Feature; 10] = [
     ("taken-ids", |program| !program.taken.is_empty()),
     ("planted-cookies", |program| program.requests.iter().any(|request| !request.planted.is_empty())),
     ("save-uninitialized", |program| program.options.save_uninitialized),
