@@ -5,22 +5,22 @@ use crate::state::{Entry, Record, State};
 
 /// What the protocol consists of. A test takes out one part after the other.
 #[derive(Clone, Copy, Debug)]
-pub struct Protocol {
-    pub looks_at_epoch: bool,
-    pub looks_at_entry: bool,
-    pub entry_first: bool,
-    pub marks: bool,
-    pub moves_keep_epoch: bool,
-    pub moves_keep_place: bool,
-    pub ends_look_again: bool,
-    pub survivor_rewritten: bool,
-    pub condemned_are_left: bool,
-    pub ages: Ages,
+pub(crate) struct Protocol {
+    pub(crate) looks_at_epoch: bool,
+    pub(crate) looks_at_entry: bool,
+    pub(crate) entry_first: bool,
+    pub(crate) marks: bool,
+    pub(crate) moves_keep_epoch: bool,
+    pub(crate) moves_keep_place: bool,
+    pub(crate) ends_look_again: bool,
+    pub(crate) survivor_rewritten: bool,
+    pub(crate) condemned_are_left: bool,
+    pub(crate) ages: Ages,
 }
 
 /// When an entry without a record is old enough to be dropped.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Ages {
+pub(crate) enum Ages {
     Never,
     /// When nobody can create its record any more: the time to wait is longer than a call to the store can take.
     InTime,
@@ -56,13 +56,13 @@ impl Protocol {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum AtLimit {
+pub(crate) enum AtLimit {
     EndOldest,
     Refuse,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Call {
+pub(crate) enum Call {
     LogIn { id: u8, limit: Option<(usize, AtLimit)> },
     Move { from: u8, to: u8 },
     End { id: u8 },
@@ -73,7 +73,7 @@ pub enum Call {
 
 /// Where a call stands. Each step leads from one of these to others.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub enum At {
+pub(crate) enum At {
     Begin,
     Insert {
         epoch: u8,
@@ -129,7 +129,7 @@ pub enum At {
 
 /// How one session is ended.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Finish {
+pub(crate) enum Finish {
     Mark,
     /// `is_old`: the entry was older, when it was marked, than the creation of its record can take.
     Destroy {
@@ -139,7 +139,7 @@ pub enum Finish {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// The browser has this session.
     Alive(u8),
     /// The login, or the change of id, was answered with an error.
@@ -158,7 +158,13 @@ pub enum Outcome {
 /// One step of a call: every state that it may lead to.
 ///
 /// `pending` are the sessions whose record somebody is about to create.
-pub fn step(protocol: Protocol, call: Call, at: &At, state: &State, pending: &[u8]) -> Vec<(State, At)> {
+pub(crate) fn step(
+    protocol: Protocol,
+    call: Call,
+    at: &At,
+    state: &State,
+    pending: &[u8],
+) -> Vec<(State, At)> {
     let mut next = state.clone();
     let done = |state: State, outcome| vec![(state, At::Done(outcome))];
     match (call, at.clone()) {

@@ -7,21 +7,21 @@ use crate::calls::{Ages, At, Call, Outcome, Protocol, step};
 use crate::state::State;
 
 #[derive(Debug, Default)]
-pub struct Report {
-    pub states: usize,
+pub(crate) struct Report {
+    pub(crate) states: usize,
     /// Different states in which every call is over.
-    pub ends: usize,
+    pub(crate) ends: usize,
     /// Of each kind of violation the first one.
-    pub violations: Vec<String>,
+    pub(crate) violations: Vec<String>,
     /// Ends in which a session was lost or a login refused.
-    pub lost: usize,
+    pub(crate) lost: usize,
     /// What is stored at one of the ends.
-    pub last: Option<State>,
+    pub(crate) last: Option<State>,
 }
 
 /// Walks through every order of these calls' steps. With `kills`, the process of one
 /// call may end before any step.
-pub fn explore(protocol: Protocol, start: State, calls: &[Call], kills: bool) -> Report {
+pub(crate) fn explore(protocol: Protocol, start: State, calls: &[Call], kills: bool) -> Report {
     let mut report = Report::default();
     let before: Vec<u8> = start.records.keys().copied().collect();
     let first = (start, vec![At::Begin; calls.len()]);
