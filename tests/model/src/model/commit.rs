@@ -7,7 +7,7 @@ use crate::program::Options;
 
 /// Whether a repeated commit that finds exactly what a failed one has written makes its changes no more. Where another
 /// request has written since, they may be made twice in any case.
-const FINDS_OWN_WRITES: bool = false;
+const FINDS_OWN_WRITES: bool = true;
 
 impl Handle {
     /// The same handle after a failed call.
