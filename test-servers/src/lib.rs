@@ -147,6 +147,19 @@ fn find_postgres(name: &str) -> Option<PathBuf> {
     found.pop().or_else(|| find(&[name]))
 }
 
+/// A temporary folder with these files, which a server may read that runs as this user: `postgres` or `mysql`.
+pub fn files(user: &str, files: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::Builder::new().prefix("sessile-files-").tempdir().expect("a temporary folder");
+    for (name, text) in files {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("the temporary folder can be written to");
+        // Servers refuse a key that others can read.
+        run(Command::new("chmod").arg("600").arg(&path));
+    }
+    as_user(user, Path::new("true"), folder.path());
+    folder
+}
+
 /// These servers do not run as root, so there they run as the user their package made, which is to own the
 /// folder.
 fn as_user(user: &str, program: &Path, folder: &Path) -> Command {

@@ -4,6 +4,9 @@
 //! numbers, as Express does not.
 
 mod calls;
+mod check;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+mod encryption;
 pub(crate) mod identifier;
 mod lent;
 mod lost;

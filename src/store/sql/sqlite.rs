@@ -151,6 +151,13 @@ fn statements(table: &str) -> Statements {
             ),
             &[Now, Id, TtlMillis, Record],
         ),
+        insert_nothing: Statement::new(
+            format!(
+                "INSERT INTO {table} (sid, expired, sess) SELECT ?2, ?1 + ?3, ?4 WHERE 0
+                 ON CONFLICT (sid) DO UPDATE SET expired = excluded.expired, sess = excluded.sess"
+            ),
+            &[Now, Id, TtlMillis, Record],
+        ),
         take_over: None,
         // A text and a BLOB are never equal in SQLite, and a program may have written either. Their bytes can
         // be compared.

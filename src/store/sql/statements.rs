@@ -79,6 +79,9 @@ pub(super) struct Statements {
     /// Inserts a record unless a live one has the id. Overwrites an expired one, unless there is a
     /// `take_over`.
     pub(super) create: Statement,
+    /// Inserts no row, with the rights and columns that an insertion needs, and only into a table whose ids are
+    /// unique if the server can tell.
+    pub(super) insert_nothing: Statement,
     /// Overwrites an expired record. MySQL needs it as the second statement of a `create` whose id is taken.
     pub(super) take_over: Option<Statement>,
     /// Overwrites a live record that is still the expected one.
