@@ -15,7 +15,17 @@ mod mysql;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "redis")]
+mod proxy;
+#[cfg(feature = "redis")]
 mod redis;
+#[cfg(feature = "redis")]
+mod redis_conditional;
+#[cfg(feature = "redis")]
+mod redis_failover;
+#[cfg(feature = "redis")]
+mod redis_rights;
+#[cfg(all(feature = "redis", feature = "tls"))]
+mod redis_tls;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 #[cfg(any(feature = "redis", feature = "postgres", feature = "mysql", feature = "sqlite"))]
