@@ -177,6 +177,8 @@ pub use store::file::{FileStore, FileStoreBuilder};
 pub use store::memory::{MemoryStore, MemoryStoreBuilder};
 #[cfg(feature = "redis")]
 pub use store::redis::RedisStore;
+#[cfg(feature = "redis")]
+pub use store::redis::builder::RedisStoreBuilder;
 #[cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))]
 pub use store::sql::identifier::InvalidIdentifier;
 #[cfg(feature = "mysql")]

@@ -287,7 +287,9 @@ async fn check_says_what_is_missing() {
     let Some(server) = servers::mariadb(&[]) else { return };
     let url = |user: &str| format!("mysql://{user}@{}/test", server.address());
     let pool = MySqlPool::connect(&url("sessile:sessile")).await.unwrap();
-    let run = async |sql: String| drop(sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&pool).await.unwrap());
+    let run = async |sql: String| {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&pool).await.unwrap();
+    };
     let admin = MySqlStore::new(pool.clone());
     let chain = |error: &dyn std::error::Error| {
         let errors = std::iter::successors(Some(error), |&error| error.source());
@@ -381,7 +383,9 @@ async fn a_failover_behind_one_address_is_followed() {
     let switch = Switch::to(old.address()).await;
     let store = MySqlStore::connect(&url("app", &switch.address)).await.unwrap();
     let beside = MySqlStore::connect(&url("app", &new.address())).await.unwrap();
-    let refuse = async || drop(sqlx::raw_sql("SET GLOBAL read_only = 1").execute(&admins[0]).await.unwrap());
+    let refuse = async || {
+        sqlx::raw_sql("SET GLOBAL read_only = 1").execute(&admins[0]).await.unwrap();
+    };
     switch::survives_failover("MariaDB", store, refuse, &beside, (&switch, new.address())).await;
 }
 

@@ -275,7 +275,9 @@ fn chain(error: &dyn std::error::Error) -> String {
 async fn check_says_what_is_missing() {
     let Some(server) = servers::postgres("UTC", &[]) else { return };
     let pool = PgPool::connect(&format!("postgres://postgres@{}/postgres", server.address())).await.unwrap();
-    let run = async |sql: String| drop(sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&pool).await.unwrap());
+    let run = async |sql: String| {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&pool).await.unwrap();
+    };
     let admin = PostgresStore::new(pool.clone());
     let says = async |store: &PostgresStore, what: &str, why: &str| {
         let error = store.check().await.unwrap_err();
