@@ -191,9 +191,9 @@ pub use store::sweeper::SweepHandle;
 pub use store::version::Version;
 pub use store::{Replaced, SessionStore, Stored};
 
-/// The `sqlx` of the SQL stores, for a pool of your own: a pool of another version is another type. Where `sqlx` makes a
-/// release that breaks programs, the next release of this crate that takes it breaks them as well, and says so in its
-/// version.
+/// The `sqlx` of the SQL stores, for a pool of your own: a pool of another version is another type. Where
+/// `sqlx` makes a release that breaks programs, the release of this crate that takes it breaks them as well, and
+/// says so in its version.
 #[cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))]
 #[doc(no_inline)]
 pub use sqlx;

@@ -14,8 +14,8 @@ use sessile_test_servers as servers;
 /// An address of this machine that does not say so, as that of a database elsewhere.
 const ELSEWHERE: &str = "0.0.0.0";
 
-/// A private authority, another one that has signed nothing, and a server's certificate and key. The certificate
-/// is for `localhost`.
+/// A private authority, another one that has signed nothing, and a server's certificate and key. The
+/// certificate is for `localhost`.
 struct Certificates {
     folder: tempfile::TempDir,
 }

@@ -3,8 +3,8 @@
 use crate::error::StoreError;
 use crate::store::retry::DriverError;
 
-/// What a store cannot do to its table. The source says why: a right, the table or a column is missing, or the
-/// server cannot be reached.
+/// What a store cannot do to its table. The source says why: a right, the table or a column is missing, or
+/// the server cannot be reached.
 #[derive(Debug, thiserror::Error)]
 #[error("the session store cannot {what} its table {table}")]
 pub(super) struct CheckFailed {

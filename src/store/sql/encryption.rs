@@ -13,9 +13,9 @@ struct TlsFeatureMissing(#[source] Error);
 
 /// Makes the connections of a store. `connect` makes them; its argument says whether only with TLS.
 ///
-/// `prefers` says that the URL leaves it open, as `sqlx` does by default: TLS if the server has it. TLS is then
-/// asked for first, and if that succeeds no later connection is made without it. If the server has no TLS, or if the
-/// driver was built without it, there is a warning.
+/// `prefers` says that the URL leaves it open, as `sqlx` does by default: TLS if the server has it. TLS is
+/// then asked for first, and if that succeeds no later connection is made without it. If the server has no
+/// TLS, or if the driver was built without it, there is a warning.
 pub(super) async fn connect<P, F>(prefers: bool, connect: impl Fn(bool) -> F) -> Result<P, StoreError>
 where
     F: Future<Output = Result<P, Error>>,

@@ -24,37 +24,39 @@ use crate::store::retry::{DEFAULT_TIMEOUT, with_timeout};
 /// taken. A clone is another handle on the same pool.
 ///
 /// # Rights
-/// The store needs `SELECT`, `INSERT`, `UPDATE` and `DELETE` on its table, and [`migrate`](Self::migrate) `CREATE` and
-/// `INDEX`. [`check`](crate::SessionStore::check) executes each kind of statement without touching a row; its
-/// error says which one the server refuses, and the source of the error says why.
+/// The store needs `SELECT`, `INSERT`, `UPDATE` and `DELETE` on its table, and [`migrate`](Self::migrate)
+/// `CREATE` and `INDEX`. [`check`](crate::SessionStore::check) executes each kind of statement without
+/// touching a row; its error says which one the server refuses, and the source of the error says why.
 ///
 /// # TLS
-/// With the feature `tls`, the URL decides, as in `sqlx`: `?ssl-mode=VERIFY_IDENTITY` checks the certificate and its
-/// name against the authorities of the system, and `&ssl-ca=/path/ca.pem` adds one of your own; `REQUIRED`
-/// encrypts and checks nothing. Without the feature these are an error. Without `ssl-mode`, a connection to another
-/// machine is encrypted if the server has TLS; if not, or without the feature, there is one warning when the store
-/// connects. `ssl-mode=DISABLED` silences it.
+/// With the feature `tls`, the URL decides, as in `sqlx`: `?ssl-mode=VERIFY_IDENTITY` checks the certificate
+/// and its name against the authorities of the system, and `&ssl-ca=/path/ca.pem` adds one of your own;
+/// `REQUIRED` encrypts and checks nothing. Without the feature these are an error. Without `ssl-mode`, a
+/// connection to another machine is encrypted if the server has TLS; if not, or without the feature, there is
+/// one warning when the store connects. `ssl-mode=DISABLED` silences it.
 ///
 /// # Networks and fail-overs
-/// - **A connection that falls silent** (no answer, no end: a load balancer has forgotten it, a host is gone) costs the
-///   requests that wait for it their [`timeout`](Self::timeout), and is then closed, as are the idle connections
-///   that do not answer within half of it. The store is back within two timeouts. The pool that `connect` makes
-///   closes connections that were idle for 100 seconds, so that most never fall silent. `sqlx` sets neither
-///   keepalive nor `TCP_USER_TIMEOUT`; the system's `net.ipv4.tcp_keepalive_time` does not apply.
-/// - **A fail-over behind one address**: if the server refuses to write because it is read-only (1290, 1836), or ends
-///   the connection, the connection is closed, and the statement is executed once more over a new one.
+/// - **A connection that falls silent** (no answer, no end: a load balancer has forgotten it, a host is gone)
+///   costs the requests that wait for it their [`timeout`](Self::timeout), and is then closed, as are the
+///   idle connections that do not answer within half of it. The store is back within two timeouts. The pool
+///   that `connect` makes closes connections that were idle for 100 seconds, so that most never fall silent.
+///   `sqlx` sets neither keepalive nor `TCP_USER_TIMEOUT`; the system's `net.ipv4.tcp_keepalive_time` does
+///   not apply.
+/// - **A fail-over behind one address**: if the server refuses to write because it is read-only (1290, 1836),
+///   or ends the connection, the connection is closed, and the statement is executed once more over a new
+///   one.
 ///
 /// # A pool of your own
-/// [`new`](Self::new) takes a pool of the `sqlx` that this crate re-exports. What is said above about silence and
-/// fail-overs holds for it as well. TLS, the idle timeout, and its warnings are then yours. Say
+/// [`new`](Self::new) takes a pool of the `sqlx` that this crate re-exports. What is said above about silence
+/// and fail-overs holds for it as well. TLS, the idle timeout, and its warnings are then yours. Say
 /// `test_before_acquire(false)`, or each operation asks twice.
 ///
 /// # Limits of the table
 /// - Ids are compared byte for byte. An id of more than 128 characters, or with a space at its end, is stored
 ///   as its hash: the column cannot hold the former, and the server ignores the space when it compares.
 /// - A record may be 16 MiB long, but not longer than the server's `max_allowed_packet`, less some 300 bytes
-///   for the rest of the statement. That is 16 MiB on MariaDB, 64 MiB on MySQL 8 and 4 MiB on MySQL 5.7, unless
-///   it is configured.
+///   for the rest of the statement. That is 16 MiB on MariaDB, 64 MiB on MySQL 8 and 4 MiB on MySQL 5.7,
+///   unless it is configured.
 /// - No expiry lies beyond the year 2106.
 ///
 /// ```no_run
@@ -84,12 +86,12 @@ impl MySqlStore {
 
     /// Connects to a server, with a pool of up to 10 connections.
     ///
-    /// One connection is made at once. The table is not looked at: [`check`](crate::SessionStore::check) does that, after
-    /// [`migrate`](Self::migrate).
+    /// One connection is made at once. The table is not looked at: [`check`](crate::SessionStore::check) does
+    /// that, after [`migrate`](Self::migrate).
     ///
     /// # Errors
-    /// [`StoreError::unavailable`] when the address or the password is wrong, when the server does not answer within
-    /// 5 seconds, or when TLS cannot be had as the URL asks for it. The error's source says which.
+    /// [`StoreError::unavailable`] when the address or the password is wrong, when the server does not answer
+    /// within 5 seconds, or when TLS cannot be had as the URL asks for it. The error's source says which.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
         let options: MySqlConnectOptions = url.parse().map_err(StoreError::unavailable)?;
         let pool = |options: MySqlConnectOptions| {
