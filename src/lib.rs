@@ -178,6 +178,8 @@ pub use store::file::{FileStore, FileStoreBuilder};
 pub use store::memory::{MemoryStore, MemoryStoreBuilder};
 #[cfg(feature = "redis")]
 pub use store::redis::RedisStore;
+#[cfg(feature = "redis")]
+pub use store::redis::builder::RedisStoreBuilder;
 #[cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))]
 pub use store::sql::identifier::InvalidIdentifier;
 #[cfg(feature = "mysql")]
@@ -189,3 +191,10 @@ pub use store::sql::sqlite::SqliteStore;
 pub use store::sweeper::SweepHandle;
 pub use store::version::Version;
 pub use store::{Replaced, SessionStore, Stored};
+
+/// The `sqlx` of the SQL stores, for a pool of your own: a pool of another version is another type. Where
+/// `sqlx` makes a release that breaks programs, the release of this crate that takes it breaks them as well, and
+/// says so in its version.
+#[cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))]
+#[doc(no_inline)]
+pub use sqlx;

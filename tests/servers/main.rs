@@ -21,7 +21,19 @@ mod pgbouncer;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "redis")]
+mod proxy;
+#[cfg(feature = "redis")]
 mod redis;
+#[cfg(feature = "redis")]
+mod redis_conditional;
+#[cfg(feature = "redis")]
+mod redis_failover;
+#[cfg(feature = "redis")]
+mod redis_rights;
+#[cfg(all(feature = "redis", feature = "tls"))]
+mod redis_tls;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+mod sql_tls;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 #[cfg(all(unix, feature = "sqlite"))]
