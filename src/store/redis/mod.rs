@@ -17,11 +17,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::aio::{ConnectionLike, ConnectionManager, MultiplexedConnection};
-use redis::cluster_async::ClusterConnection;
-use redis::{FromRedisValue, IntoConnectionInfo, Pipeline, Script};
+use redis::aio::{ConnectionLike, ConnectionManager};
+use redis::{FromRedisValue, Pipeline, Script};
 
-use self::builder::RedisStoreBuilder;
 use self::commands::Command;
 use self::conditional::{Conditional, DESTROY_IF, REPLACE, Write, to_replaced};
 use self::connections::Connections;
@@ -78,64 +76,6 @@ impl Default for Settings {
             replace: Script::new(REPLACE),
             destroy_if: Script::new(DESTROY_IF),
         }
-    }
-}
-
-impl RedisStore {
-    /// Sets options before the store connects: its prefix, its timeout, its certificates.
-    pub fn builder() -> RedisStoreBuilder {
-        RedisStoreBuilder::default()
-    }
-
-    /// Connects to one server.
-    ///
-    /// All sessions share three connections, which are replaced when they drop, when they fall silent, and when
-    /// their server has become a replica. They use `TCP_NODELAY` unless the server is on this machine.
-    ///
-    /// # Errors
-    /// [`StoreError::unavailable`] when the address is wrong or asks for TLS without the feature `tls`, when the
-    /// server does not answer, and when it refuses the password or a command; the source says which. Rights to
-    /// the keys are tried only by [`check`](SessionStore::check) and by a [`builder`](Self::builder) with a prefix.
-    pub async fn connect(address: impl IntoConnectionInfo) -> Result<Self, StoreError> {
-        Self::builder().connect(address).await
-    }
-}
-
-impl RedisStore<ClusterConnection> {
-    /// Connects to a cluster through some of its nodes. The connections use `TCP_NODELAY`.
-    ///
-    /// If a connection drops, the driver itself sends the command again, and does not say so. If a node had
-    /// carried it out, an [`update`](crate::Session::update) may count twice, and a record may be left under
-    /// an id that nobody has, until it expires.
-    ///
-    /// # Errors
-    /// Those of [`RedisStore::connect`].
-    pub async fn connect_cluster<A: IntoConnectionInfo>(
-        nodes: impl IntoIterator<Item = A>,
-    ) -> Result<Self, StoreError> {
-        RedisStore::builder().connect_cluster(nodes).await
-    }
-}
-
-impl RedisStore<MultiplexedConnection> {
-    /// Connects to the primary that Sentinels name, and after a fail-over to the new one. `primary` is an address
-    /// with the name of the primary in the place of the host, and holds the user, the password and the database
-    /// there: `redis://user:password@mymaster/0`. The addresses of the Sentinels hold their own; one user serves
-    /// for all of them.
-    ///
-    /// The server's user needs the right `+role` as well.
-    ///
-    /// # What a fail-over may cost
-    /// Redis answers a write before its replicas have it. What the old primary had not passed on when it failed is
-    /// lost; `min-replicas-to-write` on the servers bounds that. A write that the new primary has is not lost.
-    ///
-    /// # Errors
-    /// Those of [`RedisStore::connect`], and when no Sentinel knows the primary.
-    pub async fn connect_sentinel<A: IntoConnectionInfo>(
-        sentinels: impl IntoIterator<Item = A>,
-        primary: impl IntoConnectionInfo,
-    ) -> Result<Self, StoreError> {
-        RedisStore::builder().connect_sentinel(sentinels, primary).await
     }
 }
 
@@ -288,7 +228,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> SessionStore for RedisSt
     /// [`StoreError::unavailable`], whose source says what is wrong: the server cannot be reached or wants a
     /// password, it is a replica, or which right is missing.
     async fn check(&self) -> Result<(), StoreError> {
-        self.check_rights(check::Keys::All).await
+        self.check_rights_and_keys().await
     }
 }
 
