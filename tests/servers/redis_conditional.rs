@@ -1,5 +1,5 @@
-//! `RedisStore` over Valkey, which has commands that compare and write, and over servers that have none or forbid
-//! scripts.
+//! `RedisStore` over Valkey, which has commands that compare and write, and over servers that have none or
+//! forbid scripts.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -138,7 +138,8 @@ async fn a_server_that_forbids_scripts_serves_with_its_own_commands() {
     assert!(why.contains("+evalsha") && why.contains("+delifeq"), "{why}");
 }
 
-/// A fail-over may lead from a server with these commands to one without them, within one connection of the driver.
+/// A fail-over may lead from a server with these commands to one without them, within one connection of the
+/// driver.
 #[tokio::test]
 async fn a_server_that_has_lost_its_commands_runs_a_script() {
     let Some(server) = servers::valkey(&[]) else { return };

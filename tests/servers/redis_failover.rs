@@ -1,4 +1,5 @@
-//! `RedisStore` when connections fall silent, when the server behind its address changes, and through Sentinels.
+//! `RedisStore` when connections fall silent, when the server behind its address changes, and through
+//! Sentinels.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -337,7 +338,8 @@ async fn a_sentinels_fail_over_under_load() {
     let mut at_first = HashMap::new();
     // A server closes its connections when it becomes a primary.
     let is_primary = async || {
-        let mut beside = connection_to(&new.address()).await;
+        let client = redis::Client::open(format!("redis://{}/", new.address())).unwrap();
+        let Ok(mut beside) = client.get_multiplexed_async_connection().await else { return false };
         let role = redis::cmd("ROLE").query_async::<Vec<redis::Value>>(&mut beside).await;
         role.is_ok_and(|role| role[0] == redis::Value::BulkString(b"master".to_vec()))
     };

@@ -22,13 +22,14 @@ impl RedisStore {
 
     /// Connects to one server.
     ///
-    /// All sessions share three connections, which are replaced when they drop, when they fall silent, and when
-    /// their server has become a replica. They use `TCP_NODELAY` unless the server is on this machine.
+    /// All sessions share three connections, which are replaced when they drop, when they fall silent, and
+    /// when their server has become a replica. They use `TCP_NODELAY` unless the server is on this machine.
     ///
     /// # Errors
-    /// [`StoreError::unavailable`] when the address is wrong or asks for TLS without the feature `tls`, when the
-    /// server does not answer, and when it refuses the password or a command; the source says which. Rights to
-    /// the keys are tried only by [`check`](SessionStore::check) and by a [`builder`](Self::builder) with a prefix.
+    /// [`StoreError::unavailable`] when the address is wrong or asks for TLS without the feature `tls`, when
+    /// the server does not answer, and when it refuses the password or a command; the source says which.
+    /// Rights to the keys are tried only by [`check`](SessionStore::check) and by a
+    /// [`builder`](Self::builder) with a prefix.
     pub async fn connect(address: impl IntoConnectionInfo) -> Result<Self, StoreError> {
         Self::builder().connect(address).await
     }
@@ -51,16 +52,17 @@ impl RedisStore<ClusterConnection> {
 }
 
 impl RedisStore<MultiplexedConnection> {
-    /// Connects to the primary that Sentinels name, and after a fail-over to the new one. `primary` is an address
-    /// with the name of the primary in the place of the host, and holds the user, the password and the database
-    /// there: `redis://user:password@mymaster/0`. The addresses of the Sentinels hold their own; one user serves
-    /// for all of them.
+    /// Connects to the primary that Sentinels name, and after a fail-over to the new one. `primary` is an
+    /// address with the name of the primary in the place of the host, and holds the user, the password and
+    /// the database there: `redis://user:password@mymaster/0`. The addresses of the Sentinels hold their own;
+    /// one user serves for all of them.
     ///
     /// The server's user needs the right `+role` as well.
     ///
     /// # What a fail-over may cost
-    /// Redis answers a write before its replicas have it. What the old primary had not passed on when it failed is
-    /// lost; `min-replicas-to-write` on the servers bounds that. A write that the new primary has is not lost.
+    /// Redis answers a write before its replicas have it. What the old primary had not passed on when it
+    /// failed is lost; `min-replicas-to-write` on the servers bounds that. A write that the new primary has
+    /// is not lost.
     ///
     /// # Errors
     /// Those of [`RedisStore::connect`], and when no Sentinel knows the primary.
@@ -74,8 +76,8 @@ impl RedisStore<MultiplexedConnection> {
 
 /// Builds a [`RedisStore`]: sets what it has to know before it connects.
 ///
-/// The store is connected and checked when the last call returns, with the builder's prefix: an error there names
-/// a wrong password or a missing right.
+/// The store is connected and checked when the last call returns, with the builder's prefix: an error there
+/// names a wrong password or a missing right.
 ///
 /// ```no_run
 /// use sessile::RedisStore;
@@ -113,8 +115,8 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// The certificates of the authorities that sign the servers' certificates, in PEM. Default: those that the
-    /// system trusts.
+    /// The certificates of the authorities that sign the servers' certificates, in PEM. Default: those that
+    /// the system trusts.
     ///
     /// They take the place of the system's. Every address then has to ask for TLS: `rediss://`.
     #[cfg(feature = "tls")]

@@ -1,7 +1,8 @@
 //! [`RedisStore`]: sessions in Redis or Valkey, in connect-redis' layout.
 //!
 //! A load is one round trip: `GET` and `PTTL` in one pipeline. Every write is one round trip too: `SET … NX`
-//! creates, `EXPIRE` touches, and a script over the session's key does a `replace` or a `destroy_if`.
+//! creates, `EXPIRE` touches, and a conditional command of the server, or a script over the session's key,
+//! does a `replace` or a `destroy_if`.
 
 mod address;
 pub(crate) mod builder;
@@ -38,10 +39,32 @@ use crate::store::{Replaced, SessionStore, Stored};
 /// is the record as JSON, and the time to live is in whole seconds, rounded up. A clone is another handle on
 /// the same connections.
 ///
-/// If a connection drops, the store reconnects and retries the operation once. Every operation ends within a
-/// [`timeout`](Self::timeout). The error is [`StoreError::unavailable`] if the timeout passes, if the server
-/// cannot be reached, and if a retry cannot tell whether the first attempt has already written. A key that
-/// holds anything but a record, such as the hash of another program, is [`StoreError::corrupt`].
+/// Every operation ends within a [`timeout`](Self::timeout). The error is [`StoreError::unavailable`] if the
+/// timeout passes, if the server cannot be reached, and if a retry cannot tell whether the first attempt has
+/// already written. A key that holds anything but a record, such as the hash of another program, is
+/// [`StoreError::corrupt`].
+///
+/// # When the network or a server fails
+/// If a connection drops, the store reconnects and retries the operation once. A connection that has been
+/// silent for as long as the timeout is replaced, so requests fail for one timeout and not until the process
+/// ends. If the server behind the address has become a replica, or is starting, the store connects again and
+/// asks once more: it follows the address to the new primary.
+/// [`connect_sentinel`](RedisStore::connect_sentinel) asks Sentinels for it. A store over a connection of
+/// [your own](Self::new) cannot replace it.
+///
+/// # What the user of the connection needs
+/// In the words of Redis' `ACL SETUSER`: `~sess:* +get +pttl +set +expire +del +evalsha +script|load`.
+/// Servers that compare and write themselves need no script: Valkey from 9.0 needs `+delifeq` in the place of
+/// the last two, and Redis from 8.4 `+delex`; Valkey 8.1 needs the script for `destroy_if` alone. Connecting
+/// tries each command on a key that no session has, and the error names the right that is missing. `len` and
+/// `clear` need `+scan` and `+unlink` as well, a database other than 0 `+select`, a cluster `+cluster|slots`,
+/// and Sentinels `+role`.
+///
+/// # TLS
+/// With the feature `tls`, an address that begins with `rediss://` is connected to over TLS, by rustls, with
+/// the certificates that the system trusts or those of a [`builder`](RedisStore::builder). If the program has
+/// installed no `CryptoProvider` for rustls, the store installs the one of `ring`. Without the feature such
+/// an address is an error.
 ///
 /// ```no_run
 /// use sessile::{RedisStore, SessionConfig};
@@ -82,12 +105,12 @@ impl Default for Settings {
 impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
     /// A store over one connection of your own: a multiplexed one, a pool's, a cluster's.
     ///
-    /// The store cannot make such a connection again. What holds when the network or the server fails is what the
-    /// connection does by itself: redis-rs' `ConnectionManager` reconnects when its connection drops, and neither
-    /// when it falls silent nor when its server becomes a replica. `TcpSettings` with keepalive and a user timeout
-    /// make the system drop a silent connection. The stores that [`connect`](RedisStore::connect) and its siblings
-    /// make replace their connections themselves. Call [`check`](SessionStore::check) to learn whether the
-    /// connection's user has all rights.
+    /// The store cannot make such a connection again. What holds when the network or the server fails is what
+    /// the connection does by itself: redis-rs' `ConnectionManager` reconnects when its connection drops, and
+    /// neither when it falls silent nor when its server becomes a replica. `TcpSettings` with keepalive and a
+    /// user timeout make the system drop a silent connection. The stores that
+    /// [`connect`](RedisStore::connect) and its siblings make replace their connections themselves. Call
+    /// [`check`](SessionStore::check) to learn whether the connection's user has all rights.
     pub fn new(connection: C) -> Self {
         Self::over(Connections::of(connection), Arc::default())
     }
@@ -139,8 +162,8 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
             Write::Replace { .. } => &self.settings.replace,
             Write::Remove => &self.settings.destroy_if,
         };
-        // Invariant: a record is never empty, so the empty value matches none. It stands for a version that is
-        // not one of this store, such as a number.
+        // Invariant: a record is never empty, so the empty value matches none. It stands for a version that
+        // is not one of this store, such as a number.
         let expected = expected.as_bytes().unwrap_or_default();
         let key = self.key(id);
         let conditional = Conditional { key: key.as_bytes(), expected, write, script };
