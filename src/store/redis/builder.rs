@@ -28,7 +28,7 @@ impl RedisStore {
     /// # Errors
     /// [`StoreError::unavailable`] when the address is wrong or asks for TLS without the feature `tls`, when
     /// the server does not answer, and when it refuses the password or a command; the source says which.
-    /// Rights to the keys are tried only by [`check`](SessionStore::check) and by a
+    /// Rights to the keys are tried only by [`check`](crate::SessionStore::check) and by a
     /// [`builder`](Self::builder) with a prefix.
     pub async fn connect(address: impl IntoConnectionInfo) -> Result<Self, StoreError> {
         Self::builder().connect(address).await
