@@ -115,8 +115,8 @@ impl StoreError {
         self.kind == StoreErrorKind::NotOverridden
     }
 
-    /// The store cannot do this at all, whatever its state; `what` says what was asked of it. Requests are answered
-    /// with 501.
+    /// The store cannot do this at all, whatever its state; `what` says what was asked of it. Requests are
+    /// answered with 501.
     pub fn unsupported(what: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self { kind: StoreErrorKind::Unsupported, source: what.into() }
     }
@@ -151,9 +151,9 @@ impl StoreError {
 
 /// Why a call of a [`Session`](crate::Session) method failed.
 ///
-/// As a response, `Store` is 503, or 501 for [`StoreError::unsupported`]; `Gone` and `Conflict` are 409, and all
-/// others are 500. The body is the text of the status and does not name the error. [`status`](Self::status) is
-/// for an error type of your own.
+/// As a response, `Store` is 503, or 501 for [`StoreError::unsupported`]; `Gone` and `Conflict` are 409, and
+/// all others are 500. The body is the text of the status and does not name the error.
+/// [`status`](Self::status) is for an error type of your own.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SessionError {
@@ -236,8 +236,8 @@ impl IntoResponse for SessionError {
     }
 }
 
-/// Why a [`Session`](crate::Session) could not be extracted. As a response it has the [`status`](Self::status),
-/// and the body does not name the error.
+/// Why a [`Session`](crate::Session) could not be extracted. As a response it has the
+/// [`status`](Self::status), and the body does not name the error.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SessionRejection {

@@ -20,8 +20,9 @@
 //!   a key and the type of its value in one place.
 //! - [`SessionLayer`]: commits in one place instead of in every handler.
 //! - The stores: [`MemoryStore`] and [`FileStore`]; `RedisStore`, `PostgresStore`, `MySqlStore` and
-//!   `SqliteStore`, each behind its feature (`redis`, `postgres`, `mysql`, `sqlite`). [`SessionStore`] is the
-//!   contract for a store of your own.
+//!   `SqliteStore`, each behind its feature (`redis`, `postgres`, `mysql`, `sqlite`); `tls` encrypts what goes
+//!   to their servers. [`SessionStore`] is the contract for a store of your own. [`SessionConfig::check`] says
+//!   whether the store can serve.
 //! - [`Clock`]: where the time comes from; tests pass a clock that they move.
 //! - [`guide`]: longer texts on coming from Express, on how long sessions live, and on security.
 //!

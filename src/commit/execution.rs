@@ -36,11 +36,11 @@ pub(crate) struct Execution<'c> {
     ///
     /// Invariant: a commit that stores a record under a new id has one.
     id: Option<SessionId>,
-    /// The id under which this commit, or an earlier one of this request that failed, has stored the new record of a
-    /// session that changes its id. The id was never sent, so no other request knows the record.
+    /// The id under which this commit, or an earlier one of this request that failed, has stored the new
+    /// record of a session that changes its id. The id was never sent, so no other request knows the record.
     pub(crate) stored_id: Option<SessionId>,
-    /// Whether an earlier commit of this request has failed at removing the old record, so that nobody can tell whether
-    /// that commit or another request has removed it.
+    /// Whether an earlier commit of this request has failed at removing the old record, so that nobody can
+    /// tell whether that commit or another request has removed it.
     removal_failed: bool,
     /// The record in the store: the one to write to, or the old one when the id changes.
     snapshot: Option<Snapshot>,
@@ -192,8 +192,8 @@ impl<'c> Execution<'c> {
                 }
             }
             match &lock {
-                // The memory store was asked without the lock. From here on the requests of this process write one
-                // after the other.
+                // The memory store was asked without the lock. From here on the requests of this process
+                // write one after the other.
                 None => {
                     let locked = store.lock(&snapshot.id).await?;
                     if let Some(last) = locked.last_written() {
@@ -201,8 +201,9 @@ impl<'c> Execution<'c> {
                     }
                     lock = Some(locked);
                 }
-                // Another process was faster, and against other processes only waiting helps. After a wait the record
-                // at hand is stale if that process is busy, so every other attempt follows its conflict at once.
+                // Another process was faster, and against other processes only waiting helps. After a wait
+                // the record at hand is stale if that process is busy, so every other attempt follows its
+                // conflict at once.
                 Some(_) if attempt % 2 == 0 => backoff(attempt).await,
                 Some(_) => {}
             }
@@ -245,9 +246,9 @@ impl<'c> Execution<'c> {
     /// Stores the new record and then removes the old one, so that a failure in between leaves the old
     /// session working.
     ///
-    /// When the removal fails, the new record stays where it is: the store may have removed the old record without
-    /// being able to say so. The new id was never sent, so nobody reads the record; a later commit of this request
-    /// continues with it, and otherwise it expires.
+    /// When the removal fails, the new record stays where it is: the store may have removed the old record
+    /// without being able to say so. The new id was never sent, so nobody reads the record; a later commit of
+    /// this request continues with it, and otherwise it expires.
     async fn change_id(&mut self, how: NewId, from: Option<Snapshot>) -> Result<Snapshot, SessionError> {
         let kept = from.as_ref().filter(|_| how == NewId::Cycle).map(|old| &old.record);
         let new = match &self.stored_id {
@@ -273,8 +274,8 @@ impl<'c> Execution<'c> {
     /// Removes the old record. What other requests have written to it meanwhile is copied into the new record
     /// first.
     ///
-    /// A call without an answer is made once more. If the old record is gone by then, the first call has removed it,
-    /// as far as anyone can tell, and the new record takes its place.
+    /// A call without an answer is made once more. If the old record is gone by then, the first call has
+    /// removed it, as far as anyone can tell, and the new record takes its place.
     async fn remove_old(&mut self, mut new: Snapshot, mut old: Snapshot) -> Result<Snapshot, SessionError> {
         let mut lock = None;
         let mut is_unanswered = false;
@@ -291,10 +292,11 @@ impl<'c> Execution<'c> {
                     backoff(attempt).await;
                 }
                 Ok(Replaced::Gone) if is_unanswered => return Ok(new),
-                // An earlier commit of this request got no answer. Whether it has removed the record, or another
-                // request has logged the user out since, cannot be told, so the session ends.
+                // An earlier commit of this request got no answer. Whether it has removed the record, or
+                // another request has logged the user out since, cannot be told, so the session ends.
                 Ok(Replaced::Gone) if self.removal_failed => {
-                    // The new record must not outlive the session. If its removal fails, the record expires unread.
+                    // The new record must not outlive the session. If its removal fails, the record expires
+                    // unread.
                     let _ = self.config.store.destroy(&new.id).await;
                     return Err(SessionError::Gone);
                 }

@@ -38,16 +38,16 @@ fn start_redis(program: PathBuf, arguments: &[&str]) -> Server {
     })
 }
 
-/// A Valkey with the commands that compare and write, without persistence and with these further arguments. It is
-/// the one that `tests/run` fetches, or one that is installed.
+/// A Valkey with the commands that compare and write, without persistence and with these further arguments.
+/// It is the one that `tests/run` fetches, or one that is installed.
 pub fn valkey(arguments: &[&str]) -> Option<Server> {
     let fetched = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/valkey/valkey-server");
     let program = if fetched.is_file() { fetched } else { find(&["valkey-server"])? };
     Some(start_redis(program, arguments))
 }
 
-/// A Redis that speaks TLS alone, with these files: its certificate, its key, and the certificate of the authority
-/// that signs clients.
+/// A Redis that speaks TLS alone, with these files: its certificate, its key, and the certificate of the
+/// authority that signs clients.
 pub fn redis_over_tls([certificate, key, authority]: [&Path; 3]) -> Option<Server> {
     let program = find(&["redis-server"])?;
     let files =
@@ -64,8 +64,8 @@ pub fn redis_over_tls([certificate, key, authority]: [&Path; 3]) -> Option<Serve
     }))
 }
 
-/// Three Sentinels that watch over a primary under the name `mymaster`, take it for down after half a second, and
-/// need each other's agreement.
+/// Three Sentinels that watch over a primary under the name `mymaster`, take it for down after half a second,
+/// and need each other's agreement.
 pub fn sentinels(primary: &Server) -> Option<Vec<Server>> {
     let program = find(&["redis-server"])?;
     let watched = primary.port;
@@ -93,8 +93,8 @@ pub fn redis_cluster() -> Option<Vec<Server>> {
     redis_cluster_behind([0; 3])
 }
 
-/// Three Redis nodes that form a cluster. Each tells clients that it listens on this port, where a proxy may stand;
-/// 0 is its own.
+/// Three Redis nodes that form a cluster. Each tells clients that it listens on this port, where a proxy may
+/// stand; 0 is its own.
 pub fn redis_cluster_behind(ports: [u16; 3]) -> Option<Vec<Server>> {
     let cli = find(&["redis-cli", "valkey-cli"])?;
     let node = |port: u16| {

@@ -1,5 +1,5 @@
 //! The conformance kit and more against real servers: those that `REDIS_URL`, `REDIS_CLUSTER_URLS`,
-//! `DATABASE_URL`, `POSTGRES_ZONED_URL` and `MYSQL_URL` name, else private ones, started here.
+//! `VALKEY_URL`, `DATABASE_URL`, `POSTGRES_ZONED_URL` and `MYSQL_URL` name, else private ones, started here.
 
 #[cfg(all(unix, feature = "sqlite"))]
 #[path = "../common/disk.rs"]

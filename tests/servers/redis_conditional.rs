@@ -1,11 +1,13 @@
-//! `RedisStore` over Valkey, which has commands that compare and write, and over servers that have none or forbid
-//! scripts.
+//! `RedisStore` over Valkey, which has commands that compare and write, and over servers that have none or
+//! forbid scripts.
 
 use std::sync::LazyLock;
 use std::time::Duration;
 
 use sessile::{Record, RedisStore, Replaced, SessionId, SessionStore};
 use sessile_test_servers::{self as servers, Server};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::lost_answers::{self, Proxy};
 use crate::redis::{connection_to, tell};
@@ -138,7 +140,8 @@ async fn a_server_that_forbids_scripts_serves_with_its_own_commands() {
     assert!(why.contains("+evalsha") && why.contains("+delifeq"), "{why}");
 }
 
-/// A fail-over may lead from a server with these commands to one without them, within one connection of the driver.
+/// A fail-over may lead from a server with these commands to one without them, within one connection of the
+/// driver.
 #[tokio::test]
 async fn a_server_that_has_lost_its_commands_runs_a_script() {
     let Some(server) = servers::valkey(&[]) else { return };
@@ -150,4 +153,60 @@ async fn a_server_that_has_lost_its_commands_runs_a_script() {
     every_call_works(&store).await;
     conditions_hold(&store).await;
     assert!(calls(&server, "evalsha").await.0 > 0);
+}
+
+/// A proxy that makes a Valkey speak as Redis 8.4 does, which has `DELEX … IFEQ` in the place of `DELIFEQ`. It
+/// replaces words in what the store sends, so it is for short commands.
+async fn as_redis_8_4(server: String) -> String {
+    const DELEX: &[u8] = b"*4\r\n$5\r\nDELEX\r\n";
+    fn translate(sent: &[u8]) -> Vec<u8> {
+        let mut translated = Vec::new();
+        let mut rest = sent;
+        while !rest.is_empty() {
+            if let Some(after) = rest.strip_prefix(DELEX) {
+                let condition = b"$4\r\nIFEQ\r\n";
+                let at = after.windows(condition.len()).position(|part| part == condition).unwrap();
+                translated.extend_from_slice(b"*3\r\n$7\r\nDELIFEQ\r\n");
+                translated.extend_from_slice(&after[..at]);
+                rest = &after[at + condition.len()..];
+            } else if let Some(after) = rest.strip_prefix(b"$7\r\nDELIFEQ\r\n") {
+                translated.extend_from_slice(b"$7\r\nUNKNOWN\r\n");
+                rest = after;
+            } else {
+                translated.push(rest[0]);
+                rest = &rest[1..];
+            }
+        }
+        translated
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let Ok(server) = TcpStream::connect(&server).await else { return };
+            let (mut from_client, mut to_client) = client.into_split();
+            let (mut from_server, mut to_server) = server.into_split();
+            tokio::spawn(async move { tokio::io::copy(&mut from_server, &mut to_client).await });
+            tokio::spawn(async move {
+                let mut sent = vec![0; 1 << 16];
+                while let Ok(read @ 1..) = from_client.read(&mut sent).await {
+                    if to_server.write_all(&translate(&sent[..read])).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn redis_8_4_has_another_word_for_it() {
+    let Some(server) = servers::valkey(&[]) else { return };
+    let address = as_redis_8_4(server.address()).await;
+    let store = RedisStore::connect(format!("redis://{address}/")).await.unwrap();
+    every_call_works(&store).await;
+    conditions_hold(&store).await;
+    assert_eq!(calls(&server, "evalsha").await, (0, 0), "a script was called");
+    assert!(calls(&server, "delifeq").await.0 >= 3 + 3, "the proxy translated nothing");
 }

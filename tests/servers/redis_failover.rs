@@ -1,4 +1,5 @@
-//! `RedisStore` when connections fall silent, when the server behind its address changes, and through Sentinels.
+//! `RedisStore` when connections fall silent, when the server behind its address changes, and through
+//! Sentinels.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use sessile::testing::Visitor;
-use sessile::{Record, RedisStore, Replaced, SessionError, SessionId, SessionStore, StoreError};
+use sessile::{Record, RedisStore, Replaced, SessionError, SessionId, SessionStore, StoreError, Version};
 use sessile_test_servers::{self as servers, Server};
 use tokio::task::JoinSet;
 
@@ -131,15 +132,24 @@ async fn pair() -> Option<(Server, Server, Switch)> {
 
 /// Makes a server the replica of another, and waits until it has all of its data.
 async fn follow(replica: &Server, primary: &Server) {
+    let about = async |server: &Server| -> HashMap<String, String> {
+        let redis::Value::BulkString(info) = tell(server, &["INFO", "replication"]).await else { panic!() };
+        let info = String::from_utf8(info).unwrap();
+        let fields = info.lines().filter_map(|line| line.split_once(':'));
+        fields.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    };
+    let offset = |about: &HashMap<String, String>, name: &str| about.get(name)?.parse::<u64>().ok();
     tell(replica, &["REPLICAOF", "127.0.0.1", &primary.port.to_string()]).await;
+    let has = offset(&about(primary).await, "master_repl_offset").unwrap();
     let began = Instant::now();
     loop {
-        let redis::Value::BulkString(info) = tell(replica, &["INFO", "replication"]).await else { panic!() };
-        if String::from_utf8(info).unwrap().contains("master_link_status:up") {
+        let now = about(replica).await;
+        let is_up = now.get("master_link_status").is_some_and(|status| status == "up");
+        if is_up && offset(&now, "slave_repl_offset").unwrap() >= has {
             return;
         }
         assert!(began.elapsed() < Duration::from_secs(30), "the replica does not follow");
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
@@ -195,7 +205,6 @@ async fn a_request_that_a_replica_refuses_is_asked_again_elsewhere() {
     tokio::time::sleep(Duration::from_millis(250)).await;
     let done = store.replace(&id, &version, &other, MINUTE).await.unwrap();
     let Replaced::Done(version) = done else { panic!("{done:?}") };
-    // An answer counts as that of a first attempt: what is gone is gone, and no error.
     assert!(matches!(store.destroy_if(&id, &version).await.unwrap(), Replaced::Done(_)));
     assert!(matches!(store.destroy_if(&id, &version).await.unwrap(), Replaced::Gone));
     assert!(store.create(&id, &record, MINUTE).await.unwrap());
@@ -214,13 +223,21 @@ async fn every_answer_of_a_server_that_does_not_serve_leads_to_another() {
         "CLUSTERDOWN Hash slot not served",
         "TRYAGAIN Multiple keys request during rehashing of slot",
     ] {
-        time_to_recover(&store, MINUTE).await;
-        // The connections are old enough to be replaced.
-        tokio::time::sleep(Duration::from_millis(250)).await;
-        proxy.refuse(error);
-        let id = SessionId::random();
-        assert!(store.create(&id, &Record::default(), MINUTE).await.unwrap(), "{error}");
-        assert!(store.get(&id).await.unwrap().is_some(), "{error}");
+        for removes in [true, false] {
+            time_to_recover(&store, MINUTE).await;
+            // The connections are old enough to be replaced.
+            tokio::time::sleep(Duration::from_millis(250)).await;
+            proxy.refuse(error);
+            let (id, record) = (SessionId::random(), Record::default());
+            if removes {
+                // The second attempt is the only one that counts: it finds what was there all the time.
+                let gone = store.destroy_if(&id, &Version::from(1)).await.unwrap();
+                assert!(matches!(gone, Replaced::Gone), "{error}: {gone:?}");
+            } else {
+                assert!(store.create(&id, &record, MINUTE).await.unwrap(), "{error}");
+                assert!(store.get(&id).await.unwrap().is_some(), "{error}");
+            }
+        }
     }
     // Other errors are answers, and no reason to connect again.
     time_to_recover(&store, MINUTE).await;
@@ -321,7 +338,8 @@ async fn a_sentinels_fail_over_under_load() {
     let mut at_first = HashMap::new();
     // A server closes its connections when it becomes a primary.
     let is_primary = async || {
-        let mut beside = connection_to(&new.address()).await;
+        let client = redis::Client::open(format!("redis://{}/", new.address())).unwrap();
+        let Ok(mut beside) = client.get_multiplexed_async_connection().await else { return false };
         let role = redis::cmd("ROLE").query_async::<Vec<redis::Value>>(&mut beside).await;
         role.is_ok_and(|role| role[0] == redis::Value::BulkString(b"master".to_vec()))
     };

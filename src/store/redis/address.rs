@@ -39,8 +39,8 @@ impl Certificates {
 
     #[cfg(feature = "tls")]
     fn add_to(&self, address: ConnectionInfo) -> Result<ConnectionInfo, StoreError> {
-        // rustls panics where several providers are compiled in, because a crate elsewhere wants another one, and
-        // none is installed.
+        // rustls panics where several providers are compiled in, because a crate elsewhere wants another one,
+        // and none is installed.
         if is_tls(&address) && rustls::crypto::CryptoProvider::get_default().is_none() {
             // This fails if another thread has installed one in the meantime.
             let _ = rustls::crypto::ring::default_provider().install_default();
@@ -83,7 +83,8 @@ pub(super) fn is_tls(address: &ConnectionInfo) -> bool {
     matches!(address.addr(), ConnectionAddr::TcpTls { .. })
 }
 
-/// The address with a time after which the system drops a connection that has died, unless it says one itself.
+/// The address with a time after which the system drops a connection that has died, unless it says one
+/// itself.
 pub(super) fn watched(address: ConnectionInfo) -> ConnectionInfo {
     let mut tcp = address.tcp_settings().clone();
     if tcp.keepalive().is_none() {

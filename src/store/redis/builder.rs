@@ -1,4 +1,4 @@
-//! [`RedisStoreBuilder`]: the options of a store that have to be known before it connects.
+//! The ways to connect a [`RedisStore`], and [`RedisStoreBuilder`]: the options that have to be known before.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,16 +9,75 @@ use redis::aio::{ConnectionLike, ConnectionManager, MultiplexedConnection};
 use redis::cluster_async::ClusterConnection;
 
 use super::address::Certificates;
-use super::check::Keys;
 use super::connect::{cluster, sentinel, single};
 use super::connections::Connections;
 use super::{RedisStore, Settings};
 use crate::error::StoreError;
 
+impl RedisStore {
+    /// Sets options before the store connects: its prefix, its timeout, its certificates.
+    pub fn builder() -> RedisStoreBuilder {
+        RedisStoreBuilder::default()
+    }
+
+    /// Connects to one server.
+    ///
+    /// All sessions share three connections, which are replaced when they drop, when they fall silent, and
+    /// when their server has become a replica. They use `TCP_NODELAY` unless the server is on this machine.
+    ///
+    /// # Errors
+    /// [`StoreError::unavailable`] when the address is wrong or asks for TLS without the feature `tls`, when
+    /// the server does not answer, and when it refuses the password or a command; the source says which.
+    /// Rights to the keys are tried only by [`check`](crate::SessionStore::check) and by a
+    /// [`builder`](Self::builder) with a prefix.
+    pub async fn connect(address: impl IntoConnectionInfo) -> Result<Self, StoreError> {
+        Self::builder().connect(address).await
+    }
+}
+
+impl RedisStore<ClusterConnection> {
+    /// Connects to a cluster through some of its nodes. The connections use `TCP_NODELAY`.
+    ///
+    /// If a connection drops, the driver itself sends the command again, and does not say so. If a node had
+    /// carried it out, an [`update`](crate::Session::update) may count twice, and a record may be left under
+    /// an id that nobody has, until it expires.
+    ///
+    /// # Errors
+    /// Those of [`RedisStore::connect`].
+    pub async fn connect_cluster<A: IntoConnectionInfo>(
+        nodes: impl IntoIterator<Item = A>,
+    ) -> Result<Self, StoreError> {
+        RedisStore::builder().connect_cluster(nodes).await
+    }
+}
+
+impl RedisStore<MultiplexedConnection> {
+    /// Connects to the primary that Sentinels name, and after a fail-over to the new one. `primary` is an
+    /// address with the name of the primary in the place of the host, and holds the user, the password and
+    /// the database there: `redis://user:password@mymaster/0`. The addresses of the Sentinels hold their own;
+    /// one user serves for all of them.
+    ///
+    /// The server's user needs the right `+role` as well.
+    ///
+    /// # What a fail-over may cost
+    /// Redis answers a write before its replicas have it. What the old primary had not passed on when it
+    /// failed is lost; `min-replicas-to-write` on the servers bounds that. A write that the new primary has
+    /// is not lost.
+    ///
+    /// # Errors
+    /// Those of [`RedisStore::connect`], and when no Sentinel knows the primary.
+    pub async fn connect_sentinel<A: IntoConnectionInfo>(
+        sentinels: impl IntoIterator<Item = A>,
+        primary: impl IntoConnectionInfo,
+    ) -> Result<Self, StoreError> {
+        RedisStore::builder().connect_sentinel(sentinels, primary).await
+    }
+}
+
 /// Builds a [`RedisStore`]: sets what it has to know before it connects.
 ///
-/// The store is connected and checked when the last call returns, with the builder's prefix: an error there names
-/// a wrong password or a missing right.
+/// The store is connected and checked when the last call returns, with the builder's prefix: an error there
+/// names a wrong password or a missing right.
 ///
 /// ```no_run
 /// use sessile::RedisStore;
@@ -56,8 +115,8 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// The certificates of the authorities that sign the servers' certificates, in PEM. Default: those that the
-    /// system trusts.
+    /// The certificates of the authorities that sign the servers' certificates, in PEM. Default: those that
+    /// the system trusts.
     ///
     /// They take the place of the system's. Every address then has to ask for TLS: `rediss://`.
     #[cfg(feature = "tls")]
@@ -120,9 +179,12 @@ impl RedisStoreBuilder {
         self,
         connections: Connections<C>,
     ) -> Result<RedisStore<C>, StoreError> {
-        let keys = if self.is_prefix_set { Keys::All } else { Keys::Unknown };
         let store = RedisStore::over(connections, self.settings);
-        store.check_rights(keys).await?;
+        if self.is_prefix_set {
+            store.check_rights_and_keys().await?;
+        } else {
+            store.check_rights().await?;
+        }
         Ok(store)
     }
 }

@@ -9,32 +9,60 @@ use super::conditional::{Conditional, Write, is_about_command};
 use super::wire::command;
 use crate::error::StoreError;
 use crate::id::SessionId;
-use crate::store::retry::{DriverError as _, with_timeout};
+use crate::store::retry::{self, DriverError};
 
-/// The rights that every store needs, in the order in which [`RedisStore::check_rights`] tries them.
+/// The rights that every store needs, in the order in which [`RedisStore::check_connection`] tries them.
 const RIGHTS: [&str; 5] = ["+get", "+pttl", "+set", "+expire", "+del"];
 
 /// Which keys the user must have access to.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Keys {
+enum Keys {
     /// Those with the store's prefix.
     All,
     /// None yet: the prefix may still be set.
     Unknown,
 }
 
-/// Why a server does not serve the store, in the words of somebody who configures it.
+/// Why a server does not serve the store.
 #[derive(Debug, thiserror::Error)]
-#[error("{why}")]
+#[error("{}", why.as_deref().unwrap_or("the Redis server does not serve the store"))]
 struct Refusal {
-    why: String,
+    /// In the words of somebody who configures the server. `None`: the error says it all.
+    why: Option<String>,
     #[source]
     error: RedisError,
 }
 
+impl DriverError for Refusal {
+    fn is_connection_dropped(&self) -> bool {
+        self.error.is_connection_dropped()
+    }
+
+    fn is_refused_by_replica(&self) -> bool {
+        self.error.is_refused_by_replica()
+    }
+
+    fn into_store_error(self) -> StoreError {
+        match self.why {
+            Some(_) => StoreError::unavailable(self),
+            None => self.error.into_store_error(),
+        }
+    }
+}
+
 impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
-    /// Tries every command on a key that no session has, over each connection.
-    pub(super) async fn check_rights(&self, keys: Keys) -> Result<(), StoreError> {
+    /// Tries every command, over each connection.
+    pub(super) async fn check_rights_and_keys(&self) -> Result<(), StoreError> {
+        self.check_connections(Keys::All).await
+    }
+
+    /// Tries every command, over each connection, where the prefix of the keys is not known yet.
+    pub(super) async fn check_rights(&self) -> Result<(), StoreError> {
+        self.check_connections(Keys::Unknown).await
+    }
+
+    async fn check_connections(&self, keys: Keys) -> Result<(), StoreError> {
+        // No session has this key.
         let key = self.key(&SessionId::random());
         for slot in 0..self.connections.count() {
             self.check_connection(slot, key.as_bytes(), keys).await?;
@@ -64,22 +92,17 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
 
     async fn try_out(&self, slot: usize, command: Command<'_>, keys: Keys) -> Result<(), StoreError> {
         let timeout = self.settings.timeout;
-        let asking = async {
-            let answer = self.connections.ask::<Value>(slot, timeout, command).await;
-            let Err(mut error) = answer else { return Ok(()) };
-            if error.is_connection_dropped() || error.is_refused_by_replica() {
-                match self.connections.ask::<Value>(slot, timeout, command).await {
-                    Ok(_) => return Ok(()),
-                    Err(again) => error = again,
-                }
+        let trial = || async move {
+            match self.connections.ask::<Value>(slot, timeout, command).await {
+                Ok(_) => Ok(()),
+                Err(error) => self.judge(error, command, keys),
             }
-            self.judge(error, command, keys)
         };
-        with_timeout(timeout, asking).await
+        retry::with_retry(timeout, trial).await.map(|((), _)| ())
     }
 
     /// Whether an error shows that the server does not serve the store, and why.
-    fn judge(&self, error: RedisError, command: Command<'_>, keys: Keys) -> Result<(), StoreError> {
+    fn judge(&self, error: RedisError, command: Command<'_>, keys: Keys) -> Result<(), Refusal> {
         let prefix = &self.settings.prefix;
         let answers = error.clone().into_server_errors();
         let answers = answers.as_deref().unwrap_or_default();
@@ -118,8 +141,8 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
             _ if error.kind() == ErrorKind::AuthenticationFailed => {
                 "the Redis server does not take the user name and the password".into()
             }
-            _ => return Err(error.into_store_error()),
+            _ => return Err(Refusal { why: None, error }),
         };
-        Err(StoreError::unavailable(Refusal { why, error }))
+        Err(Refusal { why: Some(why), error })
     }
 }

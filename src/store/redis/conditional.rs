@@ -1,7 +1,8 @@
 //! Conditional writes: the server's own command where it knows one, else a script.
 //!
-//! `SET … IFEQ` is in Valkey from 8.1 and in Redis from 8.4, `DELIFEQ` in Valkey from 9.0, and `DELEX … IFEQ` in
-//! Redis from 8.4. They cost the server less than a script, and servers that forbid scripts have them as well.
+//! `SET … IFEQ` is in Valkey from 8.1 and in Redis from 8.4, `DELIFEQ` in Valkey from 9.0, and `DELEX … IFEQ`
+//! in Redis from 8.4. They cost the server less than a script, and servers that forbid scripts have them as
+//! well.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -61,16 +62,16 @@ pub(super) enum Write<'c> {
     Remove,
 }
 
-/// What a server knows of conditional commands: for each kind of write, how many of the ways to do it the server
-/// has refused so far.
+/// What a server knows of conditional commands: for each kind of write, how many of the ways to do it the
+/// server has refused so far.
 #[derive(Debug, Default)]
 pub(super) struct Ways {
     replace: AtomicUsize,
     remove: AtomicUsize,
 }
 
-/// What [`Conditional::send`] answers where the record is not the expected one, and the server does not say what
-/// it is.
+/// What [`Conditional::send`] answers where the record is not the expected one, and the server does not say
+/// what it is.
 const OTHER: Value = Value::Nil;
 
 impl Conditional<'_> {

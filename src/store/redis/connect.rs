@@ -81,8 +81,8 @@ pub(super) fn sentinel<A: IntoConnectionInfo>(
     Ok(Connections::new(CONNECTIONS, Replacement { connect: Box::new(connect), driver_reconnects: false }))
 }
 
-/// The driver's client of Sentinels. The host of `primary` is the name under which they know it; all else of it
-/// holds for the server itself.
+/// The driver's client of Sentinels. The host of `primary` is the name under which they know it; all else of
+/// it holds for the server itself.
 fn sentinel_client(
     sentinels: &[ConnectionInfo],
     primary: &ConnectionInfo,

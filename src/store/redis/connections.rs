@@ -1,7 +1,8 @@
 //! The connections of a [`RedisStore`](super::RedisStore), and when another one takes the place of each.
 //!
-//! redis-rs reconnects when a connection drops. It keeps a connection that has fallen silent, because a network
-//! in between has forgotten it, and one to a server that has become a replica. These are replaced here.
+//! redis-rs reconnects when a connection drops. It keeps a connection that has fallen silent, because a
+//! network in between has forgotten it, and one to a server that has become a replica. These are replaced
+//! here.
 
 use std::hash::BuildHasher as _;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -51,8 +52,8 @@ pub(super) struct Line<C> {
     made: u64,
     /// When the first question was asked that is still unanswered; 0 if there is none.
     ///
-    /// The answer to a question of a request that was dropped is not noticed. The connection then counts as
-    /// silent until the next answer, and may be replaced without need.
+    /// The answer to a question of a request that was dropped is not noticed. If the next request is dropped
+    /// as well, much later, the connection is replaced without need.
     asked: AtomicU64,
     /// When the last answer came; at first, when the connection was made.
     answered: AtomicU64,
@@ -101,8 +102,7 @@ impl<C: Clone + Send + Sync + 'static> Connections<C> {
     where
         C: redis::aio::ConnectionLike,
     {
-        let limit = silence(limit);
-        let question = Question::begin(self, slot, limit);
+        let question = Question::begin(self, slot, silence(limit));
         let connecting = question.line.connection.clone();
         let mut connection = match connecting.await {
             Ok(connection) => connection,
@@ -124,8 +124,8 @@ impl<C: Clone + Send + Sync + 'static> Connections<C> {
         self.began.elapsed().as_millis() as u64 + 1
     }
 
-    /// Replaces each connection that is still in its place and for which this holds. The new ones are made in the
-    /// background, if this is called inside of a runtime, and at their first use otherwise.
+    /// Replaces each connection that is still in its place and for which this holds. The new ones are made in
+    /// the background, if this is called inside of a runtime, and at their first use otherwise.
     fn replace(&self, holds: impl Fn(&Arc<Line<C>>) -> bool) {
         let Some(replacement) = &self.replacement else { return };
         for slot in &self.slots {
@@ -140,16 +140,19 @@ impl<C: Clone + Send + Sync + 'static> Connections<C> {
         }
     }
 
-    /// Replaces a connection that has been silent for too long, and every other one over which nothing was heard
-    /// in that time: as a rule, what has silenced one has silenced all.
-    fn replace_silent(&self, line: &Arc<Line<C>>) {
-        let since = line.asked.load(Ordering::Relaxed);
-        self.replace(|other| Arc::ptr_eq(other, line) || other.answered.load(Ordering::Relaxed) <= since);
+    /// Replaces a connection that has been silent for too long, if there is one, and every other one over
+    /// which nothing was heard in that time: as a rule, what has silenced one has silenced all.
+    fn replace_silent(&self, limit: u64) {
+        let now = self.now();
+        let asked = |slot: &Slot<C>| lock(slot).asked.load(Ordering::Relaxed);
+        let first = self.slots.iter().map(asked).filter(|asked| *asked != 0).min();
+        let Some(since) = first.filter(|since| now.saturating_sub(*since) >= limit) else { return };
+        self.replace(|line| line.answered.load(Ordering::Relaxed) <= since);
     }
 }
 
-/// After what time without an answer a connection is silent: slightly less than an operation may take, so that
-/// a timeout finds it silent.
+/// After what time without an answer a connection is silent: slightly less than an operation may take, so
+/// that a timeout finds it silent.
 fn silence(limit: Duration) -> u64 {
     (limit * 9 / 10).as_millis() as u64
 }
@@ -166,11 +169,6 @@ impl<C> Line<C> {
             answered: AtomicU64::new(now),
             ways: Ways::default(),
         })
-    }
-
-    fn is_silent(&self, now: u64, limit: u64) -> bool {
-        let asked = self.asked.load(Ordering::Relaxed);
-        asked != 0 && now.saturating_sub(asked) >= limit
     }
 }
 
@@ -194,16 +192,9 @@ struct Question<'c, C: Clone + Send + Sync + 'static> {
 }
 
 impl<'c, C: Clone + Send + Sync + 'static> Question<'c, C> {
-    /// Takes the connection in this place, or a new one if it is silent.
     fn begin(connections: &'c Connections<C>, slot: usize, limit: u64) -> Self {
         let now = connections.now();
-        let current = || Arc::clone(&lock(&connections.slots[slot]));
-        let mut line = current();
-        // A request that ends before the store's own timeout does not see that the connection is silent.
-        if line.is_silent(now, limit) {
-            connections.replace_silent(&line);
-            line = current();
-        }
+        let line = Arc::clone(&lock(&connections.slots[slot]));
         let _ = line.asked.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
         Self { connections, line, asked: now, limit, is_over: false }
     }
@@ -224,22 +215,26 @@ impl<'c, C: Clone + Send + Sync + 'static> Question<'c, C> {
     }
 }
 
-/// Whether nothing more will be heard over a connection after this error, and the driver keeps it nevertheless.
+/// Whether nothing more will be heard over a connection after this error, and the driver keeps it
+/// nevertheless.
 fn is_lost<C>(error: &RedisError, replacement: Option<&Replacement<C>>) -> bool {
     let driver_reconnects = replacement.is_some_and(|replacement| replacement.driver_reconnects);
     match error.kind() {
         ErrorKind::Io => !driver_reconnects,
-        // redis-rs' `ConnectionManager` connects again if the network has failed. What else ends an attempt to
-        // connect, such as a password that has changed, ends all attempts.
+        // redis-rs' `ConnectionManager` connects again if the network has failed. What else ends an attempt
+        // to connect, such as a password that has changed, ends all attempts.
         ErrorKind::AuthenticationFailed => true,
         _ => false,
     }
 }
 
+/// A request that is given up, because the store's timeout has passed or because its visitor has gone, finds
+/// out whether a connection is silent. One that has waited for a shorter time than the store's timeout does
+/// so as well: the questions of others count.
 impl<C: Clone + Send + Sync + 'static> Drop for Question<'_, C> {
     fn drop(&mut self) {
-        if !self.is_over && self.line.is_silent(self.connections.now(), self.limit) {
-            self.connections.replace_silent(&self.line);
+        if !self.is_over {
+            self.connections.replace_silent(self.limit);
         }
     }
 }

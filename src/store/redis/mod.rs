@@ -1,7 +1,8 @@
 //! [`RedisStore`]: sessions in Redis or Valkey, in connect-redis' layout.
 //!
 //! A load is one round trip: `GET` and `PTTL` in one pipeline. Every write is one round trip too: `SET … NX`
-//! creates, `EXPIRE` touches, and a script over the session's key does a `replace` or a `destroy_if`.
+//! creates, `EXPIRE` touches, and a conditional command of the server, or a script over the session's key,
+//! does a `replace` or a `destroy_if`.
 
 mod address;
 pub(crate) mod builder;
@@ -17,11 +18,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::aio::{ConnectionLike, ConnectionManager, MultiplexedConnection};
-use redis::cluster_async::ClusterConnection;
-use redis::{FromRedisValue, IntoConnectionInfo, Pipeline, Script};
+use redis::aio::{ConnectionLike, ConnectionManager};
+use redis::{FromRedisValue, Pipeline, Script};
 
-use self::builder::RedisStoreBuilder;
 use self::commands::Command;
 use self::conditional::{Conditional, DESTROY_IF, REPLACE, Write, to_replaced};
 use self::connections::Connections;
@@ -40,10 +39,32 @@ use crate::store::{Replaced, SessionStore, Stored};
 /// is the record as JSON, and the time to live is in whole seconds, rounded up. A clone is another handle on
 /// the same connections.
 ///
-/// If a connection drops, the store reconnects and retries the operation once. Every operation ends within a
-/// [`timeout`](Self::timeout). The error is [`StoreError::unavailable`] if the timeout passes, if the server
-/// cannot be reached, and if a retry cannot tell whether the first attempt has already written. A key that
-/// holds anything but a record, such as the hash of another program, is [`StoreError::corrupt`].
+/// Every operation ends within a [`timeout`](Self::timeout). The error is [`StoreError::unavailable`] if the
+/// timeout passes, if the server cannot be reached, and if a retry cannot tell whether the first attempt has
+/// already written. A key that holds anything but a record, such as the hash of another program, is
+/// [`StoreError::corrupt`].
+///
+/// # When the network or a server fails
+/// If a connection drops, the store reconnects and retries the operation once. A connection that has been
+/// silent for as long as the timeout is replaced, so requests fail for one timeout and not until the process
+/// ends. If the server behind the address has become a replica, or is starting, the store connects again and
+/// asks once more: it follows the address to the new primary.
+/// [`connect_sentinel`](RedisStore::connect_sentinel) asks Sentinels for it. A store over a connection of
+/// [your own](Self::new) cannot replace it.
+///
+/// # What the user of the connection needs
+/// In the words of Redis' `ACL SETUSER`: `~sess:* +get +pttl +set +expire +del +evalsha +script|load`.
+/// Servers that compare and write themselves need no script: Valkey from 9.0 needs `+delifeq` in the place of
+/// the last two, and Redis from 8.4 `+delex`; Valkey 8.1 needs the script for `destroy_if` alone. Connecting
+/// tries each command on a key that no session has, and the error names the right that is missing. `len` and
+/// `clear` need `+scan` and `+unlink` as well, a database other than 0 `+select`, a cluster `+cluster|slots`,
+/// and Sentinels `+role`.
+///
+/// # TLS
+/// With the feature `tls`, an address that begins with `rediss://` is connected to over TLS, by rustls, with
+/// the certificates that the system trusts or those of a [`builder`](RedisStore::builder). If the program has
+/// installed no `CryptoProvider` for rustls, the store installs the one of `ring`. Without the feature such
+/// an address is an error.
 ///
 /// ```no_run
 /// use sessile::{RedisStore, SessionConfig};
@@ -81,73 +102,15 @@ impl Default for Settings {
     }
 }
 
-impl RedisStore {
-    /// Sets options before the store connects: its prefix, its timeout, its certificates.
-    pub fn builder() -> RedisStoreBuilder {
-        RedisStoreBuilder::default()
-    }
-
-    /// Connects to one server.
-    ///
-    /// All sessions share three connections, which are replaced when they drop, when they fall silent, and when
-    /// their server has become a replica. They use `TCP_NODELAY` unless the server is on this machine.
-    ///
-    /// # Errors
-    /// [`StoreError::unavailable`] when the address is wrong or asks for TLS without the feature `tls`, when the
-    /// server does not answer, and when it refuses the password or a command; the source says which. Rights to
-    /// the keys are tried only by [`check`](SessionStore::check) and by a [`builder`](Self::builder) with a prefix.
-    pub async fn connect(address: impl IntoConnectionInfo) -> Result<Self, StoreError> {
-        Self::builder().connect(address).await
-    }
-}
-
-impl RedisStore<ClusterConnection> {
-    /// Connects to a cluster through some of its nodes. The connections use `TCP_NODELAY`.
-    ///
-    /// If a connection drops, the driver itself sends the command again, and does not say so. If a node had
-    /// carried it out, an [`update`](crate::Session::update) may count twice, and a record may be left under
-    /// an id that nobody has, until it expires.
-    ///
-    /// # Errors
-    /// Those of [`RedisStore::connect`].
-    pub async fn connect_cluster<A: IntoConnectionInfo>(
-        nodes: impl IntoIterator<Item = A>,
-    ) -> Result<Self, StoreError> {
-        RedisStore::builder().connect_cluster(nodes).await
-    }
-}
-
-impl RedisStore<MultiplexedConnection> {
-    /// Connects to the primary that Sentinels name, and after a fail-over to the new one. `primary` is an address
-    /// with the name of the primary in the place of the host, and holds the user, the password and the database
-    /// there: `redis://user:password@mymaster/0`. The addresses of the Sentinels hold their own; one user serves
-    /// for all of them.
-    ///
-    /// The server's user needs the right `+role` as well.
-    ///
-    /// # What a fail-over may cost
-    /// Redis answers a write before its replicas have it. What the old primary had not passed on when it failed is
-    /// lost; `min-replicas-to-write` on the servers bounds that. A write that the new primary has is not lost.
-    ///
-    /// # Errors
-    /// Those of [`RedisStore::connect`], and when no Sentinel knows the primary.
-    pub async fn connect_sentinel<A: IntoConnectionInfo>(
-        sentinels: impl IntoIterator<Item = A>,
-        primary: impl IntoConnectionInfo,
-    ) -> Result<Self, StoreError> {
-        RedisStore::builder().connect_sentinel(sentinels, primary).await
-    }
-}
-
 impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
     /// A store over one connection of your own: a multiplexed one, a pool's, a cluster's.
     ///
-    /// The store cannot make such a connection again. What holds when the network or the server fails is what the
-    /// connection does by itself: redis-rs' `ConnectionManager` reconnects when its connection drops, and neither
-    /// when it falls silent nor when its server becomes a replica. `TcpSettings` with keepalive and a user timeout
-    /// make the system drop a silent connection. The stores that [`connect`](RedisStore::connect) and its siblings
-    /// make replace their connections themselves. Call [`check`](SessionStore::check) to learn whether the
-    /// connection's user has all rights.
+    /// The store cannot make such a connection again. What holds when the network or the server fails is what
+    /// the connection does by itself: redis-rs' `ConnectionManager` reconnects when its connection drops, and
+    /// neither when it falls silent nor when its server becomes a replica. `TcpSettings` with keepalive and a
+    /// user timeout make the system drop a silent connection. The stores that
+    /// [`connect`](RedisStore::connect) and its siblings make replace their connections themselves. Call
+    /// [`check`](SessionStore::check) to learn whether the connection's user has all rights.
     pub fn new(connection: C) -> Self {
         Self::over(Connections::of(connection), Arc::default())
     }
@@ -199,8 +162,8 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
             Write::Replace { .. } => &self.settings.replace,
             Write::Remove => &self.settings.destroy_if,
         };
-        // Invariant: a record is never empty, so the empty value matches none. It stands for a version that is
-        // not one of this store, such as a number.
+        // Invariant: a record is never empty, so the empty value matches none. It stands for a version that
+        // is not one of this store, such as a number.
         let expected = expected.as_bytes().unwrap_or_default();
         let key = self.key(id);
         let conditional = Conditional { key: key.as_bytes(), expected, write, script };
@@ -288,7 +251,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> SessionStore for RedisSt
     /// [`StoreError::unavailable`], whose source says what is wrong: the server cannot be reached or wants a
     /// password, it is a replica, or which right is missing.
     async fn check(&self) -> Result<(), StoreError> {
-        self.check_rights(check::Keys::All).await
+        self.check_rights_and_keys().await
     }
 }
 
