@@ -6,7 +6,7 @@ mod kinds;
 
 use divan::Bencher;
 use kinds::{Case, Kind};
-use sessile::{FileStore, MemoryStore, SessionStore};
+use sessile::{MemoryStore, SessionStore};
 
 fn main() {
     #[cfg(not(all(feature = "redis", feature = "postgres", feature = "mysql", feature = "sqlite")))]
@@ -39,10 +39,11 @@ fn memory(bencher: Bencher<'_, '_>, kind: Kind) {
     requests(bencher, kind, async || Some(MemoryStore::new()));
 }
 
+#[cfg(feature = "file")]
 #[divan::bench(args = Kind::ALL)]
 fn file(bencher: Bencher<'_, '_>, kind: Kind) {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    requests(bencher, kind, async || Some(FileStore::new(folder.path()).expect("a file store")));
+    requests(bencher, kind, async || Some(sessile::FileStore::new(folder.path()).expect("a file store")));
 }
 
 #[cfg(feature = "sqlite")]

@@ -1,5 +1,11 @@
 //! A store of your own, in three methods. This one keeps sessions in a map behind a lock; yours calls
 //! whatever you keep sessions in.
+//!
+//! ```sh
+//! cargo add sessile tracing-subscriber
+//! cargo add axum --features macros
+//! cargo add tokio --features full
+//! ```
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -47,6 +53,7 @@ async fn count(session: Session) -> Result<impl IntoResponse, SessionError> {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    tracing_subscriber::fmt::init();
     let sessions = SessionConfig::builder("an example's secret of at least 32 bytes")
         .store(MapStore::default())
         .build()?;

@@ -1,5 +1,11 @@
 //! Sessions in files: stop the program, start it again, and your count continues. Express with
 //! session-file-store can share the folder.
+//!
+//! ```sh
+//! cargo add sessile tracing-subscriber
+//! cargo add axum --features macros
+//! cargo add tokio --features full
+//! ```
 
 use std::time::Duration;
 
@@ -21,6 +27,7 @@ async fn count(session: Session) -> Result<impl IntoResponse, SessionError> {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    tracing_subscriber::fmt::init();
     let folder = std::env::var("SESSIONS").unwrap_or("./sessions".into());
     let store = FileStore::new(&folder)?;
     // The sweep removes the files of expired sessions until its handle is dropped.

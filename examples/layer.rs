@@ -1,5 +1,11 @@
 //! The commit in one place, as in Express: `SessionLayer` commits after each handler, and handlers only read
 //! and write. If a handler answers with a 5xx status, what it changed is not stored; a logout still is.
+//!
+//! ```sh
+//! cargo add sessile tracing-subscriber
+//! cargo add axum --features macros
+//! cargo add tokio --features full
+//! ```
 
 use axum::Router;
 use axum::extract::FromRef;
@@ -27,6 +33,7 @@ async fn count_and_fail(session: Session) -> Result<(StatusCode, String), Sessio
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    tracing_subscriber::fmt::init();
     let sessions = SessionConfig::builder("an example's secret of at least 32 bytes")
         .save_uninitialized(false)
         .build()?;

@@ -1,5 +1,15 @@
 //! A login form, with a password check, a flash message on failure, a new session id at login, a page for
 //! users only, logout and "remember me". The user is `alice`, the password is `correct horse`.
+//!
+//! ```sh
+//! cargo add sessile tracing-subscriber
+//! cargo add axum --features macros
+//! cargo add serde --features derive
+//! cargo add maud --features axum
+//! cargo add password-auth
+//! cargo add tower-http --features csrf
+//! cargo add tokio --features full
+//! ```
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +22,7 @@ use axum::routing::{get, post};
 use axum::{Form, Router};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde::{Deserialize, Serialize};
-use sessile::{FlashKey, Session, SessionConfig, SessionError, SessionKey};
+use sessile::{FlashKey, Secrets, Session, SessionConfig, SessionError, SessionKey};
 use tower_http::csrf::CsrfLayer;
 
 const USER: SessionKey<User> = SessionKey::new("user");
@@ -118,13 +128,12 @@ async fn logout(session: Session) -> Result<impl IntoResponse, SessionError> {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    tracing_subscriber::fmt::init();
     let accounts = Accounts { name: "alice".into(), hash: password_auth::generate_hash("correct horse") };
-    // In production, read the secret from the environment, and add `.secure(true)` or start from
-    // `SessionConfig::hardened`.
-    let sessions = SessionConfig::builder("an example's secret of at least 32 bytes")
-        .save_uninitialized(false)
-        .browser_session()
-        .build()?;
+    // `openssl rand -base64 32` makes a secret. Without one, the sessions end with the process. In production, add
+    // `.secure(true)` or start from `SessionConfig::hardened`.
+    let secret = std::env::var("SESSION_SECRET").map_or_else(|_| Secrets::random(), Secrets::from);
+    let sessions = SessionConfig::builder(secret).save_uninitialized(false).browser_session().build()?;
     let app = Router::new()
         .route("/", get(home))
         .route("/login", get(login_form).post(login))

@@ -2,6 +2,14 @@
 //! connect-pg-simple can share the table.
 //!
 //! `DATABASE_URL=postgres://localhost/shop cargo run --example postgres --features postgres`
+//!
+//! ```sh
+//! cargo add sessile --features postgres
+//! cargo add sqlx --no-default-features --features postgres,runtime-tokio
+//! cargo add tracing-subscriber
+//! cargo add axum --features macros
+//! cargo add tokio --features full
+//! ```
 
 use axum::Router;
 use axum::extract::FromRef;
@@ -21,6 +29,7 @@ async fn count(session: Session) -> Result<impl IntoResponse, SessionError> {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    tracing_subscriber::fmt::init();
     let url = std::env::var("DATABASE_URL").unwrap_or("postgres://localhost/postgres".into());
     let pool = sqlx::PgPool::connect(&url).await?;
     // If Express shares the table and the server is not in UTC, add `.time_zone("America/New_York")`.

@@ -1,6 +1,13 @@
 //! Sessions in Redis. All processes that you start share them, and so can Express with connect-redis.
 //!
 //! `REDIS_URL=redis://127.0.0.1/ cargo run --example redis --features redis`
+//!
+//! ```sh
+//! cargo add sessile --features redis
+//! cargo add tracing-subscriber
+//! cargo add axum --features macros
+//! cargo add tokio --features full
+//! ```
 
 use axum::Router;
 use axum::extract::FromRef;
@@ -20,6 +27,7 @@ async fn count(session: Session) -> Result<impl IntoResponse, SessionError> {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    tracing_subscriber::fmt::init();
     let url = std::env::var("REDIS_URL").unwrap_or("redis://127.0.0.1/".into());
     let store = RedisStore::connect(url).await?;
     let sessions = SessionConfig::builder("an example's secret of at least 32 bytes")

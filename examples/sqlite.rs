@@ -1,6 +1,13 @@
 //! Sessions in an SQLite file, which several processes on one machine can share.
 //!
 //! `cargo run --example sqlite --features sqlite`
+//!
+//! ```sh
+//! cargo add sessile --features sqlite
+//! cargo add tracing-subscriber
+//! cargo add axum --features macros
+//! cargo add tokio --features full
+//! ```
 
 use axum::Router;
 use axum::extract::FromRef;
@@ -20,6 +27,7 @@ async fn count(session: Session) -> Result<impl IntoResponse, SessionError> {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    tracing_subscriber::fmt::init();
     let store = SqliteStore::open(std::env::var("SESSIONS").unwrap_or("sessions.db".into())).await?;
     store.migrate().await?;
     // The sweep removes expired sessions until its handle is dropped.

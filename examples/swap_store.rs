@@ -1,6 +1,13 @@
 //! One program that chooses its store at start: `STORE=memory` (the default), `STORE=file:./sessions`, or,
 //! with the feature of that name, `redis://…`, `postgres://…`, `mysql://…` or `sqlite:FILE`. The program
 //! counts your views of each page. If processes can share the store, start as many as you like.
+//!
+//! ```sh
+//! cargo add sessile --features redis
+//! cargo add tracing-subscriber
+//! cargo add axum --features macros
+//! cargo add tokio --features full
+//! ```
 
 use axum::Router;
 use axum::extract::FromRef;
@@ -58,6 +65,7 @@ async fn forget(session: Session) -> Result<impl IntoResponse, SessionError> {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    tracing_subscriber::fmt::init();
     let store = std::env::var("STORE").unwrap_or("memory".into());
     let options = SessionConfig::builder("an example's secret of at least 32 bytes");
     let sessions = with_store(options.save_uninitialized(false), &store).await?.build()?;

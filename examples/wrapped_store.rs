@@ -1,7 +1,7 @@
 //! A wrapper that counts and times the calls of any store, for metrics.
 //!
 //! ```sh
-//! cargo add sessile axum
+//! cargo add sessile axum tracing-subscriber
 //! cargo add tokio --features full
 //! ```
 
@@ -94,9 +94,10 @@ async fn metrics(State(app): State<App>) -> String {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    tracing_subscriber::fmt::init();
     let metrics_of_store = Arc::new(Metrics::default());
     let store = Measured { inner: MemoryStore::new(), metrics: Arc::clone(&metrics_of_store) };
-    // An example's secret. Read yours from the environment.
+    // An example's secret. `quickstart` reads one from the environment.
     let sessions = SessionConfig::builder("an example's secret of at least 32 bytes").store(store).build()?;
     let app = Router::new()
         .route("/", get(count))

@@ -78,6 +78,14 @@ pub enum ConfigError {
 pub struct StoreError {
     kind: StoreErrorKind,
     source: BoxError,
+    logged: Logged,
+}
+
+/// Whether an error has been logged, so that it is logged once however often it is passed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Logged {
+    NotYet,
+    Yes,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -93,22 +101,26 @@ enum StoreErrorKind {
 }
 
 impl StoreError {
+    fn new(kind: StoreErrorKind, source: impl Into<BoxError>) -> Self {
+        Self { kind, source: source.into(), logged: Logged::NotYet }
+    }
+
     /// The store could not be reached, refused the call, or did not answer in time. Requests are answered
     /// with 503.
     pub fn unavailable(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        Self { kind: StoreErrorKind::Unavailable, source: source.into() }
+        Self::new(StoreErrorKind::Unavailable, source)
     }
 
     /// The store holds something under this id that is not a session record. The request gets a new session
     /// under a new id, and the bytes in the store stay as they are.
     pub fn corrupt(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        Self { kind: StoreErrorKind::Corrupt, source: source.into() }
+        Self::new(StoreErrorKind::Corrupt, source)
     }
 
     /// A provided method that takes two steps was called on a store whose `get` returns versions.
     pub(crate) fn not_overridden() -> Self {
         let what_to_do = "forward every method to the store inside with `sessile::forward_store!`";
-        Self { kind: StoreErrorKind::NotOverridden, source: what_to_do.into() }
+        Self::new(StoreErrorKind::NotOverridden, what_to_do)
     }
 
     pub(crate) fn is_not_overridden(&self) -> bool {
@@ -118,7 +130,7 @@ impl StoreError {
     /// The store cannot do this at all, whatever its state; `what` says what was asked of it. Requests are
     /// answered with 501.
     pub fn unsupported(what: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        Self { kind: StoreErrorKind::Unsupported, source: what.into() }
+        Self::new(StoreErrorKind::Unsupported, what)
     }
 
     /// Whether this error was made by [`StoreError::unavailable`].
@@ -139,6 +151,15 @@ impl StoreError {
         self.kind == StoreErrorKind::Unsupported
     }
 
+    /// Logs the error, unless that was done before.
+    pub(crate) fn logged(mut self) -> Self {
+        if self.logged == Logged::NotYet {
+            log_failure(self.status(), &self);
+            self.logged = Logged::Yes;
+        }
+        self
+    }
+
     fn status(&self) -> StatusCode {
         match self.kind {
             StoreErrorKind::Unavailable | StoreErrorKind::Corrupt | StoreErrorKind::NotOverridden => {
@@ -151,9 +172,11 @@ impl StoreError {
 
 /// Why a call of a [`Session`](crate::Session) method failed.
 ///
-/// As a response, `Store` is 503, or 501 for [`StoreError::unsupported`]; `Gone` and `Conflict` are 409, and
-/// all others are 500. The body is the text of the status and does not name the error.
-/// [`status`](Self::status) is for an error type of your own.
+/// As a response, `Store` is 503, or 501 for [`StoreError::unsupported`]; `Gone` and `Conflict` are 409, and all
+/// others are 500. The body is the text of the status and does not name the error. [`status`](Self::status) is
+/// for an error type of your own.
+///
+/// The call that fails logs the error through `tracing`, so it is in the log whatever the program makes of it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SessionError {
@@ -206,13 +229,34 @@ pub enum SessionError {
 }
 
 impl SessionError {
-    pub(crate) fn encode(key: &str, source: impl Into<BoxError>) -> Self {
-        Self::Encode { key: key.to_owned(), source: source.into() }
+    /// A value cannot be written. Logs the error.
+    pub(crate) fn encode(key: &str, source: impl Into<ValueError>) -> Self {
+        let source = Box::new(source.into());
+        let error = Self::Encode { key: key.to_owned(), source };
+        log_failure(error.status(), &error);
+        error
     }
 
-    pub(crate) fn decode<T>(key: &str, source: &serde_json::Error) -> Self {
-        let source = JsonError::new::<T>(source).into();
-        Self::Decode { key: key.to_owned(), source }
+    /// A value cannot be read. Logs the error.
+    pub(crate) fn decode(key: &str, source: impl Into<ValueError>) -> Self {
+        let source = Box::new(source.into());
+        let error = Self::Decode { key: key.to_owned(), source };
+        log_failure(error.status(), &error);
+        error
+    }
+
+    /// Logs the error of a call that reaches the store, unless that was done before. Such a call logs its error
+    /// before it returns, because the program may make a response of its own of it.
+    pub(crate) fn logged(self) -> Self {
+        match self {
+            Self::Store(error) => Self::Store(error.logged()),
+            // The errors of values are logged where they are made.
+            Self::Encode { .. } | Self::Decode { .. } => self,
+            Self::Destroyed | Self::Gone | Self::Conflict | Self::TooLarge { .. } | Self::Cookie => {
+                log_failure(self.status(), &self);
+                self
+            }
+        }
     }
 
     /// The status of the response that this error becomes.
@@ -232,12 +276,25 @@ impl SessionError {
 
 impl IntoResponse for SessionError {
     fn into_response(self) -> Response {
-        opaque(self.status(), &self)
+        let status = self.status();
+        match self {
+            // The error of a store that the program has called itself is not logged yet.
+            Self::Store(error) => drop(error.logged()),
+            Self::Encode { ref source, .. } | Self::Decode { ref source, .. }
+                if !source.is::<ValueError>() =>
+            {
+                // The program has made this error itself.
+                log_failure(status, &self);
+            }
+            // The call that failed has logged it.
+            _ => {}
+        }
+        opaque(status)
     }
 }
 
-/// Why a [`Session`](crate::Session) could not be extracted. As a response it has the
-/// [`status`](Self::status), and the body does not name the error.
+/// Why a [`Session`](crate::Session) could not be extracted. As a response it has the [`status`](Self::status),
+/// and the body does not name the error. The error is logged before the rejection is returned.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SessionRejection {
@@ -254,11 +311,19 @@ impl SessionRejection {
             Self::Store(error) => error.status(),
         }
     }
+
+    /// Logs the error, unless that was done before.
+    pub(crate) fn logged(self) -> Self {
+        match self {
+            Self::Store(error) => Self::Store(error.logged()),
+        }
+    }
 }
 
 impl IntoResponse for SessionRejection {
     fn into_response(self) -> Response {
-        opaque(self.status(), &self)
+        let rejection = self.logged();
+        opaque(rejection.status())
     }
 }
 
@@ -275,13 +340,18 @@ pub(crate) fn cause(error: &(impl StdError + 'static)) -> &(dyn StdError + 'stat
     error
 }
 
-/// The response to an error, whose body is the text of the status. The error goes to `tracing`.
-fn opaque(status: StatusCode, error: &(dyn StdError + 'static)) -> Response {
+/// Logs that a call has failed, with the causes of the error.
+#[cold]
+fn log_failure(status: StatusCode, error: &(dyn StdError + 'static)) {
     if status.is_server_error() {
-        tracing::error!(error, "session request failed");
+        tracing::error!(error, "a session call failed");
     } else {
-        tracing::info!(error, "session request failed");
+        tracing::info!(error, "a session call failed");
     }
+}
+
+/// The response to an error, whose body is the text of the status.
+fn opaque(status: StatusCode) -> Response {
     let body = status.canonical_reason().unwrap_or_default();
     (status, body).into_response()
 }
@@ -308,6 +378,15 @@ impl JsonError {
         };
         Self { what, line: error.line(), column: error.column(), expected: std::any::type_name::<T>() }
     }
+}
+
+/// Why a value cannot be written or read. Errors with this source were made by this crate, which has logged them.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ValueError {
+    #[error(transparent)]
+    Json(#[from] JsonError),
+    #[error(transparent)]
+    Refused(#[from] Refused),
 }
 
 /// Why a session refuses a key or a stored value, apart from JSON errors.

@@ -1,11 +1,13 @@
 //! [`SessionId`]: creating and checking session ids.
 
+#[cfg(any(feature = "file", feature = "mysql"))]
 use std::borrow::Cow;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arrayvec::ArrayString;
+#[cfg(any(feature = "file", feature = "mysql"))]
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
@@ -65,6 +67,7 @@ impl SessionId {
     /// The text under which a store keeps the id: the id itself where the store can hold it, else `=` and the
     /// id's SHA-256 in hexadecimal. No two ids have the same text, because an id that begins with `=` is
     /// hashed as well.
+    #[cfg(any(feature = "file", feature = "mysql"))]
     pub(crate) fn or_hashed_unless(&self, holds: impl Fn(&str) -> bool) -> Cow<'_, str> {
         let id = self.as_str();
         if !id.starts_with('=') && holds(id) {

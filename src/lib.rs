@@ -5,26 +5,61 @@
 //! the cookie as a part of the response. The guard is the proof that the store holds the session: no cookie
 //! is sent without it.
 //!
-//! The store is one line of the [`SessionConfig`], which lives in the app state. No handler names the store,
-//! so the same handlers run over memory in tests and over Redis in production. The example `swap_store`
-//! chooses the store when the program starts.
+//! The store is one line of the [`SessionConfig`], which is the application's state or a part of it. No handler
+//! names the store, so the same handlers run over memory in tests and over Redis in production. The example
+//! `swap_store` chooses the store when the program starts.
 //!
 //! ```no_run
 #![doc = include_str!("../examples/quickstart.rs")]
 //! ```
 //!
+//! # When your state has more in it
+//! The extractor finds the configuration in the state through [`FromRef`](axum::extract::FromRef). axum's derive,
+//! behind its feature `macros`, makes the implementation, for a state that is cloned and for one behind an `Arc`:
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use axum::Router;
+//! use axum::extract::{FromRef, State};
+//! use axum::routing::get;
+//! use sessile::{Session, SessionConfig, SessionError, SessionGuard};
+//!
+//! #[derive(FromRef)]
+//! struct App {
+//!     sessions: SessionConfig,
+//!     motto: String,
+//! }
+//!
+//! async fn motto(session: Session, State(app): State<Arc<App>>) -> Result<(SessionGuard, String), SessionError> {
+//!     session.insert("has_seen", &app.motto)?;
+//!     Ok((session.commit().await?, app.motto.clone()))
+//! }
+//!
+//! # fn main() -> Result<(), sessile::ConfigError> {
+//! let sessions = SessionConfig::new("a secret of at least 32 bytes, from the environment")?;
+//! let app = App { sessions, motto: "Stay put.".to_owned() };
+//! let router: Router = Router::new().route("/", get(motto)).with_state(Arc::new(app));
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # What is where
-//! - [`SessionConfig`]: the options, all those of Express with the same meaning, and what to do if the state
-//!   is an `Arc`.
+//! - [`SessionConfig`]: the options, all those of Express with the same meaning.
 //! - [`Session`]: data, flash messages, new ids, logout, "remember me". [`SessionKey`] and [`FlashKey`] name
 //!   a key and the type of its value in one place.
 //! - [`SessionLayer`]: commits in one place instead of in every handler.
-//! - The stores: [`MemoryStore`] and [`FileStore`]; `RedisStore`, `PostgresStore`, `MySqlStore` and
-//!   `SqliteStore`, each behind its feature (`redis`, `postgres`, `mysql`, `sqlite`); `tls` encrypts what goes
-//!   to their servers. [`SessionStore`] is the contract for a store of your own. [`SessionConfig::check`] says
-//!   whether the store can serve.
+//! - The stores: [`MemoryStore`], and the others behind their features. [`SessionStore`] is the contract for a store
+//!   of your own. [`SessionConfig::check`] says whether the store can serve.
 //! - [`Clock`]: where the time comes from; tests pass a clock that they move.
-//! - [`guide`]: longer texts on coming from Express, on how long sessions live, and on security.
+//! - [`guide`]: longer texts. Begin with the [cheat sheet](guide::cheat_sheet); then [testing your
+//!   handlers](guide::testing), [recipes](guide::recipes), [deploying](guide::deploying), and
+//!   [troubleshooting](guide::troubleshooting) when something does not work. Coming from [Express](guide::coming_from_express)
+//!   or [tower-sessions](guide::coming_from_tower_sessions)? [How long a session lives](guide::expiration) and
+//!   [security](guide::security) are the fine print.
+//!
+//! # Features
+#![doc = include_str!("../docs/features.md")]
 //!
 //! # What it promises
 //! Every promise has tests that run against every store. With the feature `testing`, the module `testing`
@@ -127,6 +162,7 @@
 //!
 //! Do not give a session a new id on an open socket: the browser would never learn the id.
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod clock;
 mod commit;
@@ -148,12 +184,29 @@ pub mod testing;
 /// Longer texts, each a module without items.
 #[cfg(any(doc, doctest))]
 pub mod guide {
+    #[doc = include_str!("../docs/guide/cheat-sheet.md")]
+    pub mod cheat_sheet {}
+    // Its programs need the feature.
+    #[cfg(feature = "file")]
     #[doc = include_str!("../docs/coming-from-express.md")]
     pub mod coming_from_express {}
+    #[doc = include_str!("../docs/guide/coming-from-tower-sessions.md")]
+    pub mod coming_from_tower_sessions {}
+    #[doc = include_str!("../docs/guide/deploying.md")]
+    #[doc = include_str!("../docs/guide/events.md")]
+    pub mod deploying {}
     #[doc = include_str!("../docs/expiration.md")]
     pub mod expiration {}
+    #[doc = include_str!("../docs/guide/recipes.md")]
+    pub mod recipes {}
     #[doc = include_str!("../docs/security.md")]
     pub mod security {}
+    // Its programs need the feature.
+    #[cfg(feature = "testing")]
+    #[doc = include_str!("../docs/guide/testing.md")]
+    pub mod testing {}
+    #[doc = include_str!("../docs/guide/troubleshooting.md")]
+    pub mod troubleshooting {}
 }
 
 pub use ::cookie::SameSite;
@@ -174,7 +227,9 @@ pub use session::flash::Flashes;
 pub use session::key::{FlashKey, SessionKey};
 pub use session::lifetime::CookieState;
 pub use session::origin::Origin;
+#[cfg(feature = "file")]
 pub use store::file::folder::Durability;
+#[cfg(feature = "file")]
 pub use store::file::{FileStore, FileStoreBuilder};
 pub use store::memory::{MemoryStore, MemoryStoreBuilder};
 #[cfg(feature = "redis")]
@@ -189,6 +244,7 @@ pub use store::sql::mysql::MySqlStore;
 pub use store::sql::postgres::PostgresStore;
 #[cfg(feature = "sqlite")]
 pub use store::sql::sqlite::SqliteStore;
+#[cfg(any(feature = "file", feature = "postgres", feature = "mysql", feature = "sqlite"))]
 pub use store::sweeper::SweepHandle;
 pub use store::version::Version;
 pub use store::{Replaced, SessionStore, Stored};

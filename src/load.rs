@@ -39,12 +39,14 @@ pub(crate) async fn load(
     let transport = Transport::of(headers, scheme, config.inner().policy.trust_proxy);
     let session = Session::new(config, transport, line);
     let loading = || load_first_valid(&session, headers);
-    match session.inner().config.inner().store.now_or_never(loading()) {
-        Some(loaded) => loaded?,
+    let loaded = match session.inner().config.inner().store.now_or_never(loading()) {
+        Some(loaded) => loaded,
         // Boxed to keep the handler's future small, because that future contains the futures of its
         // extractors.
-        None => Box::pin(loading()).await?,
-    }
+        None => Box::pin(loading()).await,
+    };
+    loaded.map_err(SessionRejection::logged)?;
+    tracing::debug!(origin = ?session.origin(), "a request's session");
     Ok(session)
 }
 

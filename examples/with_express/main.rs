@@ -2,6 +2,14 @@
 //!
 //! `cargo run --example with_express` starts both. It needs Node.js 18 or newer, and npm. The sessions are
 //! files in a temporary folder, in the layout of session-file-store.
+//!
+//! ```sh
+//! cargo add sessile tempfile serde_json tracing-subscriber
+//! cargo add axum --features macros
+//! cargo add serde --features derive
+//! cargo add maud --features axum
+//! cargo add tokio --features full
+//! ```
 
 mod shop;
 
@@ -19,6 +27,7 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    tracing_subscriber::fmt::init();
     let folder = tempfile::tempdir()?;
     let port = std::env::var("PORT").unwrap_or("3000".into());
     let listener = TcpListener::bind(format!("127.0.0.1:{port}")).await?;

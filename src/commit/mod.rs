@@ -33,7 +33,7 @@ impl Session {
     /// - [`Store`](SessionError::Store), when the store fails.
     /// - [`Destroyed`](SessionError::Destroyed), when the session was destroyed in this request.
     pub async fn reload(&self) -> Result<(), SessionError> {
-        reload(self).await
+        reload(self).await.map_err(SessionError::logged)
     }
 
     /// Writes the session to the store now, whether or not it was changed. The cookie is set by a later
@@ -44,7 +44,7 @@ impl Session {
     /// destroyed in this request.
     pub async fn save(&self) -> Result<(), SessionError> {
         if self.state().has_ended() {
-            return Err(SessionError::Destroyed);
+            return Err(SessionError::Destroyed.logged());
         }
         commit(self, Trigger::Save).await.map(drop)
     }
@@ -71,12 +71,13 @@ impl Session {
 }
 
 async fn commit(session: &Session, trigger: Trigger) -> Result<SessionGuard, SessionError> {
-    match try_commit_now(session, trigger) {
+    let committed = match try_commit_now(session, trigger) {
         Some(committed) => committed,
         // Boxed to keep the handler's future small: this future is large, and a commit to a store in memory
         // rarely needs it.
         None => Box::pin(commit_when_free(session, trigger)).await,
-    }
+    };
+    committed.map_err(SessionError::logged)
 }
 
 /// Commits without waiting, which is possible when there is nothing to write or the store is in memory.

@@ -138,7 +138,7 @@ impl SessionConfig {
     /// # Errors
     /// Those of the store; as a rule [`StoreError::unavailable`](crate::StoreError::unavailable).
     pub async fn check(&self) -> Result<(), StoreError> {
-        self.0.store.check().await
+        self.0.store.check().await.map_err(StoreError::logged)
     }
 
     pub(crate) fn inner(&self) -> &ConfigInner {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use uuid::Uuid;
 use zeroize::Zeroizing;
 
 /// The secrets for the cookie's signature: the first one signs, and all of them verify.
@@ -25,6 +26,19 @@ use zeroize::Zeroizing;
 pub struct Secrets(pub(super) Vec<Zeroizing<Vec<u8>>>);
 
 impl Secrets {
+    /// A secret of 32 random bytes, for tests and for the first run of a program. Nobody else has it, so the
+    /// sessions end with the process, and a second process cannot read the cookies of the first. A warning in the
+    /// log says so.
+    ///
+    /// In production, read the secret from where you keep secrets. `openssl rand -base64 32` makes one.
+    #[must_use]
+    pub fn random() -> Self {
+        tracing::warn!("a random session secret was made: the sessions end with this process");
+        // Each has 122 random bits.
+        let uuids = [Uuid::new_v4(), Uuid::new_v4()];
+        Self(vec![Zeroizing::new(uuids.map(Uuid::into_bytes).concat())])
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -21,6 +21,7 @@ use serde_json::value::RawValue;
 use crate::error::{JsonError, StoreError};
 use crate::json::date::parse_time;
 use crate::json::object::{self, Span};
+#[cfg(feature = "file")]
 use crate::json::text::{escape, is_key, push_member};
 use indexed_text::IndexedText;
 
@@ -127,6 +128,7 @@ impl Record {
     }
 
     /// The same record without one key. All other keys and values stay byte for byte.
+    #[cfg(feature = "file")]
     pub(crate) fn without(self, key: &str) -> Self {
         if self.raw(key).is_none() {
             return self;
@@ -144,6 +146,7 @@ impl Record {
     }
 
     /// The record as JSON, with one more key at its end.
+    #[cfg(feature = "file")]
     pub(crate) fn with(&self, key: &str, value: &str) -> String {
         // Invariant: a record is a JSON object, with nothing but white space after it.
         let members = self.as_json().trim_end().strip_suffix('}');
@@ -182,6 +185,7 @@ impl Record {
 
     /// A value's raw JSON, without the check that the bytes are UTF-8. `None` for `cookie`, which is not
     /// data.
+    #[cfg(any(feature = "file", test))]
     pub(crate) fn raw(&self, key: &str) -> Option<&[u8]> {
         self.member(key).map(|(_, value)| self.within(value))
     }

@@ -10,7 +10,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 use smol_str::SmolStr;
 
-use crate::error::SessionError;
+use crate::error::{JsonError, SessionError};
 use crate::session::Session;
 use crate::session::change::Change;
 use crate::session::value::encode;
@@ -171,7 +171,7 @@ fn decode<T: DeserializeOwned>(kind: &str, raw: &[SmolStr]) -> Result<Vec<T>, Se
     raw.iter()
         .map(|raw| {
             serde_json::from_str(raw)
-                .map_err(|error| SessionError::decode::<T>(&format!("flash.{kind}"), &error))
+                .map_err(|error| SessionError::decode(&format!("flash.{kind}"), JsonError::new::<T>(&error)))
         })
         .collect()
 }

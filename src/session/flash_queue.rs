@@ -272,5 +272,5 @@ fn remove_taken(messages: &mut VecDeque<SmolStr>, taken: &[SmolStr]) {
 }
 
 fn foreign(key: String) -> SessionError {
-    SessionError::Decode { key, source: Refused::ForeignFlash.into() }
+    SessionError::decode(&key, Refused::ForeignFlash)
 }

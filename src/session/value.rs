@@ -77,6 +77,6 @@ pub(crate) fn decode<T: DeserializeOwned>(key: &str, raw: &[u8]) -> Result<Optio
     match serde_json::from_str(text(raw)) {
         Ok(value) => Ok(Some(value)),
         Err(_) if raw == b"null" => Ok(None),
-        Err(error) => Err(SessionError::decode::<T>(key, &error)),
+        Err(error) => Err(SessionError::decode(key, JsonError::new::<T>(&error))),
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod erased;
 pub(crate) mod exclusive;
+#[cfg(feature = "file")]
 pub(crate) mod file;
 mod forward;
 pub(crate) mod keyed_locks;
@@ -14,6 +15,7 @@ mod retry;
 mod run_to_end;
 #[cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))]
 pub(crate) mod sql;
+#[cfg(any(feature = "file", feature = "postgres", feature = "mysql", feature = "sqlite"))]
 pub(crate) mod sweeper;
 pub(crate) mod version;
 

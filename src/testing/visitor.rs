@@ -75,21 +75,63 @@ impl Visitor {
     /// Keeps the cookie of a response, or forgets the one it removes.
     ///
     /// # Panics
-    /// When the response sets more than one cookie.
+    /// When the response sets more than one session cookie.
     pub fn receive(&mut self, guard: SessionGuard) -> Answer {
-        let response = guard.into_response();
-        let lines: Vec<_> = response.headers().get_all(SET_COOKIE).iter().collect();
-        assert!(lines.len() <= 1, "one response set {} session cookies", lines.len());
-        let Some(line) = lines.first() else { return Answer::NoCookie };
-        let line = line.to_str().expect("a Set-Cookie line is text");
-        let (_, value) = line.split(';').next().and_then(|pair| pair.split_once('=')).expect("a cookie pair");
+        self.receive_response(guard.into_response().headers())
+    }
+
+    /// Keeps the session cookie in the headers of a response, or forgets the one it removes: for responses of
+    /// the whole application. Cookies of other names are ignored.
+    ///
+    /// ```
+    /// use axum::Router;
+    /// use axum::body::Body;
+    /// use axum::http::Request;
+    /// use axum::routing::get;
+    /// use sessile::testing::{Answer, Visitor};
+    /// use sessile::{Session, SessionConfig, SessionError, SessionGuard};
+    /// use tower::ServiceExt as _;
+    ///
+    /// async fn login(session: Session) -> Result<SessionGuard, SessionError> {
+    ///     session.insert("user", "alice")?;
+    ///     session.commit().await
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let sessions = SessionConfig::new("a secret of at least 32 bytes, for tests")?;
+    /// let app = Router::new().route("/login", get(login)).with_state(sessions.clone());
+    ///
+    /// let mut alice = Visitor::new(&sessions);
+    /// let mut request = Request::get("/login").body(Body::empty())?;
+    /// request.headers_mut().extend(alice.headers());
+    /// let response = app.oneshot(request).await?;
+    /// assert_eq!(alice.receive_response(response.headers()), Answer::Set);
+    /// assert_eq!(alice.open().await?.get::<String>("user")?.as_deref(), Some("alice"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    /// When the response sets more than one session cookie.
+    pub fn receive_response(&mut self, headers: &HeaderMap) -> Answer {
+        let lines = headers.get_all(SET_COOKIE).iter();
+        let values: Vec<_> = lines.filter_map(|line| self.value_in(line)).collect();
+        assert!(values.len() <= 1, "one response set {} session cookies", values.len());
+        let Some(value) = values.first() else { return Answer::NoCookie };
         if value.is_empty() {
             self.cookie = None;
             Answer::Expired
         } else {
-            self.cookie = Some(value.to_owned());
+            self.cookie = Some(value.clone());
             Answer::Set
         }
+    }
+
+    /// The value in a `Set-Cookie` line, if the line is that of the session's cookie.
+    fn value_in(&self, line: &HeaderValue) -> Option<String> {
+        let (name, value) = line.to_str().ok()?.split(';').next()?.split_once('=')?;
+        (name == self.config.name()).then(|| value.to_owned())
     }
 
     /// The id in the visitor's cookie, if there is a cookie and its signature is valid.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::*;
 use sessile::testing::TestClock;
-use sessile::{FileStore, Record, SessionLayer, SessionStore as _};
+use sessile::{Record, SessionLayer, SessionStore as _};
 
 #[tokio::test]
 async fn strangers_and_their_logouts_store_nothing() {
@@ -164,11 +164,13 @@ async fn markup_in_a_flash_message_is_text() {
 }
 
 /// What is written before a sweep has removed it lives; what is written after it lives as well.
+#[cfg(feature = "file")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sweep_spares_what_is_renewed_at_the_same_time() {
     const SESSIONS: usize = 40;
     let (clock, folder) = (TestClock::new(), tempfile::tempdir().unwrap());
-    let store = FileStore::builder(folder.path().join("sessions")).clock(clock.clone()).build().unwrap();
+    let store =
+        sessile::FileStore::builder(folder.path().join("sessions")).clock(clock.clone()).build().unwrap();
     let record = Record::from_json(r#"{"cookie":{"originalMaxAge":1000,"expires":null},"n":1}"#).unwrap();
     let life = Duration::from_secs(1);
     let ids: Vec<_> = (0..SESSIONS).map(|n| SessionId::new(format!("session-{n}")).unwrap()).collect();

@@ -57,6 +57,127 @@ fn the_detail_goes_to_the_log() {
     assert!(text.contains("nobody listens") && text.contains("shopping-cart"), "{text}");
 }
 
+/// An error type of the program's own, which never makes a response of the library's error.
+struct Own(StatusCode);
+
+impl From<SessionError> for Own {
+    fn from(error: SessionError) -> Self {
+        Self(error.status())
+    }
+}
+
+impl From<SessionRejection> for Own {
+    fn from(rejection: SessionRejection) -> Self {
+        Self(rejection.status())
+    }
+}
+
+impl IntoResponse for Own {
+    fn into_response(self) -> axum::response::Response {
+        self.0.into_response()
+    }
+}
+
+/// Every error is in the log exactly once: if the program answers with an error of its own, if the library's error is
+/// the response, and if the layer commits.
+#[tokio::test]
+async fn an_error_is_logged_once_whoever_answers() {
+    async fn own(session: Result<Session, SessionRejection>) -> Result<SessionGuard, Own> {
+        let session = session?;
+        session.update("n", |n: Option<u64>| Some(n.unwrap_or(0) + 1))?;
+        Ok(session.commit().await?)
+    }
+    async fn write(session: Session) -> Result<(), SessionError> {
+        session.update("n", |n: Option<u64>| Some(n.unwrap_or(0) + 1)).map(drop)
+    }
+    async fn wrong_type(session: Session) -> Result<(), SessionError> {
+        session.get::<String>("n").map(drop)
+    }
+    async fn own_wrong_type(session: Session) -> Result<(), Own> {
+        Ok(session.get::<String>("n").map(drop)?)
+    }
+    let store = RecordingStore::default();
+    let config = builder().store(store.clone()).build().unwrap();
+    let layer = || SessionLayer::new(config.clone());
+    let mut client = TestClient::new();
+    assert_eq!(client.get(&router(&config, change), "/").await.status, 200);
+    let cases = [
+        ("a load, own error", router(&config, own), "get", 503),
+        ("a load", router(&config, change), "get", 503),
+        ("a load, layer", router(&config, write).layer(layer()), "get", 503),
+        ("a commit, own error", router(&config, own), "replace", 503),
+        ("a commit", router(&config, change), "replace", 503),
+        ("a commit, layer", router(&config, write).layer(layer()), "replace", 503),
+        ("a value, own error", router(&config, own_wrong_type), "", 500),
+        ("a value", router(&config, wrong_type), "", 500),
+    ];
+    for (what, app, fails, status) in cases {
+        store.fail(&[fails]);
+        let logs = Logs::capture();
+        assert_eq!(client.get(&app, "/").await.status.as_u16(), status, "{what}");
+        let text = logs.text();
+        assert_eq!(text.matches("ERROR").count(), 1, "{what}: {text}");
+        assert!(text.contains("a session call failed"), "{what}: {text}");
+    }
+    // What a client can cause is no ERROR.
+    store.fail(&[]);
+    let (logs, ended) = (Logs::capture(), store.clone());
+    let app = router(&config, async move |session: Session| {
+        for id in ended.ids() {
+            ended.destroy(&id).await.unwrap();
+        }
+        own(Ok(session)).await
+    });
+    assert_eq!(client.get(&app, "/").await.status, 409);
+    assert_eq!(logs.text().matches("INFO").count(), 1, "{}", logs.text());
+    assert!(!logs.text().contains("ERROR"), "{}", logs.text());
+    // An error of a store that the program has called itself is logged by the response.
+    let logs = Logs::capture();
+    store.fail(&["get"]);
+    let error = SessionError::from(store.get(&id("apple")).await.unwrap_err());
+    assert_eq!(logs.text(), "");
+    drop(error.into_response());
+    assert_eq!(logs.text().matches("ERROR").count(), 1, "{}", logs.text());
+}
+
+/// A health check's error is in the log, whatever the endpoint answers.
+#[tokio::test]
+async fn a_failed_check_is_logged_once() {
+    let store = RecordingStore::default();
+    let config = builder().store(store.clone()).build().unwrap();
+    store.fail(&["get"]);
+    let logs = Logs::capture();
+    let error = config.check().await.unwrap_err();
+    assert_eq!(logs.text().matches("ERROR").count(), 1, "{}", logs.text());
+    drop(SessionError::from(error).into_response());
+    assert_eq!(logs.text().matches("ERROR").count(), 1, "{}", logs.text());
+}
+
+/// At the level DEBUG each request says where its session comes from.
+#[tokio::test]
+async fn every_load_says_the_origin() {
+    let store = Texts::with("broken", "{\"n\":1");
+    let config = builder().store(store).build().unwrap();
+    let forged = crate::common::cookie_lines(["connect.sid=forged".to_owned()]);
+    let origin = async |headers: &axum::http::HeaderMap| {
+        let logs = Logs::capture();
+        let session = config.session_from_headers(headers).await.unwrap();
+        let text = logs.text();
+        let line = text.lines().find(|line| line.contains("a request's session")).unwrap();
+        assert!(line.trim_start().starts_with("DEBUG"), "{line}");
+        assert!(line.contains(&format!("origin={:?}", session.origin())), "{line}");
+        session.origin()
+    };
+    assert_eq!(origin(&TestClient::new().headers()).await, Origin::NoCookie);
+    assert_eq!(origin(&forged).await, Origin::BadSignature);
+    assert_eq!(origin(&TestClient::holding(&config, &id("gone")).headers()).await, Origin::Unknown);
+    assert_eq!(origin(&TestClient::holding(&config, &id("broken")).headers()).await, Origin::Undecodable);
+    let session = TestClient::new().open(&config).await;
+    drop(session.commit().await.unwrap());
+    let headers = TestClient::holding(&config, &session.id()).headers();
+    assert_eq!(origin(&headers).await, Origin::Loaded);
+}
+
 #[test]
 fn causes_are_kept() {
     let error = SessionError::from(SessionRejection::from(refused()));

@@ -8,15 +8,45 @@ fn the_quick_start_is_the_example() {
     assert!(README.contains(&format!("```rust\n{example}```")), "copy examples/quickstart.rs into README.md");
 }
 
+/// The page of the registry shows the README without the files beside it, so links lead to the documentation.
 #[test]
 fn every_link_leads_somewhere() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let library = include_str!("../../src/lib.rs");
     let links = README.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-    let links: Vec<_> = links.filter(|link| !link.contains("://")).collect();
-    assert!(links.len() > 3);
+    let links: Vec<_> = links.collect();
+    assert!(links.len() > 8, "{links:?}");
     for link in links {
-        assert!(root.join(link).exists(), "README links to {link}, which is not there");
+        if let Some(file) = link.strip_prefix("https://docs.rs/crate/sessile/latest/source/") {
+            assert!(root.join(file).exists(), "README links to {file}, which is not there");
+        } else if let Some(page) = link.strip_prefix("https://docs.rs/sessile/latest/sessile/") {
+            let page = page.split("index.html").next().unwrap_or_default().trim_end_matches('/');
+            let module = page.rsplit('/').next().unwrap_or_default();
+            let is_there = module.is_empty() || library.contains(&format!("pub mod {module}"));
+            assert!(is_there, "README links to the page {page}, which is no module");
+        } else {
+            assert!(
+                link.starts_with("https://docs.rs/"),
+                "README links to {link}, which the registry does not show"
+            );
+        }
     }
+}
+
+/// The table of features is one, in the README and in the crate's documentation, and lists every feature.
+#[test]
+fn every_feature_is_in_the_table() {
+    let table = include_str!("../../docs/features.md");
+    assert!(README.contains(table), "copy docs/features.md into README.md");
+    let manifest = include_str!("../../Cargo.toml");
+    let features = manifest.split("[features]").nth(1).and_then(|rest| rest.split("\n[").next()).unwrap();
+    let names = features.lines().filter_map(|line| line.split_once(" = [").map(|(name, _)| name));
+    let names: Vec<_> = names.filter(|name| !name.starts_with('#') && *name != "default").collect();
+    assert!(names.len() > 5, "{names:?}");
+    for name in &names {
+        assert!(table.contains(&format!("\n| `{name}` |")), "docs/features.md does not list {name}");
+    }
+    assert_eq!(table.lines().count(), names.len() + 2);
 }
 
 /// The text of every Rust file in a folder and in the folders below.

@@ -8,8 +8,7 @@ use axum::response::IntoResponse;
 use futures_util::stream;
 use sessile::testing::TestClock;
 use sessile::{
-    ConfigError, FileStore, MemoryStore, Record, Session, SessionConfig, SessionError, SessionId,
-    SessionStore,
+    ConfigError, MemoryStore, Record, Session, SessionConfig, SessionError, SessionId, SessionStore,
 };
 
 use crate::common::{TestClient, id};
@@ -75,10 +74,11 @@ async fn s7_an_error_of_the_stores_get_is_a_server_error() {
 }
 
 /// A missing file (`ENOENT`) is a session not found: a new one begins.
+#[cfg(feature = "file")]
 #[tokio::test]
 async fn s8_a_missing_file_is_a_session_not_found() {
     let folder = tempfile::tempdir().unwrap();
-    let config = options().store(FileStore::new(folder.path()).unwrap()).build().unwrap();
+    let config = options().store(sessile::FileStore::new(folder.path()).unwrap()).build().unwrap();
     let app = layered(&config, count);
     let mut client = TestClient::holding(&config, &id("apple"));
     let answer = client.get(&app, "/").await;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use sessile::{FileStore, MemoryStore, Record, SessionId, SessionStore, StoreError, Stored};
+use sessile::{MemoryStore, Record, SessionId, SessionStore, StoreError, Stored};
 
 mod memory {
     use super::*;
@@ -17,8 +17,10 @@ mod bounded_memory {
     sessile::session_store_tests!(async || MemoryStore::with_capacity_limit(10_000));
 }
 
+#[cfg(feature = "file")]
 mod file {
-    use super::*;
+    use sessile::FileStore;
+
     sessile::session_store_tests!(async || {
         // A store does not own its folder; this one goes with the build.
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap().keep();

@@ -1,17 +1,18 @@
 //! The stores that need no server. `MemoryStore` has more tests in `tests/memory_store`, servers have theirs
 //! in `tests/servers`.
 
-#[cfg(unix)]
+#[cfg(all(unix, feature = "file"))]
 #[path = "../common/disk.rs"]
 mod disk;
 
 mod conformance;
+#[cfg(feature = "file")]
 mod file;
-#[cfg(unix)]
+#[cfg(all(unix, feature = "file"))]
 mod file_folder;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", feature = "file"))]
 mod file_foreign;
-#[cfg(unix)]
+#[cfg(all(unix, feature = "file"))]
 mod file_kills;
-#[cfg(unix)]
+#[cfg(all(unix, feature = "file"))]
 mod file_plants;

@@ -1,6 +1,8 @@
 //! Time: the boundary to the millisecond, clocks that are set, and dates at which programs break. Each over the memory
 //! store and the file store, which count time in different ways.
 
+#![cfg(feature = "file")]
+
 mod dates;
 mod ends;
 mod steps;
