@@ -7,6 +7,7 @@ use std::error::Error as _;
 use std::time::Duration;
 
 use logs::Logs;
+#[cfg(feature = "tls")]
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use sessile::{Record, SessionId, SessionStore, StoreError};
 use sessile_test_servers as servers;
@@ -16,10 +17,12 @@ const ELSEWHERE: &str = "0.0.0.0";
 
 /// A private authority, another one that has signed nothing, and a server's certificate and key. The
 /// certificate is for `localhost`.
+#[cfg(feature = "tls")]
 struct Certificates {
     folder: tempfile::TempDir,
 }
 
+#[cfg(feature = "tls")]
 impl Certificates {
     fn new(user: &str) -> Self {
         let authority = || {
@@ -56,6 +59,7 @@ async fn serves(store: &impl SessionStore) {
 #[cfg(feature = "postgres")]
 mod postgres {
     use sessile::PostgresStore;
+    #[cfg(feature = "tls")]
     use sqlx::postgres::PgPool;
 
     use super::*;
@@ -128,6 +132,7 @@ mod postgres {
 #[cfg(feature = "mysql")]
 mod mysql {
     use sessile::MySqlStore;
+    #[cfg(feature = "tls")]
     use sqlx::mysql::MySqlPool;
 
     use super::*;
