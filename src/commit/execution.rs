@@ -47,9 +47,6 @@ pub(crate) struct Execution<'c> {
     transport: Transport,
     /// The writes of earlier commits of this request that got no answer, as far as their changes are in `log`.
     unanswered: Vec<Attempt>,
-    /// The record in which this commit has found changes of such a write, and the number of these changes. They are no
-    /// longer in `log`.
-    found: Option<Box<(Snapshot, usize)>>,
     /// The record that this commit has sent to the store, until the store answers.
     sent: Option<Record>,
     /// When the commit began. The new expiry counts from here.
@@ -87,8 +84,7 @@ impl<'c> Execution<'c> {
         let removal_failed = stored_id.is_some();
         let unanswered = state.unanswered().to_vec();
         let (log, now) = (state.begin_commit(), config.clock.now());
-        let (found, sent) = (None, None);
-        Self { config, log, id, stored_id, removal_failed, snapshot, transport, unanswered, found, sent, now }
+        Self { config, log, id, stored_id, removal_failed, snapshot, transport, unanswered, sent: None, now }
     }
 
     /// Makes the calls to the store that the decision asks for.
@@ -224,23 +220,11 @@ impl<'c> Execution<'c> {
         debug_assert!(written <= self.log.len());
         self.log.drain(..written.min(self.log.len()));
         self.unanswered.retain_mut(|attempt| attempt.outlast(written));
-        let before = self.found.take().map_or(0, |found| found.1);
-        self.found = Some(Box::new((stored.clone(), before + written)));
     }
 
-    /// Whether there is something to tell by [`note_attempt`](Self::note_attempt).
-    pub(crate) fn has_attempt(&self) -> bool {
-        self.found.is_some() || self.sent.is_some()
-    }
-
-    /// Forgets the attempts, because the commit has succeeded and its answer covers them.
-    pub(crate) fn forget_attempt(&mut self) {
-        (self.found, self.sent) = (None, None);
-    }
-
-    /// Tells the state what this commit, which did not succeed, knows of its writes.
-    pub(crate) fn note_attempt(&mut self, state: &mut State) {
-        state.note_attempt(self.found.take().map(|found| *found), self.sent.take());
+    /// The record that this commit has sent to the store without an answer.
+    pub(crate) fn take_sent(&mut self) -> Option<Record> {
+        self.sent.take()
     }
 
     /// Stores the new record and then removes the old one, so that a failure in between leaves the old

@@ -252,24 +252,13 @@ impl State {
         &self.unanswered
     }
 
-    /// Notes what a commit that did not succeed, or was dropped, knows of its writes: that the first `written` changes
-    /// are in the record `found`, and which record it has tried to write since.
-    pub(crate) fn note_attempt(&mut self, found: Option<(Snapshot, usize)>, tried: Option<Record>) {
+    /// Notes the record that a commit has sent to the store without an answer. It contains every change that the commit
+    /// writes.
+    pub(crate) fn note_attempt(&mut self, record: Record) {
         // `forget_changes` sets this number to zero: the commit then wrote changes that the log no longer has.
         let changes = self.in_flight.map_or(0, |in_flight| in_flight.changes);
-        let mut left = changes;
-        if let Some((snapshot, written)) = found {
-            let written = written.min(changes);
-            left -= written;
-            self.log.drain(..written);
-            self.in_flight = self.in_flight.map(|in_flight| InFlight { changes: left, ..in_flight });
-            self.unanswered.retain_mut(|attempt| attempt.outlast(written));
-            if let Some(stored) = self.stored() {
-                *stored = snapshot;
-            }
-        }
-        if let Some(record) = tried.filter(|_| left > 0) {
-            self.unanswered.push(Attempt { record, changes: left });
+        if changes > 0 {
+            self.unanswered.push(Attempt { record, changes });
         }
     }
 
