@@ -127,8 +127,8 @@ impl StoreError {
         self.kind == StoreErrorKind::NotOverridden
     }
 
-    /// The store cannot do this at all, whatever its state; `what` says what was asked of it. Requests are answered
-    /// with 501.
+    /// The store cannot do this at all, whatever its state; `what` says what was asked of it. Requests are
+    /// answered with 501.
     pub fn unsupported(what: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::new(StoreErrorKind::Unsupported, what)
     }

@@ -50,7 +50,7 @@
 //!   a key and the type of its value in one place.
 //! - [`SessionLayer`]: commits in one place instead of in every handler.
 //! - The stores: [`MemoryStore`], and the others behind their features. [`SessionStore`] is the contract for a store
-//!   of your own.
+//!   of your own. [`SessionConfig::check`] says whether the store can serve.
 //! - [`Clock`]: where the time comes from; tests pass a clock that they move.
 //! - [`guide`]: longer texts. Begin with the [cheat sheet](guide::cheat_sheet); then [testing your
 //!   handlers](guide::testing), [recipes](guide::recipes), [deploying](guide::deploying), and
@@ -235,6 +235,8 @@ pub use store::memory::{MemoryStore, MemoryStoreBuilder};
 #[cfg(feature = "redis")]
 #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
 pub use store::redis::RedisStore;
+#[cfg(feature = "redis")]
+pub use store::redis::builder::RedisStoreBuilder;
 #[cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))]
 pub use store::sql::identifier::InvalidIdentifier;
 #[cfg(feature = "mysql")]
@@ -250,3 +252,10 @@ pub use store::sql::sqlite::SqliteStore;
 pub use store::sweeper::SweepHandle;
 pub use store::version::Version;
 pub use store::{Replaced, SessionStore, Stored};
+
+/// The `sqlx` of the SQL stores, for a pool of your own: a pool of another version is another type. Where
+/// `sqlx` makes a release that breaks programs, the release of this crate that takes it breaks them as well, and
+/// says so in its version.
+#[cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))]
+#[doc(no_inline)]
+pub use sqlx;

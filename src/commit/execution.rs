@@ -36,20 +36,17 @@ pub(crate) struct Execution<'c> {
     ///
     /// Invariant: a commit that stores a record under a new id has one.
     id: Option<SessionId>,
-    /// The id under which this commit, or an earlier one of this request that failed, has stored the new record of a
-    /// session that changes its id. The id was never sent, so no other request knows the record.
+    /// The id under which this commit, or an earlier one of this request that failed, has stored the new
+    /// record of a session that changes its id. The id was never sent, so no other request knows the record.
     pub(crate) stored_id: Option<SessionId>,
-    /// Whether an earlier commit of this request has failed at removing the old record, so that nobody can tell whether
-    /// that commit or another request has removed it.
+    /// Whether an earlier commit of this request has failed at removing the old record, so that nobody can
+    /// tell whether that commit or another request has removed it.
     removal_failed: bool,
     /// The record in the store: the one to write to, or the old one when the id changes.
     snapshot: Option<Snapshot>,
     transport: Transport,
     /// The writes of earlier commits of this request that got no answer, as far as their changes are in `log`.
     unanswered: Vec<Attempt>,
-    /// The record in which this commit has found changes of such a write, and the number of these changes. They are no
-    /// longer in `log`.
-    found: Option<Box<(Snapshot, usize)>>,
     /// The record that this commit has sent to the store, until the store answers.
     sent: Option<Record>,
     /// When the commit began. The new expiry counts from here.
@@ -87,8 +84,7 @@ impl<'c> Execution<'c> {
         let removal_failed = stored_id.is_some();
         let unanswered = state.unanswered().to_vec();
         let (log, now) = (state.begin_commit(), config.clock.now());
-        let (found, sent) = (None, None);
-        Self { config, log, id, stored_id, removal_failed, snapshot, transport, unanswered, found, sent, now }
+        Self { config, log, id, stored_id, removal_failed, snapshot, transport, unanswered, sent: None, now }
     }
 
     /// Makes the calls to the store that the decision asks for.
@@ -192,8 +188,8 @@ impl<'c> Execution<'c> {
                 }
             }
             match &lock {
-                // The memory store was asked without the lock. From here on the requests of this process write one
-                // after the other.
+                // The memory store was asked without the lock. From here on the requests of this process
+                // write one after the other.
                 None => {
                     let locked = store.lock(&snapshot.id).await?;
                     if let Some(last) = locked.last_written() {
@@ -201,8 +197,9 @@ impl<'c> Execution<'c> {
                     }
                     lock = Some(locked);
                 }
-                // Another process was faster, and against other processes only waiting helps. After a wait the record
-                // at hand is stale if that process is busy, so every other attempt follows its conflict at once.
+                // Another process was faster, and against other processes only waiting helps. After a wait
+                // the record at hand is stale if that process is busy, so every other attempt follows its
+                // conflict at once.
                 Some(_) if attempt % 2 == 0 => backoff(attempt).await,
                 Some(_) => {}
             }
@@ -223,31 +220,19 @@ impl<'c> Execution<'c> {
         debug_assert!(written <= self.log.len());
         self.log.drain(..written.min(self.log.len()));
         self.unanswered.retain_mut(|attempt| attempt.outlast(written));
-        let before = self.found.take().map_or(0, |found| found.1);
-        self.found = Some(Box::new((stored.clone(), before + written)));
     }
 
-    /// Whether there is something to tell by [`note_attempt`](Self::note_attempt).
-    pub(crate) fn has_attempt(&self) -> bool {
-        self.found.is_some() || self.sent.is_some()
-    }
-
-    /// Forgets the attempts, because the commit has succeeded and its answer covers them.
-    pub(crate) fn forget_attempt(&mut self) {
-        (self.found, self.sent) = (None, None);
-    }
-
-    /// Tells the state what this commit, which did not succeed, knows of its writes.
-    pub(crate) fn note_attempt(&mut self, state: &mut State) {
-        state.note_attempt(self.found.take().map(|found| *found), self.sent.take());
+    /// The record that this commit has sent to the store without an answer.
+    pub(crate) fn take_sent(&mut self) -> Option<Record> {
+        self.sent.take()
     }
 
     /// Stores the new record and then removes the old one, so that a failure in between leaves the old
     /// session working.
     ///
-    /// When the removal fails, the new record stays where it is: the store may have removed the old record without
-    /// being able to say so. The new id was never sent, so nobody reads the record; a later commit of this request
-    /// continues with it, and otherwise it expires.
+    /// When the removal fails, the new record stays where it is: the store may have removed the old record
+    /// without being able to say so. The new id was never sent, so nobody reads the record; a later commit of
+    /// this request continues with it, and otherwise it expires.
     async fn change_id(&mut self, how: NewId, from: Option<Snapshot>) -> Result<Snapshot, SessionError> {
         let kept = from.as_ref().filter(|_| how == NewId::Cycle).map(|old| &old.record);
         let new = match &self.stored_id {
@@ -273,8 +258,8 @@ impl<'c> Execution<'c> {
     /// Removes the old record. What other requests have written to it meanwhile is copied into the new record
     /// first.
     ///
-    /// A call without an answer is made once more. If the old record is gone by then, the first call has removed it,
-    /// as far as anyone can tell, and the new record takes its place.
+    /// A call without an answer is made once more. If the old record is gone by then, the first call has
+    /// removed it, as far as anyone can tell, and the new record takes its place.
     async fn remove_old(&mut self, mut new: Snapshot, mut old: Snapshot) -> Result<Snapshot, SessionError> {
         let mut lock = None;
         let mut is_unanswered = false;
@@ -291,10 +276,11 @@ impl<'c> Execution<'c> {
                     backoff(attempt).await;
                 }
                 Ok(Replaced::Gone) if is_unanswered => return Ok(new),
-                // An earlier commit of this request got no answer. Whether it has removed the record, or another
-                // request has logged the user out since, cannot be told, so the session ends.
+                // An earlier commit of this request got no answer. Whether it has removed the record, or
+                // another request has logged the user out since, cannot be told, so the session ends.
                 Ok(Replaced::Gone) if self.removal_failed => {
-                    // The new record must not outlive the session. If its removal fails, the record expires unread.
+                    // The new record must not outlive the session. If its removal fails, the record expires
+                    // unread.
                     let _ = self.config.store.destroy(&new.id).await;
                     return Err(SessionError::Gone);
                 }

@@ -157,8 +157,8 @@ struct Running<'s, 'c> {
 
 impl Drop for Running<'_, '_> {
     fn drop(&mut self) {
-        if self.execution.has_attempt() {
-            self.execution.note_attempt(&mut self.session.state());
+        if let Some(record) = self.execution.take_sent() {
+            self.session.state().note_attempt(record);
         }
     }
 }
@@ -185,15 +185,14 @@ fn record_outcome(
 ) -> Result<SessionGuard, SessionError> {
     let mut state = session.state();
     let written = match outcome {
-        Ok(written) => {
-            execution.forget_attempt();
-            written
-        }
+        Ok(written) => written,
         Err(error) => {
             if matches!(error, SessionError::Gone) {
                 state.record_is_gone();
             }
-            execution.note_attempt(&mut state);
+            if let Some(record) = execution.take_sent() {
+                state.note_attempt(record);
+            }
             state.failed(execution.stored_id.take());
             return Err(error);
         }

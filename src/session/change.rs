@@ -102,8 +102,8 @@ impl Change {
 /// The changes of a request, oldest first. There is room inline for one change, since most requests make one
 /// at most.
 ///
-/// The log has an index for those who ask what many changes come to. Each part of the index is made when it is
-/// first asked, and takes up later changes when it is asked again.
+/// The log has an index for those who ask what many changes come to. Each part of the index is made when it
+/// is first asked, and takes up later changes when it is asked again.
 #[derive(Default)]
 pub(crate) struct Log {
     changes: SmallVec<[Change; 1]>,
@@ -198,7 +198,8 @@ impl Log {
         self.flash > 0
     }
 
-    /// Where a record has the value of a key. Of a large record only the first searches go through all members.
+    /// Where a record has the value of a key. Of a large record only the first searches go through all
+    /// members.
     pub(crate) fn find_stored(&self, base: &Record, key: &str) -> Option<Span> {
         if base.count() > FEW {
             let mut index = lock(&self.index);

@@ -22,8 +22,8 @@ pub(crate) struct State {
     pub(crate) stage: Stage,
     /// The changes that this request made since its last completed commit, oldest first.
     pub(crate) log: Log,
-    /// How often the stage was changed by a call of the handler. A running commit notices by it that another handle has
-    /// changed the stage meanwhile.
+    /// How often the stage was changed by a call of the handler. A running commit notices by it that another
+    /// handle has changed the stage meanwhile.
     pub(super) stage_changes: u32,
     /// What the running commit writes. `None`: no commit is running, and none was dropped before its end.
     in_flight: Option<InFlight>,
@@ -43,8 +43,8 @@ pub(crate) struct State {
 struct InFlight {
     /// The number of changes, from the start of the log.
     ///
-    /// Invariant: the number is never larger than the log's length. [`State::push`] does not merge a change into one of
-    /// these, so [`State::finish_write`] can remove exactly what was written.
+    /// Invariant: the number is never larger than the log's length. [`State::push`] does not merge a change
+    /// into one of these, so [`State::finish_write`] can remove exactly what was written.
     changes: usize,
     /// [`State::stage_changes`] when the commit began.
     stage_changes: u32,
@@ -129,8 +129,8 @@ impl State {
         matches!(self.stage, Stage::Destroyed { .. } | Stage::NewId { how: NewId::AfterDestroy, .. })
     }
 
-    /// The id under which the next commit stores the session, or the id of the record that it removes. `None`: the id
-    /// is not chosen yet.
+    /// The id under which the next commit stores the session, or the id of the record that it removes.
+    /// `None`: the id is not chosen yet.
     pub(crate) fn id(&self) -> Option<&SessionId> {
         match &self.stage {
             Stage::New { id } | Stage::Destroyed { stored: None, next_id: id } => id.as_ref(),
@@ -143,8 +143,8 @@ impl State {
     /// Appends a change to the log. A value set twice in a row under one key is kept once: the second change
     /// replaces the first.
     ///
-    /// In a destroyed session a value or a flash message begins a new session; every other change has nothing to
-    /// change.
+    /// In a destroyed session a value or a flash message begins a new session; every other change has nothing
+    /// to change.
     pub(crate) fn push(&mut self, change: Change) {
         if let Stage::Destroyed { stored, next_id } = &mut self.stage {
             if !change.adds() {
@@ -179,13 +179,14 @@ impl State {
         self.in_flight = self.in_flight.map(|in_flight| InFlight { changes: 0, ..in_flight });
     }
 
-    /// How often the stage was changed by a call of the handler, to notice that another handle does so meanwhile.
+    /// How often the stage was changed by a call of the handler, to notice that another handle does so
+    /// meanwhile.
     pub(crate) fn stage_changes(&self) -> u32 {
         self.stage_changes
     }
 
-    /// Continues from a record that was read again from the store. The changes of this request are dropped, except that
-    /// another handle has ended the session or changed its id since `stage_changes` was read.
+    /// Continues from a record that was read again from the store. The changes of this request are dropped,
+    /// except that another handle has ended the session or changed its id since `stage_changes` was read.
     pub(crate) fn reloaded(&mut self, snapshot: Snapshot, stage_changes: u32) {
         if self.stage_changes != stage_changes {
             return;
@@ -251,29 +252,18 @@ impl State {
         &self.unanswered
     }
 
-    /// Notes what a commit that did not succeed, or was dropped, knows of its writes: that the first `written` changes
-    /// are in the record `found`, and which record it has tried to write since.
-    pub(crate) fn note_attempt(&mut self, found: Option<(Snapshot, usize)>, tried: Option<Record>) {
+    /// Notes the record that a commit has sent to the store without an answer. It contains every change that the commit
+    /// writes.
+    pub(crate) fn note_attempt(&mut self, record: Record) {
         // `forget_changes` sets this number to zero: the commit then wrote changes that the log no longer has.
         let changes = self.in_flight.map_or(0, |in_flight| in_flight.changes);
-        let mut left = changes;
-        if let Some((snapshot, written)) = found {
-            let written = written.min(changes);
-            left -= written;
-            self.log.drain(..written);
-            self.in_flight = self.in_flight.map(|in_flight| InFlight { changes: left, ..in_flight });
-            self.unanswered.retain_mut(|attempt| attempt.outlast(written));
-            if let Some(stored) = self.stored() {
-                *stored = snapshot;
-            }
-        }
-        if let Some(record) = tried.filter(|_| left > 0) {
-            self.unanswered.push(Attempt { record, changes: left });
+        if changes > 0 {
+            self.unanswered.push(Attempt { record, changes });
         }
     }
 
-    /// Notes that the commit returned an error, and under which id it had stored the new record of a session that
-    /// changes its id.
+    /// Notes that the commit returned an error, and under which id it had stored the new record of a session
+    /// that changes its id.
     pub(crate) fn failed(&mut self, stored: Option<SessionId>) {
         if !self.is_stage_changed()
             && let (Stage::NewId { id, .. }, Some(stored)) = (&mut self.stage, stored)
@@ -289,8 +279,8 @@ impl State {
         self.in_flight.is_some_and(|in_flight| in_flight.stage_changes != self.stage_changes)
     }
 
-    /// Notes that the commit has removed the record of a destroyed session. If another handle has begun a new session
-    /// meanwhile, that one has nothing to remove any more.
+    /// Notes that the commit has removed the record of a destroyed session. If another handle has begun a new
+    /// session meanwhile, that one has nothing to remove any more.
     pub(crate) fn record_destroyed(&mut self) {
         match &mut self.stage {
             Stage::Destroyed { stored, .. } => *stored = None,
@@ -316,8 +306,8 @@ impl State {
         if let Some(InFlight { changes, .. }) = self.in_flight.take()
             && is_existing
         {
-            // The commit has found that they change nothing. A later one must not make them again on a record that
-            // another request has written.
+            // The commit has found that they change nothing. A later one must not make them again on a record
+            // that another request has written.
             self.log.drain(..changes.min(self.log.len()));
             self.unanswered.clear();
         }

@@ -1,5 +1,5 @@
-//! [`ExclusiveStore`]: a store outside of this process' memory, with one writer at a time for each record where the store does
-//! not compare and write in one step.
+//! [`ExclusiveStore`]: a store outside of this process' memory, with one writer at a time for each record
+//! where the store does not compare and write in one step.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -17,9 +17,9 @@ use crate::store::version::Version;
 
 /// A store of any type but the memory store.
 ///
-/// A store that compares and writes in one atomic step is called as it is. Every other store gets one writer at a time
-/// for each record, and what a writer has begun runs to its end before the next one begins, also when its request is
-/// dropped.
+/// A store that compares and writes in one atomic step is called as it is. Every other store gets one writer
+/// at a time for each record, and what a writer has begun runs to its end before the next one begins, also
+/// when its request is dropped.
 pub(crate) struct ExclusiveStore {
     store: Arc<SteppedStore>,
     locks: KeyedLocks,
@@ -44,8 +44,8 @@ enum Steps {
     One,
     /// `get` returns no versions.
     Two,
-    /// `get` returns versions without the methods that belong to them: a wrapper passes on what the store inside
-    /// returns, and leaves the methods to the trait.
+    /// `get` returns versions without the methods that belong to them: a wrapper passes on what the store
+    /// inside returns, and leaves the methods to the trait.
     TwoDespiteVersions,
 }
 
@@ -256,7 +256,8 @@ impl SteppedStore {
         self.steps.load(Ordering::Relaxed) == Steps::One as u8
     }
 
-    /// Learns from a record that the store has returned. Versions that the store does not compare are dropped.
+    /// Learns from a record that the store has returned. Versions that the store does not compare are
+    /// dropped.
     fn learn(&self, stored: &mut Stored) {
         let known = self.steps.load(Ordering::Relaxed);
         if known == Steps::TwoDespiteVersions as u8 {

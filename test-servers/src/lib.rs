@@ -16,9 +16,12 @@ use process::{Program, find, free_port, run, wait_for};
 
 /// A Redis without persistence, with these further arguments.
 pub fn redis(arguments: &[&str]) -> Option<Server> {
-    let program = find(&["redis-server", "valkey-server"])?;
+    Some(start_redis(find(&["redis-server", "valkey-server"])?, arguments))
+}
+
+fn start_redis(program: PathBuf, arguments: &[&str]) -> Server {
     let arguments: Vec<String> = arguments.iter().map(|&argument| argument.into()).collect();
-    Some(Server::start(move |port, folder| {
+    Server::start(move |port, folder| {
         let mut command = Command::new(&program);
         command.args([
             "--port",
@@ -32,18 +35,75 @@ pub fn redis(arguments: &[&str]) -> Option<Server> {
         ]);
         command.arg("--dir").arg(folder).args(&arguments);
         Program { command, stop: "TERM" }
+    })
+}
+
+/// A Valkey with the commands that compare and write, without persistence and with these further arguments.
+/// It is the one that `tests/run` fetches, or one that is installed.
+pub fn valkey(arguments: &[&str]) -> Option<Server> {
+    let fetched = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/valkey/valkey-server");
+    let program = if fetched.is_file() { fetched } else { find(&["valkey-server"])? };
+    Some(start_redis(program, arguments))
+}
+
+/// A Redis that speaks TLS alone, with these files: its certificate, its key, and the certificate of the
+/// authority that signs clients.
+pub fn redis_over_tls([certificate, key, authority]: [&Path; 3]) -> Option<Server> {
+    let program = find(&["redis-server"])?;
+    let files =
+        [("--tls-cert-file", certificate), ("--tls-key-file", key), ("--tls-ca-cert-file", authority)];
+    let files = files.map(|(option, file)| (option, file.to_owned()));
+    Some(Server::start(move |port, folder| {
+        let mut command = Command::new(&program);
+        command.args(["--port", "0", "--tls-port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""]);
+        command.arg("--dir").arg(folder);
+        for (option, file) in &files {
+            command.arg(option).arg(file);
+        }
+        Program { command, stop: "TERM" }
     }))
 }
 
-/// Three Redis nodes that form a cluster, and their addresses.
-pub fn redis_cluster() -> Option<Vec<Server>> {
-    let cli = find(&["redis-cli", "valkey-cli"])?;
-    let nodes: Option<Vec<_>> = (0..3)
-        .map(|_| {
-            let bus = free_port().to_string();
-            redis(&["--cluster-enabled", "yes", "--cluster-port", &bus])
+/// Three Sentinels that watch over a primary under the name `mymaster`, take it for down after half a second,
+/// and need each other's agreement.
+pub fn sentinels(primary: &Server) -> Option<Vec<Server>> {
+    let program = find(&["redis-server"])?;
+    let watched = primary.port;
+    let sentinel = |_| {
+        let program = program.clone();
+        Server::start(move |port, folder| {
+            // A Sentinel writes what it learns into its configuration.
+            let file = folder.join("sentinel.conf");
+            let text = format!(
+                "port {port}\nbind 127.0.0.1\ndir {}\nsentinel monitor mymaster 127.0.0.1 {watched} 2\n\
+                 sentinel down-after-milliseconds mymaster 500\nsentinel failover-timeout mymaster 3000\n",
+                folder.display()
+            );
+            std::fs::write(&file, text).expect("the temporary folder can be written to");
+            let mut command = Command::new(&program);
+            command.arg(&file).arg("--sentinel");
+            Program { command, stop: "TERM" }
         })
-        .collect();
+    };
+    Some((0..3).map(sentinel).collect())
+}
+
+/// Three Redis nodes that form a cluster.
+pub fn redis_cluster() -> Option<Vec<Server>> {
+    redis_cluster_behind([0; 3])
+}
+
+/// Three Redis nodes that form a cluster. Each tells clients that it listens on this port, where a proxy may
+/// stand; 0 is its own.
+pub fn redis_cluster_behind(ports: [u16; 3]) -> Option<Vec<Server>> {
+    let cli = find(&["redis-cli", "valkey-cli"])?;
+    let node = |port: u16| {
+        let (bus, port) = (free_port().to_string(), port.to_string());
+        let cluster =
+            ["--cluster-enabled", "yes", "--cluster-port", &bus, "--cluster-announce-bus-port", &bus];
+        redis(&[&cluster[..], &["--cluster-announce-port", &port]].concat())
+    };
+    let nodes: Option<Vec<_>> = ports.into_iter().map(node).collect();
     let nodes = nodes?;
     let mut create = Command::new(&cli);
     create.args(["--cluster", "create"]);
@@ -145,6 +205,19 @@ fn find_postgres(name: &str) -> Option<PathBuf> {
     found.retain(|path| path.is_file());
     found.sort();
     found.pop().or_else(|| find(&[name]))
+}
+
+/// A temporary folder with these files, which a server may read that runs as this user: `postgres` or `mysql`.
+pub fn files(user: &str, files: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::Builder::new().prefix("sessile-files-").tempdir().expect("a temporary folder");
+    for (name, text) in files {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("the temporary folder can be written to");
+        // Servers refuse a key that others can read.
+        run(Command::new("chmod").arg("600").arg(&path));
+    }
+    as_user(user, Path::new("true"), folder.path());
+    folder
 }
 
 /// These servers do not run as root, so there they run as the user their package made, which is to own the

@@ -1,5 +1,5 @@
 //! The conformance kit and more against real servers: those that `REDIS_URL`, `REDIS_CLUSTER_URLS`,
-//! `DATABASE_URL`, `POSTGRES_ZONED_URL` and `MYSQL_URL` name, else private ones, started here.
+//! `VALKEY_URL`, `DATABASE_URL`, `POSTGRES_ZONED_URL` and `MYSQL_URL` name, else private ones, started here.
 
 #[cfg(all(unix, feature = "sqlite"))]
 #[path = "../common/disk.rs"]
@@ -21,7 +21,19 @@ mod pgbouncer;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "redis")]
+mod proxy;
+#[cfg(feature = "redis")]
 mod redis;
+#[cfg(feature = "redis")]
+mod redis_conditional;
+#[cfg(feature = "redis")]
+mod redis_failover;
+#[cfg(feature = "redis")]
+mod redis_rights;
+#[cfg(all(feature = "redis", feature = "tls"))]
+mod redis_tls;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+mod sql_tls;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 #[cfg(all(unix, feature = "sqlite"))]

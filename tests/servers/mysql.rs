@@ -282,6 +282,53 @@ async fn a_dropped_connection_is_replaced_within_the_request() {
     }
 }
 
+#[tokio::test]
+async fn check_says_what_is_missing() {
+    let Some(server) = servers::mariadb(&[]) else { return };
+    let url = |user: &str| format!("mysql://{user}@{}/test", server.address());
+    let pool = MySqlPool::connect(&url("sessile:sessile")).await.unwrap();
+    let run = async |sql: String| {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&pool).await.unwrap();
+    };
+    let admin = MySqlStore::new(pool.clone());
+    let chain = |error: &dyn std::error::Error| {
+        let errors = std::iter::successors(Some(error), |&error| error.source());
+        errors.map(|error| format!("{error}; ")).collect::<String>()
+    };
+    let says = async |store: &MySqlStore, what: &str, why: &str| {
+        let error = store.check().await.unwrap_err();
+        let chain = chain(&error);
+        assert!(
+            error.is_unavailable() && chain.contains(what) && chain.contains(why),
+            "{what}, {why}: {chain}"
+        );
+    };
+    says(&admin, "cannot read its table `sessions`", "Table 'test.sessions' doesn't exist").await;
+    admin.migrate().await.unwrap();
+    admin.set(&SessionId::random(), &Record::default(), Duration::from_secs(60)).await.unwrap();
+    admin.check().await.unwrap();
+    assert_eq!(admin.len().await.unwrap(), 1, "it has changed the table");
+    run("CREATE USER app@'%' IDENTIFIED BY 'right'".into()).await;
+    // Each right that an application may lack.
+    let rights =
+        [("SELECT", "read"), ("UPDATE", "update"), ("DELETE", "delete from"), ("INSERT", "insert into")];
+    for (right, what) in rights {
+        run("GRANT SELECT, INSERT, UPDATE, DELETE ON test.sessions TO app@'%'".into()).await;
+        run(format!("REVOKE {right} ON test.sessions FROM app@'%'")).await;
+        let app = MySqlStore::connect(&url("app:right")).await.unwrap();
+        says(&app, &format!("cannot {what} its table"), &format!("{right} command denied")).await;
+    }
+    run("GRANT SELECT, INSERT, UPDATE, DELETE ON test.sessions TO app@'%'".into()).await;
+    let app = MySqlStore::connect(&url("app:right")).await.unwrap();
+    app.check().await.unwrap();
+    run("CREATE TABLE no_record (session_id varchar(128) PRIMARY KEY, expires int unsigned)".into()).await;
+    says(&admin.table("no_record").unwrap(), "cannot read its table", "Unknown column 'data'").await;
+    run("SET GLOBAL read_only = 1".into()).await;
+    says(&app, "cannot update its table", "--read-only").await;
+    let error = MySqlStore::connect(&url("app:wrong")).await.unwrap_err();
+    assert!(chain(&error).contains("Access denied for user 'app'"), "{}", chain(&error));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_that_the_server_ended_fail_no_request() {
     let Some(server) = servers::mariadb(&[]) else { return };
@@ -336,7 +383,9 @@ async fn a_failover_behind_one_address_is_followed() {
     let switch = Switch::to(old.address()).await;
     let store = MySqlStore::connect(&url("app", &switch.address)).await.unwrap();
     let beside = MySqlStore::connect(&url("app", &new.address())).await.unwrap();
-    let refuse = async || drop(sqlx::raw_sql("SET GLOBAL read_only = 1").execute(&admins[0]).await.unwrap());
+    let refuse = async || {
+        sqlx::raw_sql("SET GLOBAL read_only = 1").execute(&admins[0]).await.unwrap();
+    };
     switch::survives_failover("MariaDB", store, refuse, &beside, (&switch, new.address())).await;
 }
 

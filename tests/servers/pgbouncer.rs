@@ -34,8 +34,8 @@ mod kit {
     sessile::session_store_tests!(async || store("kit_sessions").await);
 }
 
-/// 40 tasks over 5 connections of the bouncer, so that each statement may find itself on another connection than
-/// the one before, and next to the statements of others.
+/// 40 tasks over 5 connections of the bouncer, so that each statement may find itself on another connection
+/// than the one before, and next to the statements of others.
 async fn no_task_fails(store: PostgresStore) {
     const TASKS: usize = 40;
     let (config, together) = (config(store), Arc::new(Barrier::new(TASKS)));

@@ -265,6 +265,82 @@ async fn a_read_only_server_serves_and_loses_nothing() {
     assert!(store.get(&id).await.unwrap().unwrap().expires_in.unwrap() > Duration::from_secs(50));
 }
 
+/// What an error and its sources say.
+fn chain(error: &dyn std::error::Error) -> String {
+    let errors = std::iter::successors(Some(error), |&error| error.source());
+    errors.map(|error| format!("{error}; ")).collect()
+}
+
+#[tokio::test]
+async fn check_says_what_is_missing() {
+    let Some(server) = servers::postgres("UTC", &[]) else { return };
+    let pool = PgPool::connect(&format!("postgres://postgres@{}/postgres", server.address())).await.unwrap();
+    let run = async |sql: String| {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&pool).await.unwrap();
+    };
+    let admin = PostgresStore::new(pool.clone());
+    let says = async |store: &PostgresStore, what: &str, why: &str| {
+        let error = store.check().await.unwrap_err();
+        let chain = chain(&error);
+        assert!(
+            error.is_unavailable() && chain.contains(what) && chain.contains(why),
+            "{what}, {why}: {chain}"
+        );
+    };
+    says(&admin, r#"cannot read its table "session""#, r#"relation "session" does not exist"#).await;
+    admin.migrate().await.unwrap();
+    admin.set(&SessionId::random(), &Record::default(), Duration::from_secs(60)).await.unwrap();
+    for prepared in [true, false] {
+        admin.clone().prepared(prepared).check().await.unwrap();
+    }
+    assert_eq!(admin.len().await.unwrap(), 1, "it has changed the table");
+    // Each right that an application may lack.
+    run("CREATE ROLE app LOGIN".into()).await;
+    let url = format!("postgres://app@{}/postgres", server.address());
+    let app = PostgresStore::connect(&url).await.unwrap();
+    let rights =
+        [("SELECT", "read"), ("UPDATE", "update"), ("DELETE", "delete from"), ("INSERT", "insert into")];
+    for (right, what) in rights {
+        run(format!(
+            "GRANT SELECT, INSERT, UPDATE, DELETE ON session TO app; REVOKE {right} ON session FROM app"
+        ))
+        .await;
+        says(&app, &format!("cannot {what} its table"), "permission denied for table session").await;
+    }
+    run("GRANT SELECT, INSERT, UPDATE, DELETE ON session TO app".into()).await;
+    app.check().await.unwrap();
+    // Tables that somebody made by hand.
+    for (table, columns, what, why) in [
+        ("no_record", "sid varchar PRIMARY KEY, expire timestamp", "read", r#"column "sess" does not exist"#),
+        ("no_json", "sid varchar PRIMARY KEY, sess int, expire timestamp", "update", "is of type integer"),
+        ("no_key", "sid varchar, sess json, expire timestamp", "insert into", "no unique"),
+    ] {
+        run(format!("CREATE TABLE {table} ({columns})")).await;
+        says(&admin.clone().table(table).unwrap(), &format!("cannot {what} its table"), why).await;
+    }
+    run("ALTER ROLE app SET default_transaction_read_only = on".into()).await;
+    let read_only = PostgresStore::connect(&url).await.unwrap();
+    says(&read_only, "cannot update its table", "read-only transaction").await;
+    let error = PostgresStore::connect(&url.replace("app@", "nobody@")).await.unwrap_err();
+    assert!(chain(&error).contains(r#"role "nobody" does not exist"#), "{}", chain(&error));
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_an_error_at_connect() {
+    let rules = "host all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n";
+    let files = servers::files("postgres", &[("rules", rules)]);
+    let rules = format!("hba_file={}", files.path().join("rules").display());
+    let Some(server) = servers::postgres("UTC", &["-c", &rules]) else { return };
+    let pool = PgPool::connect(&format!("postgres://postgres@{}/postgres", server.address())).await.unwrap();
+    sqlx::raw_sql("CREATE ROLE app LOGIN PASSWORD 'right'").execute(&pool).await.unwrap();
+    let connect = async |password: &str| {
+        PostgresStore::connect(&format!("postgres://app:{password}@{}/postgres", server.address())).await
+    };
+    connect("right").await.unwrap();
+    let error = connect("wrong").await.unwrap_err();
+    assert!(chain(&error).contains("password authentication failed"), "{}", chain(&error));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_that_the_server_ended_fail_no_request() {
     let Some(server) = servers::postgres("UTC", &[]) else { return };
@@ -402,7 +478,8 @@ async fn statements_of_each_kind_of_request() {
     let counter = async || -> u64 {
         // Its own statements are told by their text.
         let calls =
-            "SELECT coalesce(sum(calls), 0)::bigint FROM pg_stat_statements WHERE query NOT LIKE '%pg_stat%'";
+            "SELECT coalesce(sum(calls), 0)::bigint FROM pg_stat_statements WHERE query NOT LIKE '%pg_stat%'
+             AND query NOT LIKE 'SET client_connection%'";
         let calls: i64 = sqlx::query_scalar(calls).fetch_one(&pool).await.unwrap();
         calls.try_into().unwrap()
     };

@@ -37,6 +37,18 @@ async fn beside() -> Option<MultiplexedConnection> {
     Some(client.get_multiplexed_async_connection().await.unwrap())
 }
 
+/// A connection to a private server, as another program would have.
+pub(crate) async fn connection_to(address: &str) -> MultiplexedConnection {
+    let client = redis::Client::open(format!("redis://{address}/")).unwrap();
+    client.get_multiplexed_async_connection().await.unwrap()
+}
+
+/// Sends a server one command.
+pub(crate) async fn tell(server: &servers::Server, command: &[&str]) -> redis::Value {
+    let mut connection = connection_to(&server.address()).await;
+    redis::cmd(command[0]).arg(&command[1..]).query_async(&mut connection).await.unwrap()
+}
+
 mod single {
     use super::*;
     sessile::session_store_tests!(store);

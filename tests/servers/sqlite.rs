@@ -185,6 +185,38 @@ async fn json_in_a_blob_is_a_record() {
 /// In the child: the folder its parent made.
 const FOLDER: &str = "SESSILE_TEST_SQLITE_FOLDER";
 
+#[tokio::test]
+async fn check_says_what_is_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(folder.path().join("sessions.db")).await.unwrap();
+    let says = async |store: &SqliteStore, what: &str, why: &str| {
+        let error = store.check().await.unwrap_err();
+        let errors = std::iter::successors(Some(&error as &dyn std::error::Error), |&error| error.source());
+        let chain: String = errors.map(|error| format!("{error}; ")).collect();
+        assert!(
+            error.is_unavailable() && chain.contains(what) && chain.contains(why),
+            "{what}, {why}: {chain}"
+        );
+    };
+    says(&store, r#"cannot read its table "sessions""#, "no such table: sessions").await;
+    store.migrate().await.unwrap();
+    store.set(&SessionId::random(), &Record::default(), Duration::from_secs(60)).await.unwrap();
+    store.check().await.unwrap();
+    assert_eq!(store.len().await.unwrap(), 1, "it has changed the table");
+    let pool = pool(&folder).await;
+    for (table, columns, what, why) in [
+        ("no_record", "sid PRIMARY KEY, expired", "read", "no such column: sess"),
+        ("no_key", "sid, expired, sess", "insert into", "does not match any PRIMARY KEY or UNIQUE"),
+    ] {
+        let sql = sqlx::AssertSqlSafe(format!("CREATE TABLE {table} ({columns})"));
+        sqlx::query(sql).execute(&pool).await.unwrap();
+        says(&store.clone().table(table).unwrap(), &format!("cannot {what} its table"), why).await;
+    }
+    let url = format!("sqlite:{}?mode=ro", folder.path().join("sessions.db").display());
+    let read_only = SqliteStore::new(sqlx::SqlitePool::connect(&url).await.unwrap());
+    says(&read_only, "cannot update its table", "readonly database").await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_processes() {
     let folder = tempfile::tempdir().unwrap();

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard};
 
 use super::clock::Tick;
-use super::entries::Entry;
 use crate::id::SessionId;
 use crate::record::Record;
 use crate::sync::lock;
@@ -57,14 +56,14 @@ impl Order {
         *self = Self::default();
     }
 
-    /// Takes up a session that is in the map.
-    pub(super) fn insert(&mut self, id: &SessionId, entry: &Entry) {
-        self.part_of(&entry.record).insert(Place { expires: entry.expires, id: id.clone() });
+    /// Takes up a session that is in the map with this record and this expiry.
+    pub(super) fn insert(&mut self, id: &SessionId, record: &Record, expires: Tick) {
+        self.part_of(record).insert(Place { expires, id: id.clone() });
     }
 
-    /// Removes a session that was in the map as this entry.
-    pub(super) fn remove(&mut self, id: &SessionId, entry: &Entry) {
-        self.part_of(&entry.record).remove(&Place { expires: entry.expires, id: id.clone() });
+    /// Removes a session that was in the map with this record and this expiry.
+    pub(super) fn remove(&mut self, id: &SessionId, record: &Record, expires: Tick) {
+        self.part_of(record).remove(&Place { expires, id: id.clone() });
     }
 
     /// Removes the place of the session that goes first: an expired one if there is one.

@@ -145,8 +145,8 @@ impl MemoryStore {
         let expires = new.expires;
         let old = std::mem::replace(&mut *entry, new);
         if let Some(mut order) = order {
-            order.remove(id, &old);
-            order.insert(id, &entry);
+            order.remove(id, &old.record, old.expires);
+            order.insert(id, &entry.record, entry.expires);
         }
         drop(entry);
         // Dropped after the map is unlocked: freeing a record takes far longer than moving it.
@@ -174,15 +174,15 @@ impl MemoryStore {
             Slot::Occupied(mut slot) => {
                 let old = slot.insert(entry);
                 if let Some(order) = &mut order {
-                    order.remove(id, &old);
-                    order.insert(id, slot.get());
+                    order.remove(id, &old.record, old.expires);
+                    order.insert(id, &slot.get().record, slot.get().expires);
                 }
                 Some(old)
             }
             Slot::Vacant(slot) => {
                 let entry = slot.insert(entry);
                 if let Some(order) = &mut order {
-                    order.insert(id, &entry);
+                    order.insert(id, &entry.record, entry.expires);
                 }
                 None
             }
@@ -210,7 +210,7 @@ impl SessionStore for MemoryStore {
         let order = self.0.order();
         let removed = self.0.map.remove(id);
         if let (Some(mut order), Some((_, entry))) = (order, &removed) {
-            order.remove(id, entry);
+            order.remove(id, &entry.record, entry.expires);
         }
         Ok(())
     }
@@ -224,9 +224,9 @@ impl SessionStore for MemoryStore {
         let expires = now.after(ttl);
         match order {
             Some(mut order) => {
-                order.remove(id, &entry);
+                order.remove(id, &entry.record, entry.expires);
                 entry.expires = expires;
-                order.insert(id, &entry);
+                order.insert(id, &entry.record, entry.expires);
             }
             None => entry.expires = expires,
         }
@@ -265,7 +265,7 @@ impl SessionStore for MemoryStore {
         }
         let removed = slot.remove();
         if let Some(mut order) = order {
-            order.remove(id, &removed);
+            order.remove(id, &removed.record, removed.expires);
         }
         Ok(Replaced::Done(expected.clone()))
     }

@@ -1,112 +1,129 @@
-//! How [`RedisStore`] connects to a server or a cluster.
+//! How a [`RedisStore`] connects: to a server, to a cluster, or through Sentinels.
 
-use std::net::IpAddr;
+use std::sync::Arc;
 
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use futures_util::FutureExt as _;
+use redis::aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection};
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
-use redis::io::tcp::TcpSettings;
-use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
+use redis::sentinel::{SentinelClientBuilder, SentinelServerType};
+use redis::{AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, TlsMode};
+use tokio::sync::Mutex;
 
-use super::RedisStore;
+use super::address::{Certificates, prepare};
+use super::connections::{Connections, Replacement};
 use crate::error::StoreError;
-use crate::store::retry::{DEFAULT_TIMEOUT, with_timeout};
 
-/// How many connections [`RedisStore::connect`] makes.
+/// How many connections a store makes to one server.
 ///
 /// Commands that wait for the same connection are sent in one batch, and answered in one. With a single
 /// connection the server is idle while the client handles a batch, and the client while the server does. More
 /// connections let both work at the same time. Writes did better over three than over four.
 const CONNECTIONS: usize = 3;
 
-impl RedisStore<ConnectionManager> {
-    /// Connects to one server.
-    ///
-    /// All sessions share three connections, which reconnect when they drop. They use `TCP_NODELAY` unless
-    /// the server is on this machine.
-    ///
-    /// # Errors
-    /// [`StoreError::unavailable`] when the address is wrong or the server does not answer.
-    pub async fn connect(address: impl IntoConnectionInfo) -> Result<Self, StoreError> {
-        let address = undelayed(address.into_connection_info().map_err(StoreError::unavailable)?);
-        let client = Client::open(address).map_err(StoreError::unavailable)?;
-        // The store has a timeout of its own, which includes the retry.
-        let config = ConnectionManagerConfig::new().set_response_timeout(None).set_number_of_retries(1);
-        let connecting = async {
-            let mut connections = Vec::with_capacity(CONNECTIONS);
-            for _ in 0..CONNECTIONS {
-                let connecting = ConnectionManager::new_with_config(client.clone(), config.clone());
-                connections.push(connecting.await.map_err(StoreError::unavailable)?);
-            }
-            Ok(connections)
-        };
-        Ok(Self::over(with_timeout(DEFAULT_TIMEOUT, connecting).await?))
-    }
-}
-
-impl RedisStore<ClusterConnection> {
-    /// Connects to a cluster through some of its nodes. The connections use `TCP_NODELAY`.
-    ///
-    /// If a connection drops, the driver itself sends the command again, and does not say so. If a node had
-    /// carried it out, an [`update`](crate::Session::update) may count twice, and a record may be left under
-    /// an id that nobody has, until it expires.
-    ///
-    /// # Errors
-    /// [`StoreError::unavailable`] when an address is wrong or no node answers.
-    pub async fn connect_cluster<A: IntoConnectionInfo>(
-        nodes: impl IntoIterator<Item = A>,
-    ) -> Result<Self, StoreError> {
-        let tcp = TcpSettings::default().set_nodelay(true);
-        let client = ClusterClient::builder(nodes).retries(3).tcp_settings(tcp);
-        let client = client.build().map_err(StoreError::unavailable)?;
-        let connecting = client.get_async_connection();
-        let connection =
-            with_timeout(DEFAULT_TIMEOUT, async { connecting.await.map_err(StoreError::unavailable) })
-                .await?;
-        Ok(Self::new(connection))
-    }
-}
-
-/// The address with `TCP_NODELAY`, unless the server is on this machine.
-///
-/// Without `TCP_NODELAY` a command may wait until the answer to the previous one has crossed the network
-/// (Nagle's algorithm). On one machine that wait is negligible, and fewer packets are less work for both
-/// ends.
-fn undelayed(address: ConnectionInfo) -> ConnectionInfo {
-    let host = match address.addr() {
-        ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. } => &**host,
-        _ => return address,
+pub(super) fn single(
+    address: impl IntoConnectionInfo,
+    certificates: &Certificates,
+) -> Result<Connections<ConnectionManager>, StoreError> {
+    let client = Client::open(prepare(address, certificates)?).map_err(StoreError::unavailable)?;
+    // The store has a timeout of its own, which includes the retry.
+    let config = ConnectionManagerConfig::new().set_response_timeout(None).set_number_of_retries(1);
+    let connect = move || {
+        let (client, config) = (client.clone(), config.clone());
+        // It connects when it is first used, and again when that has failed.
+        async move { ConnectionManager::new_lazy_with_config(client, config) }.boxed()
     };
-    let ip = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    if host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback()) {
-        return address;
-    }
-    let tcp = address.tcp_settings().clone().set_nodelay(true);
-    address.set_tcp_settings(tcp)
+    Ok(Connections::new(CONNECTIONS, Replacement { connect: Box::new(connect), driver_reconnects: true }))
 }
 
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
+pub(super) fn cluster<A: IntoConnectionInfo>(
+    nodes: impl IntoIterator<Item = A>,
+    certificates: &Certificates,
+) -> Result<Connections<ClusterConnection>, StoreError> {
+    let nodes: Result<Vec<_>, _> = nodes.into_iter().map(|node| prepare(node, certificates)).collect();
+    let nodes = nodes?;
+    let tcp = nodes.first().map(|node| node.tcp_settings().clone().set_nodelay(true)).unwrap_or_default();
+    let client = ClusterClient::builder(nodes).retries(3).tcp_settings(tcp);
+    #[cfg(feature = "tls")]
+    let client = match certificates.given() {
+        Some(certificates) => client.certs(certificates),
+        None => client,
+    };
+    let client = client.build().map_err(StoreError::unavailable)?;
+    let connect = move || {
+        let client = client.clone();
+        async move { client.get_async_connection().await }.boxed()
+    };
+    Ok(Connections::new(1, Replacement { connect: Box::new(connect), driver_reconnects: true }))
+}
 
-    use super::*;
+pub(super) fn sentinel<A: IntoConnectionInfo>(
+    sentinels: impl IntoIterator<Item = A>,
+    primary: impl IntoConnectionInfo,
+    certificates: &Certificates,
+) -> Result<Connections<MultiplexedConnection>, StoreError> {
+    let sentinels: Result<Vec<_>, _> =
+        sentinels.into_iter().map(|sentinel| prepare(sentinel, certificates)).collect();
+    let sentinels = sentinels?;
+    let primary = prepare(primary, certificates)?;
+    let client = sentinel_client(&sentinels, &primary, certificates)?;
+    let client = Arc::new(Mutex::new(client.build().map_err(StoreError::unavailable)?));
+    // The store has a timeout of its own.
+    let config = AsyncConnectionConfig::new().set_response_timeout(None);
+    let connect = move || {
+        let (client, config) = (Arc::clone(&client), config.clone());
+        async move {
+            let primary = client.lock().await.async_get_client().await?;
+            primary.get_multiplexed_async_connection_with_config(&config).await
+        }
+        .boxed()
+    };
+    Ok(Connections::new(CONNECTIONS, Replacement { connect: Box::new(connect), driver_reconnects: false }))
+}
 
-    #[test]
-    fn nodelay_is_set_over_a_network_only() {
-        for (address, nodelay) in [
-            ("redis://127.0.0.1", false),
-            ("redis://localhost:7000/2", false),
-            ("redis://[::1]:7000", false),
-            ("redis+unix:///run/redis.sock", false),
-            ("redis://user:pass@10.1.2.3", true),
-            ("redis://cache.internal:7000/2", true),
-        ] {
-            let address = address.into_connection_info().unwrap();
-            let tcp = address.tcp_settings().clone().set_linger_time(Duration::from_secs(3));
-            let address = address.set_tcp_settings(tcp.clone());
-            // Every other setting stays.
-            let expected = address.clone().set_tcp_settings(tcp.set_nodelay(nodelay));
-            assert_eq!(format!("{:?}", undelayed(address)), format!("{expected:?}"));
+/// The driver's client of Sentinels. The host of `primary` is the name under which they know it; all else of
+/// it holds for the server itself.
+fn sentinel_client(
+    sentinels: &[ConnectionInfo],
+    primary: &ConnectionInfo,
+    certificates: &Certificates,
+) -> Result<SentinelClientBuilder, StoreError> {
+    let (name, tls) = match primary.addr() {
+        ConnectionAddr::Tcp(name, _) => (name, None),
+        ConnectionAddr::TcpTls { host, insecure: false, .. } => (host, Some(TlsMode::Secure)),
+        ConnectionAddr::TcpTls { host, insecure: true, .. } => (host, Some(TlsMode::Insecure)),
+        _ => return Err(StoreError::unavailable("the primary of Sentinels has no socket")),
+    };
+    let addresses = sentinels.iter().map(|sentinel| sentinel.addr().clone());
+    let mut client = SentinelClientBuilder::new(addresses, name, SentinelServerType::Master)
+        .map_err(StoreError::unavailable)?
+        .set_client_to_redis_tcp_settings(primary.tcp_settings().clone().set_nodelay(true))
+        .set_client_to_redis_db(primary.redis_settings().db())
+        .set_client_to_redis_protocol(primary.redis_settings().protocol());
+    if let Some(tls) = tls {
+        client = client.set_client_to_redis_tls_mode(tls);
+    }
+    if let Some(name) = primary.redis_settings().username() {
+        client = client.set_client_to_redis_username(name);
+    }
+    if let Some(password) = primary.redis_settings().password() {
+        client = client.set_client_to_redis_password(password);
+    }
+    // The driver takes one user for all Sentinels.
+    if let Some(first) = sentinels.first() {
+        client = client.set_client_to_sentinel_tcp_settings(first.tcp_settings().clone());
+        if let Some(name) = first.redis_settings().username() {
+            client = client.set_client_to_sentinel_username(name);
+        }
+        if let Some(password) = first.redis_settings().password() {
+            client = client.set_client_to_sentinel_password(password);
         }
     }
+    #[cfg(feature = "tls")]
+    if let Some(certificates) = certificates.given() {
+        client = client.set_client_to_redis_certificates(certificates);
+    }
+    #[cfg(not(feature = "tls"))]
+    let _ = certificates;
+    Ok(client)
 }

@@ -1,21 +1,30 @@
 //! [`RedisStore`]: sessions in Redis or Valkey, in connect-redis' layout.
 //!
 //! A load is one round trip: `GET` and `PTTL` in one pipeline. Every write is one round trip too: `SET … NX`
-//! creates, `EXPIRE` touches, and a script over the session's key does a `replace` or a `destroy_if`.
+//! creates, `EXPIRE` touches, and a conditional command of the server, or a script over the session's key,
+//! does a `replace` or a `destroy_if`.
 
+mod address;
+pub(crate) mod builder;
+mod check;
 mod commands;
+mod conditional;
 mod connect;
+mod connections;
 mod scan;
+mod wire;
 
 use std::fmt;
-use std::hash::BuildHasher as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::{ConnectionLike, ConnectionManager};
-use redis::{Cmd, FromRedisValue, Pipeline, Script};
+use redis::{FromRedisValue, Pipeline, Script};
 
-use self::commands::{Command, DESTROY_IF, REPLACE, command, script_call, to_replaced, to_stored};
+use self::commands::Command;
+use self::conditional::{Conditional, DESTROY_IF, REPLACE, Write, to_replaced};
+use self::connections::Connections;
+use self::wire::{command, to_stored};
 use crate::error::StoreError;
 use crate::id::SessionId;
 use crate::record::Record;
@@ -30,10 +39,32 @@ use crate::store::{Replaced, SessionStore, Stored};
 /// is the record as JSON, and the time to live is in whole seconds, rounded up. A clone is another handle on
 /// the same connections.
 ///
-/// If a connection drops, the store reconnects and retries the operation once. Every operation ends within a
-/// [`timeout`](Self::timeout). The error is [`StoreError::unavailable`] if the timeout passes, if the server
-/// cannot be reached, and if a retry cannot tell whether the first attempt has already written. A key that
-/// holds anything but a record, such as the hash of another program, is [`StoreError::corrupt`].
+/// Every operation ends within a [`timeout`](Self::timeout). The error is [`StoreError::unavailable`] if the
+/// timeout passes, if the server cannot be reached, and if a retry cannot tell whether the first attempt has
+/// already written. A key that holds anything but a record, such as the hash of another program, is
+/// [`StoreError::corrupt`].
+///
+/// # When the network or a server fails
+/// If a connection drops, the store reconnects and retries the operation once. A connection that has been
+/// silent for as long as the timeout is replaced, so requests fail for one timeout and not until the process
+/// ends. If the server behind the address has become a replica, or is starting, the store connects again and
+/// asks once more: it follows the address to the new primary.
+/// [`connect_sentinel`](RedisStore::connect_sentinel) asks Sentinels for it. A store over a connection of
+/// [your own](Self::new) cannot replace it.
+///
+/// # What the user of the connection needs
+/// In the words of Redis' `ACL SETUSER`: `~sess:* +get +pttl +set +expire +del +evalsha +script|load`.
+/// Servers that compare and write themselves need no script: Valkey from 9.0 needs `+delifeq` in the place of
+/// the last two, and Redis from 8.4 `+delex`; Valkey 8.1 needs the script for `destroy_if` alone. Connecting
+/// tries each command on a key that no session has, and the error names the right that is missing. `len` and
+/// `clear` need `+scan` and `+unlink` as well, a database other than 0 `+select`, a cluster `+cluster|slots`,
+/// and Sentinels `+role`.
+///
+/// # TLS
+/// With the feature `tls`, an address that begins with `rediss://` is connected to over TLS, by rustls, with
+/// the certificates that the system trusts or those of a [`builder`](RedisStore::builder). If the program has
+/// installed no `CryptoProvider` for rustls, the store installs the one of `ring`. Without the feature such
+/// an address is an error.
 ///
 /// ```no_run
 /// use sessile::{RedisStore, SessionConfig};
@@ -48,8 +79,7 @@ use crate::store::{Replaced, SessionStore, Stored};
 /// ```
 #[derive(Clone)]
 pub struct RedisStore<C = ConnectionManager> {
-    /// Invariant: there is at least one. [`connection`](Self::connection) relies on that.
-    connections: Arc<[C]>,
+    connections: Arc<Connections<C>>,
     settings: Arc<Settings>,
 }
 
@@ -61,21 +91,32 @@ struct Settings {
     destroy_if: Script,
 }
 
-impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
-    /// A store over one connection of your own: a multiplexed one, a pool's, a cluster's.
-    pub fn new(connection: C) -> Self {
-        Self::over(vec![connection])
-    }
-
-    fn over(connections: Vec<C>) -> Self {
-        debug_assert!(!connections.is_empty());
-        let settings = Settings {
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
             prefix: "sess:".into(),
             timeout: DEFAULT_TIMEOUT,
             replace: Script::new(REPLACE),
             destroy_if: Script::new(DESTROY_IF),
-        };
-        Self { connections: connections.into(), settings: Arc::new(settings) }
+        }
+    }
+}
+
+impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
+    /// A store over one connection of your own: a multiplexed one, a pool's, a cluster's.
+    ///
+    /// The store cannot make such a connection again. What holds when the network or the server fails is what
+    /// the connection does by itself: redis-rs' `ConnectionManager` reconnects when its connection drops, and
+    /// neither when it falls silent nor when its server becomes a replica. `TcpSettings` with keepalive and a
+    /// user timeout make the system drop a silent connection. The stores that
+    /// [`connect`](RedisStore::connect) and its siblings make replace their connections themselves. Call
+    /// [`check`](SessionStore::check) to learn whether the connection's user has all rights.
+    pub fn new(connection: C) -> Self {
+        Self::over(Connections::of(connection), Arc::default())
+    }
+
+    fn over(connections: Connections<C>, settings: Arc<Settings>) -> Self {
+        Self { connections: Arc::new(connections), settings }
     }
 
     /// Sets the prefix of every key (connect-redis: `prefix`). Default: `sess:`.
@@ -95,14 +136,6 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         self
     }
 
-    /// The connection of a session. All requests of a session have the same one, so that the server receives
-    /// them in the order in which they were made.
-    fn connection(&self, id: &SessionId) -> &C {
-        let hash = foldhash::fast::FixedState::default().hash_one(id.as_str());
-        // Invariant: there is at least one connection, so the divisor is not zero.
-        &self.connections[hash as usize % self.connections.len()]
-    }
-
     fn key(&self, id: &SessionId) -> String {
         [&self.settings.prefix, id.as_str()].concat()
     }
@@ -112,24 +145,35 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         id: &SessionId,
         command: Command<'_>,
     ) -> Result<(T, Attempt), StoreError> {
-        let connection = self.connection(id);
-        retry::with_retry(self.settings.timeout, || {
-            let mut connection = connection.clone();
-            async move { command.send(&mut connection).await }
-        })
-        .await
+        let slot = self.connections.slot(id);
+        let timeout = self.settings.timeout;
+        retry::with_retry(timeout, || self.connections.ask(slot, timeout, command)).await
     }
 
-    /// Runs a conditional script. `done` is the version that it returns if it has written.
-    async fn run_script(
+    /// Writes conditionally. `done` is the version to return if it has written.
+    async fn write_if(
         &self,
         id: &SessionId,
-        script: &Script,
-        call: Cmd,
+        expected: &Version,
+        write: Write<'_>,
         done: Version,
     ) -> Result<(Replaced, Attempt), StoreError> {
-        let (answer, attempt) = self.send_with_retry(id, Command::Script { script, call: &call }).await?;
-        Ok((to_replaced(answer, done)?, attempt))
+        let script = match write {
+            Write::Replace { .. } => &self.settings.replace,
+            Write::Remove => &self.settings.destroy_if,
+        };
+        // Invariant: a record is never empty, so the empty value matches none. It stands for a version that
+        // is not one of this store, such as a number.
+        let expected = expected.as_bytes().unwrap_or_default();
+        let key = self.key(id);
+        let conditional = Conditional { key: key.as_bytes(), expected, write, script };
+        let (answer, attempt) = self.send_with_retry(id, Command::Conditional(&conditional)).await?;
+        let replaced = match to_replaced(answer, done)? {
+            Some(replaced) => replaced,
+            // Boxed to keep the future small: conflicts are rare.
+            None => Box::pin(self.get(id)).await?.map_or(Replaced::Gone, Replaced::Conflict),
+        };
+        Ok((replaced, attempt))
     }
 }
 
@@ -189,18 +233,25 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> SessionStore for RedisSt
         if ttl.is_zero() {
             return self.destroy_if(id, expected).await;
         }
-        let script = &self.settings.replace;
         let seconds = whole_seconds(ttl).to_string();
-        let call = script_call(script, &self.key(id), expected, &[record.as_bytes(), seconds.as_bytes()]);
-        let (answer, attempt) = self.run_script(id, script, call, Version::of(record)).await?;
+        let write = Write::Replace { record: record.as_bytes(), seconds: seconds.as_bytes() };
+        let (answer, attempt) = self.write_if(id, expected, write, Version::of(record)).await?;
         retry::confirm_replace(answer, attempt, record)
     }
 
     async fn destroy_if(&self, id: &SessionId, expected: &Version) -> Result<Replaced, StoreError> {
-        let script = &self.settings.destroy_if;
-        let call = script_call(script, &self.key(id), expected, &[]);
-        let (answer, attempt) = self.run_script(id, script, call, expected.clone()).await?;
+        let (answer, attempt) = self.write_if(id, expected, Write::Remove, expected.clone()).await?;
         retry::confirm_destroy(answer, attempt)
+    }
+
+    /// Asks each connection whether its user may do what the store does, on a key that no session has. On a
+    /// cluster this asks the node of that key.
+    ///
+    /// # Errors
+    /// [`StoreError::unavailable`], whose source says what is wrong: the server cannot be reached or wants a
+    /// password, it is a replica, or which right is missing.
+    async fn check(&self) -> Result<(), StoreError> {
+        self.check_rights_and_keys().await
     }
 }
 

@@ -80,8 +80,13 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         Ok(keys)
     }
 
+    async fn any_connection(&self) -> Result<C, StoreError> {
+        let connecting = async { self.connections.first().await.map_err(StoreError::unavailable) };
+        with_timeout(self.settings.timeout, connecting).await
+    }
+
     async fn remove(&self, keys: HashSet<Vec<u8>>) -> Result<(), StoreError> {
-        let mut connection = self.connections[0].clone();
+        let mut connection = self.any_connection().await?;
         for key in keys {
             let mut unlink = redis::cmd("UNLINK");
             unlink.arg(key);
@@ -101,7 +106,7 @@ macro_rules! len_and_clear {
             /// # Errors
             /// [`StoreError::unavailable`], also when the [`prefix`](Self::prefix) is empty.
             pub async fn len(&self) -> Result<usize, StoreError> {
-                Ok(self.keys($nodes(&self.connections[0]).await?).await?.len())
+                Ok(self.keys($nodes(&self.any_connection().await?).await?).await?.len())
             }
 
             /// Whether there is no session.
@@ -118,7 +123,7 @@ macro_rules! len_and_clear {
             /// [`StoreError::unavailable`], also when the [`prefix`](Self::prefix) is empty: every key of the
             /// database would be removed.
             pub async fn clear(&self) -> Result<(), StoreError> {
-                let keys = self.keys($nodes(&self.connections[0]).await?).await?;
+                let keys = self.keys($nodes(&self.any_connection().await?).await?).await?;
                 self.remove(keys).await
             }
         }

@@ -24,8 +24,9 @@ macro_rules! shared_calls {
             use crate::error::StoreError;
             use crate::id::SessionId;
             use crate::record::Record;
-            use crate::store::retry::{self, Attempt};
+            use crate::store::retry::{self, Attempt, DriverError};
             use crate::store::sql::calls::{corrupt_if_no_text, is_id_taken, is_timeout};
+            use crate::store::sql::check::CheckFailed;
             use crate::store::sql::lent::{Lent, test_idle};
             use crate::store::sql::row::to_stored;
             use crate::store::sql::statements::{Statement, Statements, Values};
@@ -153,12 +154,12 @@ macro_rules! shared_calls {
                     Ok(stored.map_or(Replaced::Gone, Replaced::Conflict))
                 }
 
-                async fn with_retry<T: Send, F>(
+                async fn with_retry<T: Send, E: DriverError, F>(
                     &self,
                     operation: impl Fn() -> F + Send,
                 ) -> Result<(T, Attempt), StoreError>
                 where
-                    F: Future<Output = Result<T, sqlx::Error>> + Send,
+                    F: Future<Output = Result<T, E>> + Send,
                 {
                     let answer = retry::with_retry(self.settings.timeout, operation).await;
                     if answer.as_ref().is_err_and(is_timeout) {
@@ -251,6 +252,28 @@ macro_rules! shared_calls {
                         (0, attempt) => retry::confirm_destroy(self.conflict_or_gone(id).await?, attempt),
                         _ => Ok(Replaced::Done(expected.clone())),
                     }
+                }
+
+                /// Executes each kind of statement in a form that touches no row.
+                async fn check(&self) -> Result<(), StoreError> {
+                    let (id, record) = (&SessionId::random(), &Record::default());
+                    let (expected, ttl) = (&Version::of(record), Duration::from_secs(1));
+                    let values = Values { id: Some(id), record: Some(record), expected: Some(expected), ttl };
+                    let Statements { get, insert_nothing, replace, destroy, .. } = &self.settings.statements;
+                    let failed = |what| {
+                        let table = self.settings.quoted_table();
+                        move |source| CheckFailed { what, table: table.clone(), source }
+                    };
+                    let read = || async { self.select(get, values).await.map_err(failed("read")) };
+                    self.with_retry(read).await?;
+                    // An insertion comes last, because Postgres wants the right to update for it as well.
+                    for (what, statement) in
+                        [("update", replace), ("delete from", destroy), ("insert into", insert_nothing)]
+                    {
+                        let write = || async { self.execute(statement, values).await.map_err(failed(what)) };
+                        self.with_retry(write).await?;
+                    }
+                    Ok(())
                 }
             }
         };

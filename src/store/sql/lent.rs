@@ -9,17 +9,17 @@ use tokio::runtime::Handle;
 
 use super::lost::Lost;
 
-/// When a connection that nobody uses is closed, in the pools that the stores make. The pool looks that often, so
-/// that a connection is idle for at most twice as long: less than the 4 minutes after which the first of the
-/// well-known load balancers forgets it (Azure; AWS, 350 seconds) and says nothing.
+/// When a connection that nobody uses is closed, in the pools that the stores make. The pool looks that
+/// often, so that a connection is idle for at most twice as long: less than the 4 minutes after which the
+/// first of the well-known load balancers forgets it (Azure; AWS, 350 seconds) and says nothing.
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(100);
 
 /// A connection that a pool lends for one statement.
 ///
-/// Dropped, the connection is tested before the pool has it back, as every pool of `sqlx` does. The pool's own
-/// test has no time limit: a connection that has fallen silent would never come back from it, and would keep
-/// its place in the pool.
+/// Dropped, the connection is tested before the pool has it back, as every pool of `sqlx` does. The pool's
+/// own test has no time limit: a connection that has fallen silent would never come back from it, and would
+/// keep its place in the pool.
 pub(super) struct Lent<DB: Database> {
     /// `None` once the connection has been closed.
     connection: Option<PoolConnection<DB>>,

@@ -13,8 +13,8 @@ use crate::store::retry::DriverError;
 pub(super) enum Lost {
     /// The connection dropped, or the server is about to drop it.
     Dropped,
-    /// The server refuses to write. After a fail-over, the address leads to another server that does not, while
-    /// open connections stay with the old one.
+    /// The server refuses to write. After a fail-over, the address leads to another server that does not,
+    /// while open connections stay with the old one.
     Refused,
 }
 
@@ -46,8 +46,8 @@ impl Lost {
             // Postgres' `admin_shutdown`, `crash_shutdown`, `cannot_connect_now`, `database_dropped` and
             // `idle_session_timeout`.
             "57P01" | "57P02" | "57P03" | "57P04" | "57P05" => Some(Self::Dropped),
-            // Connection exceptions, such as MySQL's `ER_SERVER_SHUTDOWN` (08S01), and what PgBouncer says when
-            // its connection to the server dropped (08P01).
+            // Connection exceptions, such as MySQL's `ER_SERVER_SHUTDOWN` (08S01), and what PgBouncer says
+            // when its connection to the server dropped (08P01).
             code if code.starts_with("08") => Some(Self::Dropped),
             _ => None,
         }

@@ -4,6 +4,9 @@
 //! numbers, as Express does not.
 
 mod calls;
+mod check;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+mod encryption;
 #[cfg(feature = "sqlite")]
 mod file_watch;
 pub(crate) mod identifier;

@@ -5,9 +5,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use sqlx::MySql;
-use sqlx::mysql::{MySqlConnectOptions, MySqlPool, MySqlPoolOptions};
+use sqlx::mysql::{MySqlConnectOptions, MySqlPool, MySqlPoolOptions, MySqlSslMode};
 
 use super::calls::shared_calls;
+use super::encryption::{self, is_this_machine};
 use super::identifier::InvalidIdentifier;
 use super::lent::IDLE_TIMEOUT;
 use super::statements::{Dialect, Param, Settings, Statement, Statements, Values};
@@ -22,12 +23,40 @@ use crate::store::retry::{DEFAULT_TIMEOUT, with_timeout};
 /// or `destroy_if` that meets a conflict, which then reads the stored record, and by a `create` whose id is
 /// taken. A clone is another handle on the same pool.
 ///
+/// # Rights
+/// The store needs `SELECT`, `INSERT`, `UPDATE` and `DELETE` on its table, and [`migrate`](Self::migrate)
+/// `CREATE` and `INDEX`. [`check`](crate::SessionStore::check) executes each kind of statement without
+/// touching a row; its error says which one the server refuses, and the source of the error says why.
+///
+/// # TLS
+/// With the feature `tls`, the URL decides, as in `sqlx`: `?ssl-mode=VERIFY_IDENTITY` checks the certificate
+/// and its name against the authorities of the system, and `&ssl-ca=/path/ca.pem` adds one of your own;
+/// `REQUIRED` encrypts and checks nothing. Without the feature these are an error. Without `ssl-mode`, a
+/// connection to another machine is encrypted if the server has TLS; if not, or without the feature, there is
+/// one warning when the store connects. `ssl-mode=DISABLED` silences it.
+///
+/// # Networks and fail-overs
+/// - **A connection that falls silent** (no answer, no end: a load balancer has forgotten it, a host is gone)
+///   costs the requests that wait for it their [`timeout`](Self::timeout), and is then closed, as are the
+///   idle connections that do not answer within half of it. The store is back within two timeouts. The pool
+///   that `connect` makes closes connections that were idle for 100 seconds, so that most never fall silent.
+///   `sqlx` sets neither keepalive nor `TCP_USER_TIMEOUT`; the system's `net.ipv4.tcp_keepalive_time` does
+///   not apply.
+/// - **A fail-over behind one address**: if the server refuses to write because it is read-only (1290, 1836),
+///   or ends the connection, the connection is closed, and the statement is executed once more over a new
+///   one.
+///
+/// # A pool of your own
+/// [`new`](Self::new) takes a pool of the `sqlx` that this crate re-exports. What is said above about silence
+/// and fail-overs holds for it as well. TLS, the idle timeout, and its warnings are then yours. Say
+/// `test_before_acquire(false)`, or each operation asks twice.
+///
 /// # Limits of the table
 /// - Ids are compared byte for byte. An id of more than 128 characters, or with a space at its end, is stored
 ///   as its hash: the column cannot hold the former, and the server ignores the space when it compares.
 /// - A record may be 16 MiB long, but not longer than the server's `max_allowed_packet`, less some 300 bytes
-///   for the rest of the statement. That is 16 MiB on MariaDB, 64 MiB on MySQL 8 and 4 MiB on MySQL 5.7, unless
-///   it is configured.
+///   for the rest of the statement. That is 16 MiB on MariaDB, 64 MiB on MySQL 8 and 4 MiB on MySQL 5.7,
+///   unless it is configured.
 /// - No expiry lies beyond the year 2106.
 ///
 /// ```no_run
@@ -57,17 +86,27 @@ impl MySqlStore {
 
     /// Connects to a server, with a pool of up to 10 connections.
     ///
+    /// One connection is made at once. The table is not looked at: [`check`](crate::SessionStore::check) does
+    /// that, after [`migrate`](Self::migrate).
+    ///
     /// # Errors
-    /// [`StoreError::unavailable`] when the address is wrong or the server does not answer.
+    /// [`StoreError::unavailable`] when the address or the password is wrong, when the server does not answer
+    /// within 5 seconds, or when TLS cannot be had as the URL asks for it. The error's source says which.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
         let options: MySqlConnectOptions = url.parse().map_err(StoreError::unavailable)?;
-        // A ping before each statement would be a second round trip. The statement itself detects a lost
-        // connection.
-        let pool = MySqlPoolOptions::new().max_connections(10).test_before_acquire(false);
-        let pool = pool.idle_timeout(IDLE_TIMEOUT).connect_with(options);
-        with_timeout(DEFAULT_TIMEOUT, async { pool.await.map_err(StoreError::unavailable) })
-            .await
-            .map(Self::new)
+        let pool = |options: MySqlConnectOptions| {
+            // A ping before each statement would be a second round trip. The statement itself detects a lost
+            // connection.
+            let pool = MySqlPoolOptions::new().max_connections(10).test_before_acquire(false);
+            pool.idle_timeout(IDLE_TIMEOUT).connect_with(options)
+        };
+        let is_remote = options.get_socket().is_none() && !is_this_machine(options.get_host());
+        let prefers_tls = is_remote && matches!(options.get_ssl_mode(), MySqlSslMode::Preferred);
+        let pool = encryption::connect(prefers_tls, |require| match require {
+            true => pool(options.clone().ssl_mode(MySqlSslMode::Required)),
+            false => pool(options.clone()),
+        });
+        with_timeout(DEFAULT_TIMEOUT, pool).await.map(Self::new)
     }
 
     /// Sets the table's name (express-mysql-session: `schema.tableName`). Default: `sessions`.
@@ -139,6 +178,13 @@ fn statements(table: &str) -> Statements {
         ),
         create: Statement::new(
             format!("INSERT INTO {table} (session_id, data, expires) VALUES (?, ?, {expiry})"),
+            &[Id, Record, TtlSeconds],
+        ),
+        insert_nothing: Statement::new(
+            format!(
+                "INSERT INTO {table} (session_id, data, expires) SELECT ?, ?, {expiry} FROM DUAL WHERE 1 = 0
+                 ON DUPLICATE KEY UPDATE data = VALUES(data), expires = VALUES(expires)"
+            ),
             &[Id, Record, TtlSeconds],
         ),
         take_over: Some(Statement::new(

@@ -4,10 +4,11 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgSslMode};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, Postgres};
 
 use super::calls::shared_calls;
+use super::encryption::{self, is_this_machine};
 use super::identifier::InvalidIdentifier;
 use super::lent::{IDLE_TIMEOUT, Lent};
 use super::statements::{Dialect, Param, Settings, Statement, Statements};
@@ -19,6 +20,39 @@ use crate::store::retry::{DEFAULT_TIMEOUT, with_timeout};
 /// Behind the feature `postgres`. Every operation is one prepared statement; only a `replace` or `destroy_if`
 /// that meets a conflict needs a second one, which reads the stored record. A clone is another handle on the
 /// same pool.
+///
+/// # Rights
+/// The store needs `SELECT`, `INSERT`, `UPDATE` and `DELETE` on its table, and [`migrate`](Self::migrate)
+/// `CREATE` on the schema. [`check`](crate::SessionStore::check) executes each kind of statement without
+/// touching a row; its error says which one the server refuses, and the source of the error says why.
+///
+/// # TLS
+/// With the feature `tls`, the URL decides, as in `sqlx`: `?sslmode=verify-full` checks the certificate and
+/// its name against the authorities of the system, and `&sslrootcert=/path/ca.pem` (or the PEM text itself)
+/// adds one of your own; `require` encrypts and checks nothing. Without the feature these are an error.
+/// Without `sslmode`, a connection to another machine is encrypted if the server has TLS; if not, or without
+/// the feature, there is one warning when the store connects. `sslmode=disable` silences it.
+///
+/// # Networks and fail-overs
+/// - **A connection that falls silent** (no answer, no end: a load balancer has forgotten it, a host is gone)
+///   costs the requests that wait for it their [`timeout`](Self::timeout), and is then closed, as are the
+///   idle connections that do not answer within half of it. The store is back within two timeouts. The pool
+///   that `connect` makes closes connections that were idle for 100 seconds, so that most never fall silent.
+///   `sqlx` sets neither keepalive nor `TCP_USER_TIMEOUT`; the system's `net.ipv4.tcp_keepalive_time` does
+///   not apply.
+/// - **A fail-over behind one address**: if the server refuses to write because it is read-only (25006), or
+///   ends the connection (57P01 and its like), the connection is closed, and the statement is executed once
+///   more over a new one.
+///
+/// # Poolers
+/// PgBouncer and Supavisor in session mode need nothing. In transaction mode they need
+/// [`prepared(false)`](Self::prepared), except PgBouncer from 1.21 on with `max_prepared_statements`.
+///
+/// # A pool of your own
+/// [`new`](Self::new) takes a pool of the `sqlx` that this crate re-exports. What is said above about silence
+/// and fail-overs holds for it as well. TLS, the idle timeout, and its warnings are then yours. Say
+/// `test_before_acquire(false)`, or each operation asks twice. [`connect`](Self::connect) also sets
+/// `client_connection_check_interval`, so that a statement that was given up ends at the server.
 ///
 /// # Time zones
 /// `expire` is a timestamp without a time zone. connect-pg-simple writes it in the time zone of its
@@ -63,38 +97,41 @@ impl PostgresStore {
     /// With `statement-cache-capacity=0` among the options of the URL, statements are not
     /// [`prepared`](Self::prepared).
     ///
+    /// One connection is made at once. The table is not looked at: [`check`](crate::SessionStore::check) does
+    /// that, after [`migrate`](Self::migrate).
+    ///
     /// # Errors
-    /// [`StoreError::unavailable`] when the address is wrong or the server does not answer.
+    /// [`StoreError::unavailable`] when the address or the password is wrong, when the server does not answer
+    /// within 5 seconds, or when TLS cannot be had as the URL asks for it. The error's source says which.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
         let options: PgConnectOptions = url.parse().map_err(StoreError::unavailable)?;
         // The store reads no floats, and PgBouncer refuses this option unless it is told to ignore it.
         let options = options.extra_float_digits(None);
-        // A ping before each statement would be a second round trip. The statement itself detects a lost
-        // connection.
-        let pool = PgPoolOptions::new().max_connections(10).test_before_acquire(false);
-        let pool = pool.idle_timeout(IDLE_TIMEOUT).after_connect(|connection, _| {
-            Box::pin(async move {
-                // A statement that the store has given up, because of a lock say, ends at the server as well. The
-                // connections that replace those of the pool would otherwise use up what the server has.
-                if connection.server_version_num() >= Some(14_00_00) {
-                    let ends = "SET client_connection_check_interval = 1000";
-                    // The setting exists on Linux only.
-                    let _ = connection.execute(ends).await;
-                }
-                Ok(())
-            })
+        let pool = |options: PgConnectOptions| {
+            // A ping before each statement would be a second round trip. The statement itself detects a lost
+            // connection.
+            let pool = PgPoolOptions::new().max_connections(10).test_before_acquire(false);
+            let pool = pool.idle_timeout(IDLE_TIMEOUT).after_connect(|connection, _| {
+                Box::pin(async move { end_abandoned_statements(connection).await })
+            });
+            pool.connect_with(options)
+        };
+        let is_remote = options.get_socket().is_none() && !is_this_machine(options.get_host());
+        let prefers_tls = is_remote && matches!(options.get_ssl_mode(), PgSslMode::Prefer);
+        let pool = encryption::connect(prefers_tls, |require| match require {
+            true => pool(options.clone().ssl_mode(PgSslMode::Require)),
+            false => pool(options.clone()),
         });
-        let pool = pool.connect_with(options);
-        with_timeout(DEFAULT_TIMEOUT, async { pool.await.map_err(StoreError::unavailable) })
-            .await
-            .map(|pool| Self::new(pool).prepared(!keeps_no_statements(url)))
+        let pool = with_timeout(DEFAULT_TIMEOUT, pool).await?;
+        Ok(Self::new(pool).prepared(!keeps_no_statements(url)))
     }
 
-    /// Whether connections keep their prepared statements, so that an operation is one round trip. Default: `true`.
+    /// Whether connections keep their prepared statements, so that an operation is one round trip. Default:
+    /// `true`.
     ///
     /// Say `false` behind a pooler that gives each transaction another connection and forgets prepared
-    /// statements: PgBouncer with `pool_mode=transaction` before 1.21, or with `max_prepared_statements=0`, and
-    /// Supavisor on its port 6543. Each operation is then a transaction of its own, of four round trips.
+    /// statements: PgBouncer with `pool_mode=transaction` before 1.21, or with `max_prepared_statements=0`,
+    /// and Supavisor on its port 6543. Each operation is then a transaction of its own, of four round trips.
     #[must_use]
     pub fn prepared(mut self, prepared: bool) -> Self {
         Arc::make_mut(&mut self.settings).prepared = prepared;
@@ -152,6 +189,20 @@ impl PostgresStore {
     }
 }
 
+/// Makes the server end a statement that the store has given up, because of a lock say. The connections that
+/// replace those of the pool would otherwise use up what the server has.
+async fn end_abandoned_statements(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    // PostgreSQL 14, as `server_version_num` says it.
+    if connection.server_version_num() >= Some(140_000) {
+        let set = connection.execute("SET client_connection_check_interval = 1000").await;
+        // Only Linux has what the setting needs.
+        if set.as_ref().is_err_and(|error| error.as_database_error().is_none()) {
+            return set.map(drop);
+        }
+    }
+    Ok(())
+}
+
 /// Whether a URL says that connections keep no statements.
 fn keeps_no_statements(url: &str) -> bool {
     let options = url.split_once('?').map_or("", |(_, options)| options);
@@ -194,6 +245,13 @@ fn statements(table: &str) -> Statements {
                 "INSERT INTO {table} AS t (sid, sess, expire) VALUES ($1, $4::json, {EXPIRY})
                  ON CONFLICT (sid) DO UPDATE SET sess = excluded.sess, expire = excluded.expire
                  WHERE NOT (t.{LIVE})"
+            ),
+            &[Id, TimeZone, TtlSeconds, Record],
+        ),
+        insert_nothing: Statement::new(
+            format!(
+                "INSERT INTO {table} (sid, sess, expire) SELECT $1, $4::json, {EXPIRY} WHERE false
+                 ON CONFLICT (sid) DO UPDATE SET sess = excluded.sess, expire = excluded.expire"
             ),
             &[Id, TimeZone, TtlSeconds, Record],
         ),

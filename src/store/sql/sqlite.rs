@@ -48,8 +48,8 @@ impl SqliteStore {
         Self { pool, settings: Arc::new(Settings::new(DIALECT, "sessions")) }
     }
 
-    /// Opens a file, and creates it if it does not exist. The file is named by its path, or by a URL as `sqlx`
-    /// reads it: `sqlite:sessions.db`, `sqlite:///var/lib/shop/sessions.db`.
+    /// Opens a file, and creates it if it does not exist. The file is named by its path, or by a URL as
+    /// `sqlx` reads it: `sqlite:sessions.db`, `sqlite:///var/lib/shop/sessions.db`.
     ///
     /// The file has a write-ahead log, so that readers do not wait for writers. It is synchronized to the
     /// disk at each checkpoint only, so that a power cut may lose the last writes but nothing else.
@@ -79,8 +79,8 @@ impl SqliteStore {
             .synchronous(SqliteSynchronous::Normal)
             .busy_timeout(DEFAULT_TIMEOUT);
         let pool = match is_in_memory(name) {
-            // Each connection would have a database of its own, which ends with the connection. A request that
-            // is dropped while its connection is tested would close the connection.
+            // Each connection would have a database of its own, which ends with the connection. A request
+            // that is dropped while its connection is tested would close the connection.
             true => SqlitePoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None),
             false => FileWatch::over(
                 SqlitePoolOptions::new().max_connections(4),
@@ -116,8 +116,8 @@ impl SqliteStore {
     }
 }
 
-/// Whether a path or URL names a database that no file holds: in memory, or, as SQLite takes an empty name, in
-/// a temporary file of the connection.
+/// Whether a path or URL names a database that no file holds: in memory, or, as SQLite takes an empty name,
+/// in a temporary file of the connection.
 fn is_in_memory(name: &str) -> bool {
     let scheme = ["sqlite:", "file:"].iter().find_map(|scheme| name.strip_prefix(scheme));
     let Some(url) = scheme else { return matches!(name, ":memory:" | "") };
@@ -156,6 +156,13 @@ fn statements(table: &str) -> Statements {
             format!(
                 "INSERT INTO {table} (sid, expired, sess) VALUES (?2, ?1 + ?3, ?4)
                  ON CONFLICT (sid) DO UPDATE SET expired = excluded.expired, sess = excluded.sess WHERE expired <= ?1"
+            ),
+            &[Now, Id, TtlMillis, Record],
+        ),
+        insert_nothing: Statement::new(
+            format!(
+                "INSERT INTO {table} (sid, expired, sess) SELECT ?2, ?1 + ?3, ?4 WHERE 0
+                 ON CONFLICT (sid) DO UPDATE SET expired = excluded.expired, sess = excluded.sess"
             ),
             &[Now, Id, TtlMillis, Record],
         ),

@@ -79,6 +79,9 @@ pub(super) struct Statements {
     /// Inserts a record unless a live one has the id. Overwrites an expired one, unless there is a
     /// `take_over`.
     pub(super) create: Statement,
+    /// Inserts no row, with the rights and columns that an insertion needs, and only into a table whose ids
+    /// are unique if the server can tell.
+    pub(super) insert_nothing: Statement,
     /// Overwrites an expired record. MySQL needs it as the second statement of a `create` whose id is taken.
     pub(super) take_over: Option<Statement>,
     /// Overwrites a live record that is still the expected one.
@@ -116,7 +119,8 @@ pub(super) struct Settings {
     /// The time zone of Postgres' `expire` column. The other stores do not use it.
     pub(super) time_zone: String,
     pub(super) timeout: Duration,
-    /// Whether connections keep their prepared statements. An option of Postgres; always on in the other stores.
+    /// Whether connections keep their prepared statements. An option of Postgres; always on in the other
+    /// stores.
     pub(super) prepared: bool,
     pub(super) statements: Statements,
 }
@@ -141,7 +145,8 @@ impl Settings {
         Ok(())
     }
 
-    /// How long a connection may take to answer before it goes back to its pool. `None` if it leads to no server.
+    /// How long a connection may take to answer before it goes back to its pool. `None` if it leads to no
+    /// server.
     ///
     /// Half of the timeout: the connections that have fallen silent are closed when one and a half of it has
     /// passed, and the requests that wait for a place in the pool still have the other half to connect.

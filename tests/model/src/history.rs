@@ -205,6 +205,8 @@ pub(crate) enum EffectKind {
     Moved,
     /// Something was asked about the record, and an error was answered.
     Unanswered,
+    /// The record was to be removed, and an error was answered.
+    RemovalUnanswered,
 }
 
 /// A whole run.

@@ -1,4 +1,10 @@
-//! A model checker for sessile.
+//! A model checker for sessile: random programs over the public API, every kind of order of their store calls, faults,
+//! and an oracle that looks for an order of the steps that explains what was answered and what is left.
+//!
+//! A [`Checker`] has one store. [`Checker::check`] runs the program of a seed in the order of that seed, and the same seed
+//! gives the same run each time. [`Checker::shrink`] makes a run that broke a promise smaller. [`exhaust`] runs every
+//! program of a [`Scope`] in every order. `docs/model.md` says what is explored and what is accepted.
+
 mod checker;
 mod chooser;
 mod exhaustive;
@@ -7,6 +13,7 @@ mod history;
 mod model;
 mod oracle;
 mod program;
+mod promises;
 mod request;
 mod scheduler;
 mod shrink;
@@ -15,5 +22,5 @@ mod stores;
 pub use checker::{Checker, Found};
 pub use exhaustive::{Exhausted, Scope, exhaust};
 pub use history::Violation;
-pub use program::{FEATURES, Faults, Op, Options, Planted, Program, Request, Update, Visitor};
+pub use program::{FEATURES, Faults, Feature, Op, Options, Planted, Program, Request, Update, Visitor};
 pub use stores::StoreKind;

@@ -114,6 +114,9 @@ fn exhaustive(store: Option<StoreKind>) -> bool {
     clean
 }
 
+/// How many there were, and the first of them with their seeds.
+type Violations = (u64, Vec<(u64, Found)>);
+
 /// What was run over one store.
 struct Tally {
     checker: Checker,
@@ -121,7 +124,7 @@ struct Tally {
     schedules: u64,
     spent: Duration,
     /// By kind: how many, and the first seeds.
-    found: BTreeMap<&'static str, (u64, Vec<(u64, Found)>)>,
+    found: BTreeMap<&'static str, Violations>,
 }
 
 fn long_run(arguments: &Arguments) -> bool {

@@ -5,11 +5,11 @@
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
-use std::ops::Range;
 
 use crate::history::{After, CookieSeen, EffectKind, Failure, History, Step, Told, Violation};
 use crate::model::{Handle, Id, Loaded, Loading, Outcome, Trial, World};
 use crate::program::{Op, Options, Program};
+use crate::promises::{answered, asked_again, gave_up, logout_undone};
 use crate::request::show;
 
 /// Past so many states an order is given up on, and the run counts as explained. No run comes near it.
@@ -56,8 +56,8 @@ pub(crate) fn judge(program: &Program, history: &History) -> Option<Violation> {
     if let Some(offence) = &history.offence {
         return Some(offence.clone());
     }
-    if let Some(undone) = logout_undone(history) {
-        return Some(undone);
+    if let Some(broken) = logout_undone(history).or_else(|| gave_up(history)) {
+        return Some(broken);
     }
     let mut search = Search {
         history,
@@ -76,84 +76,6 @@ pub(crate) fn judge(program: &Program, history: &History) -> Option<Violation> {
     }
     let unknown = || Violation::new("unexplained", "no order explains the run");
     Some(search.best.1.take().unwrap_or_else(unknown))
-}
-
-/// The ids that an acknowledged step named.
-fn answered(history: &History) -> impl Iterator<Item = &Id> {
-    let named = history.requests.iter().flatten().filter_map(|step| match step {
-        Step::Store { result: Some(Ok(after)), .. } => after.id.as_ref(),
-        _ => None,
-    });
-    named.chain(history.before.keys())
-}
-
-/// Promise 2, by what the store really did: where an acknowledged logout removed a record, nothing that a browser may
-/// name holds its user at last.
-fn logout_undone(history: &History) -> Option<Violation> {
-    for (at, steps) in history.requests.iter().enumerate() {
-        for (index, step) in steps.iter().enumerate() {
-            let Step::Store { op: Op::Commit, asked, answered: Some(end), result: Some(Ok(_)), .. } = step
-            else {
-                continue;
-            };
-            // The last of these calls before the commit decides whether it was a logout.
-            let ending = steps[..index].iter().rev().find_map(|step| match step {
-                Step::Local { op: op @ (Op::Destroy | Op::Regenerate), .. } => Some(op),
-                _ => None,
-            });
-            if ending != Some(&Op::Destroy) {
-                continue;
-            }
-            let within = |effect: &&crate::history::Effect| {
-                effect.actor == at
-                    && (*asked..*end).contains(&effect.at)
-                    && matches!(effect.kind, EffectKind::Destroyed | EffectKind::Moved)
-            };
-            for removed in history.effects.iter().filter(within) {
-                if let Some(violation) = revived(history, at, removed) {
-                    return Some(violation);
-                }
-            }
-        }
-    }
-    None
-}
-
-fn revived(history: &History, logout: usize, removed: &crate::history::Effect) -> Option<Violation> {
-    let user = history.before.get(&removed.id)?.values.get("user")?;
-    // A commit that asked for the removal and was told of an error asks again, and takes the logout for its own doing.
-    let ambiguous = history.requests.iter().enumerate().any(|(at, steps)| {
-        let mut commits = steps.iter().filter_map(|step| match step {
-            Step::Store { asked, answered, .. } => Some(*asked..answered.unwrap_or(u64::MAX)),
-            _ => None,
-        });
-        at != logout
-            && commits.any(|commit| removed.at < commit.end && asked_again(history, at, &removed.id, &commit))
-    });
-    if ambiguous {
-        return None;
-    }
-    let named: HashSet<_> = answered(history).collect();
-    let left = history
-        .after
-        .iter()
-        .find(|(id, contents)| named.contains(id) && contents.values.get("user") == Some(user));
-    left.map(|(id, _)| {
-        Violation::new(
-            "logout undone",
-            format!("request {logout} ended {}, and {id} still has its user", removed.id),
-        )
-    })
-}
-
-/// Whether a call of a request about this record got an error in this time.
-fn asked_again(history: &History, request: usize, id: &Id, time: &Range<u64>) -> bool {
-    history.effects.iter().any(|effect| {
-        effect.kind == EffectKind::Unanswered
-            && effect.actor == request
-            && effect.id == *id
-            && time.contains(&effect.at)
-    })
 }
 
 impl Search<'_> {
@@ -327,8 +249,9 @@ impl Search<'_> {
                 let until = answered.unwrap_or(u64::MAX);
                 self.effects(&state.world, &handle, save, until).into_iter().any(|outcome| {
                     let mut next = next.clone();
+                    let failed = handle.failed_after(&outcome.handle, &outcome.world);
+                    next.requests[at].handle = Some(failed);
                     next.world = outcome.world;
-                    next.requests[at].handle = Some(handle.failed_after(&outcome.handle));
                     self.explains(next)
                 })
             }
@@ -446,13 +369,11 @@ impl Search<'_> {
         let Floating { request, handle, save, asked: _ } = next.floating.remove(at);
         self.effects(&state.world, &handle, save, u64::MAX).into_iter().any(|outcome| {
             let mut next = next.clone();
-            next.world = outcome.world;
             // The request may have gone on after an error.
-            if let Some(live) = &mut next.requests[request].handle
-                && *live == handle.failed()
-            {
-                *live = handle.failed_after(&outcome.handle);
+            if let Some(live) = &mut next.requests[request].handle {
+                live.carried_out(&handle, &outcome.handle, &outcome.world);
             }
+            next.world = outcome.world;
             self.explains(next)
         })
     }

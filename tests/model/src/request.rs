@@ -64,11 +64,10 @@ impl Scene {
             return;
         }
         *called = steps;
-        match self.steps[at].last_mut() {
-            Some(Step::Load { asked, answered: None, .. } | Step::Store { asked, answered: None, .. }) => {
-                *asked = now;
-            }
-            _ => {}
+        if let Some(Step::Load { asked, answered: None, .. } | Step::Store { asked, answered: None, .. }) =
+            self.steps[at].last_mut()
+        {
+            *asked = now;
         }
     }
 

@@ -28,6 +28,19 @@ fn random_programs_keep_every_promise() {
     }
 }
 
+/// A violation can be repeated by its seed alone.
+#[test]
+fn a_seed_gives_the_same_run_each_time() {
+    for store in [StoreKind::WrappedMemory, StoreKind::Versioned, StoreKind::ThreeMethods, StoreKind::File] {
+        let (first, second) = (Checker::new(store), Checker::new(store));
+        let (first, second) = (first.expect("no server is needed"), second.expect("no server is needed"));
+        let once: Vec<_> = (0..100).map(|seed| first.narrate(seed)).collect();
+        for (seed, once) in once.iter().enumerate().rev() {
+            assert_eq!(second.narrate(seed as u64), *once, "seed {seed} over {store}");
+        }
+    }
+}
+
 /// Every order of the store calls of two requests with one call each.
 #[test]
 fn every_order_of_two_short_requests_keeps_every_promise() {

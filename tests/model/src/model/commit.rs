@@ -1,0 +1,283 @@
+//! Commit, save and reload: the commit table over a map of records, and the places where more than one outcome is right.
+
+use super::change::{Change, Undecodable};
+use super::{Cookie, Handle, How, Id, Outcome, RequestCookie, Stage, Trial, World};
+use crate::history::{Contents, Failure};
+use crate::program::Options;
+
+/// Whether a repeated commit that finds exactly what a failed one has written makes its changes no more. Where another
+/// request has written since, they may be made twice in any case.
+const FINDS_OWN_WRITES: bool = true;
+
+impl Handle {
+    /// The same handle after a failed call.
+    pub(crate) fn failed(&self) -> Self {
+        Self { settled: false, disturbed: true, ..self.clone() }
+    }
+
+    /// The same handle, where a call that failed was carried out after all: `done` is what it would have become in this
+    /// world.
+    pub(crate) fn failed_after(&self, done: &Self, world: &World) -> Self {
+        let mut after = self.failed();
+        after.carried_out(self, done, world);
+        after
+    }
+
+    /// A call that `asked` made and that failed was carried out after all, perhaps after the request had gone on.
+    pub(crate) fn carried_out(&mut self, asked: &Self, done: &Self, world: &World) {
+        if self.stage != asked.stage || !self.log.starts_with(&asked.log) {
+            return;
+        }
+        if let Stage::NewId { .. } | Stage::New = self.stage {
+            self.moved = done.id().cloned();
+        }
+        if let Stage::Existing { .. } | Stage::New = self.stage {
+            self.attempted = asked.log.len();
+            self.written = done.id().map(|id| world.writes(id));
+        }
+    }
+
+    /// In each way that is right: which of its changes a commit makes on what the record holds now. All of them, or those
+    /// that no failed commit of this handle has made.
+    fn changes_to_make(&self, world: &World, id: &Id) -> Vec<&[Change]> {
+        let (all, rest) = (&self.log[..], &self.log[self.attempted..]);
+        match self.written.filter(|_| self.attempted > 0) {
+            None => vec![all],
+            Some(written) if FINDS_OWN_WRITES && written == world.writes(id) => vec![rest],
+            Some(_) => vec![all, rest],
+        }
+    }
+
+    /// What the store's word "it is not there" makes of the cookie.
+    fn denied(&mut self) {
+        if self.cookie == Some(Cookie::Set) {
+            self.cookie = None;
+        }
+    }
+
+    pub(crate) fn reload(&self, world: &World) -> Vec<Outcome> {
+        let mut handle = self.clone();
+        let failed = |failure, handle: &Self| Outcome {
+            world: world.clone(),
+            handle: handle.clone(),
+            result: Err(failure),
+        };
+        match &self.stage {
+            Stage::Destroyed { .. } | Stage::NewId { how: How::Reborn, .. } => {
+                vec![failed(Failure::Destroyed, self)]
+            }
+            Stage::New | Stage::NewId { old: None, .. } => vec![failed(Failure::Gone, self)],
+            Stage::Existing { id, .. } | Stage::NewId { old: Some((id, _)), .. } => {
+                match world.records.get(id) {
+                    Some(fresh) => {
+                        handle.stage = Stage::Existing { id: id.clone(), base: fresh.clone() };
+                        handle.log.clear();
+                        handle.attempted = 0;
+                        handle.promised = None;
+                        vec![Outcome { world: world.clone(), handle, result: Ok(()) }]
+                    }
+                    None => {
+                        handle.denied();
+                        vec![failed(Failure::Gone, &handle)]
+                    }
+                }
+            }
+        }
+    }
+
+    /// What a commit (or save) may come to in this world.
+    pub(crate) fn commit(&self, world: &World, trial: Trial<'_>, options: Options) -> Vec<Outcome> {
+        let Trial { save, new, .. } = trial;
+        if self.settled && !save {
+            return vec![Outcome { world: world.clone(), handle: self.clone(), result: Ok(()) }];
+        }
+        let mut outcomes = Vec::new();
+        let mut add = |world: &World, handle: Self, result: Result<(), Failure>| {
+            let handle = match result {
+                Ok(()) => Self { settled: true, touch: false, disturbed: false, ..handle },
+                Err(_) => Self { settled: false, ..handle },
+            };
+            outcomes.push(Outcome { world: world.clone(), handle, result });
+        };
+        match &self.stage {
+            Stage::Destroyed { .. } | Stage::NewId { how: How::Reborn, .. } if save => {
+                add(world, self.clone(), Err(Failure::Destroyed));
+            }
+            Stage::Destroyed { stored } => {
+                let (mut world, mut handle) = (world.clone(), self.clone());
+                if let Some(id) = stored {
+                    world.records.remove(id);
+                }
+                if stored.is_some() || self.request_cookie != RequestCookie::Absent {
+                    handle.cookie = Some(Cookie::Expired);
+                }
+                handle.stage = Stage::Destroyed { stored: None };
+                add(&world, handle, Ok(()));
+            }
+            Stage::NewId { how, old } => {
+                self.change_id(world, (*how, old.as_ref()), trial, options, &mut add)
+            }
+            Stage::New => {
+                let untouched = !self.is_modified(options) && !save;
+                // An untouched session is sent only to requests that carried no cookie of the name.
+                let anonymous = options.save_uninitialized && self.request_cookie == RequestCookie::Absent;
+                if untouched && !anonymous {
+                    let mut handle = self.clone();
+                    handle.log.clear();
+                    add(world, handle, Ok(()));
+                } else if let Some(id) = new {
+                    if !world.past.contains_key(id) && self.may_become(world, id) {
+                        let mut world = world.clone();
+                        if let Ok(contents) = Self::replay(&self.log, None, options) {
+                            world.put(id, contents.clone());
+                            add(&world, self.stored(id, contents), Ok(()));
+                        }
+                    }
+                    // A create that was asked twice and finds its own bytes has created.
+                    if self.moved.as_ref() == Some(id) && world.records.contains_key(id) {
+                        let log = &self.log[self.attempted..];
+                        let (mut world, base) = (world.clone(), world.records[id].clone());
+                        match Self::replay(log, Some(&base), options) {
+                            Ok(contents) => {
+                                world.put(id, contents.clone());
+                                add(&world, self.stored(id, contents), Ok(()));
+                            }
+                            Err(Undecodable) => add(&world, self.clone(), Err(Failure::Decode)),
+                        }
+                    }
+                }
+            }
+            Stage::Existing { id, base } => {
+                let modified = self.is_modified(options);
+                let old_secret = self.request_cookie == RequestCookie::OldSecret;
+                let forced = options.resave || save;
+                let Some(now) = world.records.get(id) else {
+                    let mut handle = self.clone();
+                    let asks = modified || forced || options.rolling || self.touch || old_secret;
+                    if asks {
+                        handle.denied();
+                    }
+                    if modified {
+                        add(world, handle, Err(Failure::Gone));
+                    } else {
+                        if save {
+                            add(world, handle.clone(), Err(Failure::Gone));
+                        }
+                        handle.log.clear();
+                        add(world, handle, Ok(()));
+                    }
+                    return outcomes;
+                };
+                if !modified && !forced {
+                    let mut handle = self.clone();
+                    let asks = options.rolling || self.touch || old_secret;
+                    if asks && (options.rolling || old_secret) {
+                        handle.set_cookie();
+                    }
+                    handle.log.clear();
+                    handle.attempted = 0;
+                    add(world, handle, Ok(()));
+                    return outcomes;
+                }
+                let changes = self.changes_to_make(world, id);
+                let mut ways: Vec<_> =
+                    changes.into_iter().map(|log| Self::replay(log, Some(now), options)).collect();
+                if !modified {
+                    ways.push(Ok(now.clone()));
+                }
+                for contents in ways {
+                    let Ok(contents) = contents else {
+                        add(world, self.clone(), Err(Failure::Decode));
+                        continue;
+                    };
+                    let mut world = world.clone();
+                    world.put(id, contents.clone());
+                    let after = self.existing(id, contents.clone());
+                    let seen = self.contents(options);
+                    let due = |age: &Contents| {
+                        options.rolling
+                            || old_secret
+                            || modified && (age.max_age.is_some() || seen.max_age != base.max_age)
+                    };
+                    let mut with_cookie = after.clone();
+                    with_cookie.set_cookie();
+                    match (due(&seen), due(&contents)) {
+                        (true, true) => add(&world, with_cookie, Ok(())),
+                        (false, false) => add(&world, after, Ok(())),
+                        // Another request changed the max-age meanwhile.
+                        _ => {
+                            add(&world, with_cookie, Ok(()));
+                            add(&world, after, Ok(()));
+                        }
+                    }
+                }
+            }
+        }
+        outcomes
+    }
+
+    fn change_id(
+        &self,
+        world: &World,
+        (how, old): (How, Option<&(Id, Contents)>),
+        trial: Trial<'_>,
+        options: Options,
+        add: &mut impl FnMut(&World, Self, Result<(), Failure>),
+    ) {
+        let there = old.and_then(|(id, _)| world.records.get(id));
+        let kept = there.filter(|_| how == How::Cycle);
+        if how == How::Cycle && self.moved.is_some() && old.is_some() && there.is_none() {
+            // Nobody can tell this from a logout, so the session ends: the new record as well, or it expires unread.
+            add(world, self.clone(), Err(Failure::Gone));
+            let mut ended = world.clone();
+            self.moved.iter().for_each(|moved| drop(ended.records.remove(moved)));
+            add(&ended, self.clone(), Err(Failure::Gone));
+        }
+        if Self::replay(&self.log, kept, options).is_err() {
+            add(world, self.clone(), Err(Failure::Decode));
+        }
+        let Some(new) = trial.new else { return };
+        let ended = there.is_none();
+        let mut bases = vec![kept.cloned()];
+        if let Some((id, _)) = old
+            && how == How::Cycle
+            && ended
+            && trial.asked_again
+        {
+            // As far as the commit can tell, its own first call has removed the record.
+            bases.extend(world.past.get(id).into_iter().flatten().cloned().map(Some));
+        }
+        // A commit that is repeated writes the record again that the failed one made.
+        let again = self.moved.as_ref() == Some(new) && world.records.contains_key(new);
+        if !again && (world.past.contains_key(new) || !self.may_become(world, new)) {
+            return;
+        }
+        for base in bases {
+            if again && how == How::Cycle && old.is_some() && base.is_none() {
+                continue;
+            }
+            let changes = match (old, &base) {
+                (Some((id, _)), Some(_)) => self.changes_to_make(world, id),
+                _ => vec![&self.log[..]],
+            };
+            for log in changes {
+                let mut world = world.clone();
+                if let Some((id, _)) = old {
+                    world.records.remove(id);
+                }
+                if let Ok(contents) = Self::replay(log, base.as_ref(), options) {
+                    world.put(new, contents.clone());
+                    add(&world, self.stored(new, contents), Ok(()));
+                }
+            }
+        }
+    }
+
+    /// Whether the record under `new` may be what this handle promised.
+    fn may_become(&self, world: &World, new: &Id) -> bool {
+        match &self.promised {
+            Some(promised) if !self.disturbed => promised == new || world.records.contains_key(promised),
+            _ => true,
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Promises that need no order of the steps: they are checked by what the store really did.
+
+use std::collections::HashSet;
+use std::ops::Range;
+
+use crate::history::{Effect, EffectKind, Failure, History, Step, Violation};
+use crate::model::Id;
+use crate::program::Op;
+
+/// The ids that an acknowledged step named.
+pub(crate) fn answered(history: &History) -> impl Iterator<Item = &Id> {
+    let named = history.requests.iter().flatten().filter_map(|step| match step {
+        Step::Store { result: Some(Ok(after)), .. } => after.id.as_ref(),
+        _ => None,
+    });
+    named.chain(history.before.keys())
+}
+
+/// Promise 2, by what the store really did: where an acknowledged logout removed a record, nothing that a browser may
+/// name holds its user at last.
+pub(crate) fn logout_undone(history: &History) -> Option<Violation> {
+    for (at, steps) in history.requests.iter().enumerate() {
+        for (index, step) in steps.iter().enumerate() {
+            let Step::Store { op: Op::Commit, asked, answered: Some(end), result: Some(Ok(_)), .. } = step
+            else {
+                continue;
+            };
+            // The last of these calls before the commit decides whether it was a logout.
+            let ending = steps[..index].iter().rev().find_map(|step| match step {
+                Step::Local { op: op @ (Op::Destroy | Op::Regenerate), .. } => Some(op),
+                _ => None,
+            });
+            if ending != Some(&Op::Destroy) {
+                continue;
+            }
+            let within = |effect: &&Effect| {
+                effect.actor == at
+                    && (*asked..*end).contains(&effect.at)
+                    && matches!(effect.kind, EffectKind::Destroyed | EffectKind::Moved)
+            };
+            for removed in history.effects.iter().filter(within) {
+                if let Some(violation) = revived(history, at, removed) {
+                    return Some(violation);
+                }
+            }
+        }
+    }
+    None
+}
+
+fn revived(history: &History, logout: usize, removed: &Effect) -> Option<Violation> {
+    let user = history.before.get(&removed.id)?.values.get("user")?;
+    // A commit that asked for the removal and was told of an error asks again, and takes the logout for its own doing.
+    let ambiguous = history.requests.iter().enumerate().any(|(at, steps)| {
+        let mut commits = steps.iter().filter_map(|step| match step {
+            Step::Store { asked, answered, .. } => Some(*asked..answered.unwrap_or(u64::MAX)),
+            _ => None,
+        });
+        at != logout
+            && commits.any(|commit| removed.at < commit.end && asked_again(history, at, &removed.id, &commit))
+    });
+    if ambiguous {
+        return None;
+    }
+    let named: HashSet<_> = answered(history).collect();
+    let left = history
+        .after
+        .iter()
+        .find(|(id, contents)| named.contains(id) && contents.values.get("user") == Some(user));
+    left.map(|(id, _)| {
+        Violation::new(
+            "logout undone",
+            format!("request {logout} ended {}, and {id} still has its user", removed.id),
+        )
+    })
+}
+
+/// Whether a call of a request about this record got an error in this time.
+pub(crate) fn asked_again(history: &History, request: usize, id: &Id, time: &Range<u64>) -> bool {
+    history.effects.iter().any(|effect| {
+        matches!(effect.kind, EffectKind::Unanswered | EffectKind::RemovalUnanswered)
+            && effect.actor == request
+            && effect.id == *id
+            && time.contains(&effect.at)
+    })
+}
+
+/// Promise 5: a commit that changes the id asks for the removal of the old record once more, where it got an error
+/// instead of an answer. So one such error alone makes no commit fail.
+pub(crate) fn gave_up(history: &History) -> Option<Violation> {
+    for (at, steps) in history.requests.iter().enumerate() {
+        for step in steps {
+            let Step::Store {
+                op: Op::Commit,
+                asked,
+                answered: Some(end),
+                result: Some(Err(Failure::Store)),
+                ..
+            } = step
+            else {
+                continue;
+            };
+            let own = |effect: &&Effect| effect.actor == at && (*asked..*end).contains(&effect.at);
+            let kinds: Vec<_> = history.effects.iter().filter(own).map(|effect| effect.kind).collect();
+            let removals = kinds.iter().filter(|kind| **kind == EffectKind::RemovalUnanswered).count();
+            if kinds.contains(&EffectKind::Created)
+                && !kinds.contains(&EffectKind::Unanswered)
+                && removals == 1
+            {
+                let what = format!("request {at} did not ask once more for the removal of its old record");
+                return Some(Violation::new("gave up", what));
+            }
+        }
+    }
+    None
+}

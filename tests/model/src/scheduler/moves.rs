@@ -1,0 +1,227 @@
+//! The moves: which are possible, and what each of them does.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use sessile::{Replaced, SessionStore as _, StoreError};
+use smol_str::SmolStr;
+
+use super::{Grain, Scheduler, WAIT};
+use crate::gates::{Call, Entry, Reply, Stage, lock};
+use crate::history::{Effect, EffectKind};
+use crate::request::Gate;
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Move {
+    /// A request begins its next step.
+    Step(usize),
+    CarryOut(usize),
+    Answer(usize),
+    Wait,
+    /// A call that nobody waits for is never carried out.
+    Discard(usize),
+    Fail(usize),
+    LoseAnswer(usize),
+    FailLate(usize),
+    Drop(usize),
+    /// With whole calls: a call is carried out, and its answer reaches nobody, because the request is dropped.
+    DropAfter(usize),
+}
+
+impl Scheduler<'_> {
+    /// The moves that are possible: first those of whoever moved last, then the others'; and the faults.
+    pub(super) fn moves(&self) -> (Vec<Move>, Vec<Move>) {
+        let board = lock(&self.shared);
+        let scene = self.scene.borrow();
+        let (mut progress, mut faults) = (Vec::new(), Vec::new());
+        let requests = self.running.len();
+        let mut blocked = false;
+        for actor in (0..requests).map(|at| (board.current + at) % requests) {
+            let live = self.running[actor].future.is_some();
+            let mut moves = live && scene.gates[actor] == Gate::Closed;
+            if moves {
+                progress.push(Move::Step(actor));
+            }
+            for (ticket, entry) in board.calls.iter().enumerate() {
+                if entry.actor != actor || entry.abandoned {
+                    continue;
+                }
+                match entry.stage {
+                    Stage::Waiting => {
+                        progress.push(Move::CarryOut(ticket));
+                        moves = true;
+                        if self.left.fail > 0 {
+                            faults.push(Move::Fail(ticket));
+                        }
+                        if self.left.late > 0 && !matches!(entry.call, Call::Get(_)) {
+                            faults.push(Move::FailLate(ticket));
+                        }
+                        if self.grain == Grain::WholeCalls && self.left.lose > 0 {
+                            faults.push(Move::LoseAnswer(ticket));
+                        }
+                        if self.grain == Grain::WholeCalls && self.left.drop > 0 {
+                            faults.push(Move::DropAfter(ticket));
+                        }
+                    }
+                    Stage::CarriedOut(_) => {
+                        progress.push(Move::Answer(ticket));
+                        moves = true;
+                        if self.left.lose > 0 {
+                            faults.push(Move::LoseAnswer(ticket));
+                        }
+                    }
+                    Stage::Answered(_) | Stage::Over => {}
+                }
+            }
+            if live && self.left.drop > 0 && !matches!(scene.steps[actor][..], []) {
+                faults.push(Move::Drop(actor));
+            }
+            blocked |= live && !moves;
+        }
+        let abandoned = |entry: &Entry| entry.abandoned && matches!(entry.stage, Stage::Waiting);
+        for (ticket, _) in board.calls.iter().enumerate().filter(|(_, entry)| abandoned(entry)) {
+            progress.push(Move::CarryOut(ticket));
+            progress.push(Move::Discard(ticket));
+        }
+        // Who waits for something else may wait for time to pass. With whole calls, time passes where nothing else can.
+        if blocked && progress.is_empty() {
+            progress.push(Move::Wait);
+        } else if blocked && self.grain == Grain::Fine {
+            faults.push(Move::Wait);
+        }
+        (progress, faults)
+    }
+
+    pub(super) async fn make(&mut self, chosen: Move) {
+        match chosen {
+            Move::Step(at) => {
+                lock(&self.shared).current = at;
+                self.scene.borrow_mut().gates[at] = Gate::Open;
+                self.running[at].woken.0.store(true, Ordering::Relaxed);
+            }
+            Move::CarryOut(ticket) => {
+                self.carry_out(ticket).await;
+                if self.grain == Grain::WholeCalls {
+                    self.answer(ticket);
+                }
+            }
+            Move::Answer(ticket) => self.answer(ticket),
+            Move::Wait => {
+                self.waits += 1;
+                tokio::time::sleep(WAIT).await;
+            }
+            Move::Discard(ticket) => {
+                self.say_call(ticket, "is never carried out");
+                lock(&self.shared).calls[ticket].stage = Stage::Over;
+            }
+            Move::Fail(ticket) => {
+                self.left.fail -= 1;
+                self.say_call(ticket, "FAILS before it is carried out");
+                self.refuse(ticket, "the scheduler failed this call");
+            }
+            Move::LoseAnswer(ticket) => {
+                self.left.lose -= 1;
+                if self.grain == Grain::WholeCalls {
+                    self.carry_out(ticket).await;
+                }
+                self.say_call(ticket, "is answered with an ERROR, though it was carried out");
+                self.refuse(ticket, "the scheduler lost this answer");
+            }
+            Move::FailLate(ticket) => {
+                self.left.late -= 1;
+                self.say_call(ticket, "is answered with an ERROR, and may be carried out later");
+                self.refuse(ticket, "the scheduler lost this call");
+                let mut board = lock(&self.shared);
+                let (actor, call) = (board.calls[ticket].actor, board.calls[ticket].call.clone());
+                board.calls.push(Entry::abandoned(actor, call));
+            }
+            Move::Drop(at) => self.drop_request(at),
+            Move::DropAfter(ticket) => {
+                self.carry_out(ticket).await;
+                let actor = lock(&self.shared).calls[ticket].actor;
+                self.drop_request(actor);
+                // Where a task of the library made the call, it goes on.
+                self.answer(ticket);
+            }
+        }
+    }
+
+    pub(super) fn drop_request(&mut self, at: usize) {
+        self.left.drop -= 1;
+        lock(&self.shared).current = at;
+        self.running[at].future = None;
+        self.scene.borrow_mut().gates[at] = Gate::Passed;
+        self.say(Some(at), || "is DROPPED".into());
+    }
+
+    pub(super) fn answer(&mut self, ticket: usize) {
+        let mut board = lock(&self.shared);
+        board.current = board.calls[ticket].actor;
+        match std::mem::replace(&mut board.calls[ticket].stage, Stage::Over) {
+            Stage::CarriedOut(reply) => board.answer(ticket, reply),
+            stage => board.calls[ticket].stage = stage,
+        }
+    }
+
+    /// The caller is told that the store could not do it.
+    pub(super) fn refuse(&mut self, ticket: usize, why: &'static str) {
+        let at = self.scene.borrow_mut().tick();
+        let mut board = lock(&self.shared);
+        let entry = &board.calls[ticket];
+        let actor = entry.actor;
+        let id = SmolStr::from(entry.call.id().as_str());
+        let kind = match entry.call {
+            Call::Destroy(_) | Call::DestroyIf(..) => EffectKind::RemovalUnanswered,
+            _ => EffectKind::Unanswered,
+        };
+        self.history.effects.push(Effect { at, actor, kind, id });
+        board.current = actor;
+        board.answer(ticket, Err(StoreError::unavailable(why)));
+    }
+
+    pub(super) async fn carry_out(&mut self, ticket: usize) {
+        if self.grain == Grain::WholeCalls {
+            let actor = lock(&self.shared).calls[ticket].actor;
+            self.scene.borrow_mut().asks_now(actor);
+        }
+        let (actor, call) = {
+            let mut board = lock(&self.shared);
+            let (actor, call) = (board.calls[ticket].actor, board.calls[ticket].call.clone());
+            board.current = actor;
+            (actor, call)
+        };
+        if self.program.options.clock_moves {
+            self.clock.advance(Duration::from_secs(1));
+        }
+        let undecodable = lock(&self.shared).undecodable.contains(call.id().as_str());
+        let before = match call {
+            Call::Set(..) | Call::Create(..) | Call::Destroy(_) if !undecodable => {
+                self.base.get(call.id()).await.ok().flatten().is_some()
+            }
+            _ => false,
+        };
+        let reply = match call {
+            Call::Get(_) if undecodable => Err(StoreError::corrupt("the scheduler's own")),
+            _ => call.carry_out(&self.base).await,
+        };
+        let at = self.scene.borrow_mut().tick();
+        let kind = match (&call, &reply) {
+            (_, Err(error)) if !error.is_corrupt() => {
+                self.offend("store", format!("{} failed by itself: {error}", call.name()));
+                None
+            }
+            (Call::Destroy(_), _) if before => Some(EffectKind::Destroyed),
+            (Call::DestroyIf(..), Ok(Reply::Replaced(Replaced::Done(_)))) => Some(EffectKind::Moved),
+            (Call::Create(..), Ok(Reply::Bool(true))) => Some(EffectKind::Created),
+            (Call::Set(..), _) if !before => Some(EffectKind::Created),
+            _ => None,
+        };
+        let id = SmolStr::from(call.id().as_str());
+        self.history.effects.extend(kind.map(|kind| Effect { at, actor, kind, id }));
+        self.say_done(&call, actor, ticket, &reply);
+        let mut board = lock(&self.shared);
+        board.activity += 1;
+        let entry = &mut board.calls[ticket];
+        entry.stage = if entry.abandoned { Stage::Over } else { Stage::CarriedOut(reply) };
+    }
+}
