@@ -47,6 +47,9 @@ pub(crate) struct Execution<'c> {
     transport: Transport,
     /// The writes of earlier commits of this request that got no answer, as far as their changes are in `log`.
     unanswered: Vec<Attempt>,
+    /// The changes as they were when some of them were found in the store. A record that is composed over nothing has all
+    /// of them.
+    whole_log: Option<Log>,
     /// The record that this commit has sent to the store, until the store answers.
     sent: Option<Record>,
     /// When the commit began. The new expiry counts from here.
@@ -84,7 +87,19 @@ impl<'c> Execution<'c> {
         let removal_failed = stored_id.is_some();
         let unanswered = state.unanswered().to_vec();
         let (log, now) = (state.begin_commit(), config.clock.now());
-        Self { config, log, id, stored_id, removal_failed, snapshot, transport, unanswered, sent: None, now }
+        Self {
+            config,
+            log,
+            id,
+            stored_id,
+            removal_failed,
+            snapshot,
+            transport,
+            unanswered,
+            whole_log: None,
+            sent: None,
+            now,
+        }
     }
 
     /// Makes the calls to the store that the decision asks for.
@@ -120,7 +135,8 @@ impl<'c> Execution<'c> {
 
     /// The record to be stored: the changes of this request, applied to `base`.
     fn compose(&self, base: Option<&Record>) -> Result<Record, SessionError> {
-        let draft = View { base, log: &self.log }
+        let log = self.whole_log.as_ref().filter(|_| base.is_none()).unwrap_or(&self.log);
+        let draft = View { base, log }
             .replay(self.config.templates.get(self.transport), self.config.policy.max_age)?;
         let record = draft.compose(self.now);
         self.config.policy.check_size(&record)?;
@@ -218,6 +234,7 @@ impl<'c> Execution<'c> {
         let written = attempt.changes;
         // Invariant: an attempt has at most as many changes as the log, from which both lose the same number.
         debug_assert!(written <= self.log.len());
+        self.whole_log.get_or_insert_with(|| self.log.clone());
         self.log.drain(..written.min(self.log.len()));
         self.unanswered.retain_mut(|attempt| attempt.outlast(written));
     }

@@ -48,6 +48,13 @@ impl Handle {
         }
     }
 
+    /// Which changes are left where a rival has written exactly what a failed commit of this handle was to write, in the
+    /// same millisecond: nobody can tell the two apart, and the handle takes the record for its own.
+    fn left_beside_a_rival(&self, base: &Contents, now: &Contents, options: &Options) -> Vec<&[Change]> {
+        let is_own = |log| Self::replay(log, Some(base), options).is_ok_and(|own| own == *now);
+        (1..=self.log.len()).filter(|made| is_own(&self.log[..*made])).map(|made| &self.log[made..]).collect()
+    }
+
     /// What the store's word "it is not there" makes of the cookie.
     fn denied(&mut self) {
         if self.cookie == Some(Cookie::Set) {
@@ -179,7 +186,10 @@ impl Handle {
                     add(world, handle, Ok(()));
                     return outcomes;
                 }
-                let changes = self.changes_to_make(world, id);
+                let mut changes = self.changes_to_make(world, id);
+                if self.disturbed {
+                    changes.extend(self.left_beside_a_rival(base, now, options));
+                }
                 let mut ways: Vec<_> =
                     changes.into_iter().map(|log| Self::replay(log, Some(now), options)).collect();
                 if !modified {
