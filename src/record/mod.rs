@@ -18,7 +18,8 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use crate::error::{JsonError, StoreError};
+use crate::error::StoreError;
+use crate::error::value::JsonError;
 use crate::json::date::parse_time;
 use crate::json::object::{self, Span};
 #[cfg(feature = "file")]

@@ -10,7 +10,8 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 use smol_str::SmolStr;
 
-use crate::error::{JsonError, SessionError};
+use crate::error::SessionError;
+use crate::error::value::JsonError;
 use crate::session::Session;
 use crate::session::change::Change;
 use crate::session::value::encode;

@@ -6,7 +6,8 @@ use std::collections::{HashMap, VecDeque};
 use foldhash::quality::RandomState;
 use smol_str::SmolStr;
 
-use crate::error::{Refused, SessionError};
+use crate::error::SessionError;
+use crate::error::value::Refused;
 use crate::json::object::{self, FEW, Span};
 use crate::json::text::{escape, is_key, unescape};
 use crate::record::{FLASH, Record};

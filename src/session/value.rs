@@ -5,7 +5,8 @@ use serde::de::DeserializeOwned;
 use smallvec::SmallVec;
 use smol_str::SmolStr;
 
-use crate::error::{JsonError, Refused, SessionError};
+use crate::error::SessionError;
+use crate::error::value::{JsonError, Refused};
 use crate::json::object::Span;
 use crate::json::text::text;
 use crate::record::{COOKIE, FLASH, LAST_ACCESS, Record};

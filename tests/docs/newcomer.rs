@@ -7,7 +7,7 @@ use std::process::Command;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// The files of each example, the one with `main` first.
+/// The files that each example needs, the one with `main` first.
 fn examples() -> BTreeMap<String, Vec<PathBuf>> {
     let mut examples = BTreeMap::new();
     for entry in fs::read_dir(Path::new(ROOT).join("examples")).unwrap() {
@@ -15,8 +15,10 @@ fn examples() -> BTreeMap<String, Vec<PathBuf>> {
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
         let files = if path.is_dir() {
             let inside = fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path());
-            let rust = inside.filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
-            let mut files: Vec<_> = rust.collect();
+            // What the Rust files include comes with them.
+            let needed =
+                inside.filter(|path| path.extension().is_some_and(|kind| kind == "rs" || kind == "css"));
+            let mut files: Vec<_> = needed.collect();
             files.sort_by_key(|path| !path.ends_with("main.rs"));
             files
         } else {
@@ -43,7 +45,8 @@ fn every_example_names_its_crates() {
         let added: Vec<_> = lines.iter().flatten().map(|word| word.replace('-', "_")).collect();
         for file in &files {
             let text = fs::read_to_string(file).unwrap();
-            for line in text.lines().filter_map(|line| line.strip_prefix("use ")) {
+            let is_rust = file.extension().is_some_and(|kind| kind == "rs");
+            for line in text.lines().filter(|_| is_rust).filter_map(|line| line.strip_prefix("use ")) {
                 let crate_name = line.split([':', ';', ' ']).next().unwrap();
                 let known = ["std", "crate", "super", "self"].contains(&crate_name);
                 let is_added = added.iter().any(|word| word == crate_name);

@@ -2,12 +2,18 @@
 //!
 //! A response's body is the text of its status and nothing else; the details go to `tracing`. No error prints
 //! an id, a cookie, a secret or session data. Errors of `serde_json` quote the value that they are about, so
-//! [`JsonError`] keeps only their kind and position.
+//! [`JsonError`](value::JsonError) keeps only their kind and position.
+
+mod report;
+pub(crate) mod value;
 
 use std::error::Error as StdError;
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+
+use crate::error::report::{log_failure, opaque};
+use crate::error::value::ValueError;
 
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
@@ -338,62 +344,4 @@ impl From<SessionRejection> for SessionError {
 /// An error in the form in which `tracing` records it with its sources.
 pub(crate) fn cause(error: &(impl StdError + 'static)) -> &(dyn StdError + 'static) {
     error
-}
-
-/// Logs that a call has failed, with the causes of the error.
-#[cold]
-fn log_failure(status: StatusCode, error: &(dyn StdError + 'static)) {
-    if status.is_server_error() {
-        tracing::error!(error, "a session call failed");
-    } else {
-        tracing::info!(error, "a session call failed");
-    }
-}
-
-/// The response to an error, whose body is the text of the status.
-fn opaque(status: StatusCode) -> Response {
-    let body = status.canonical_reason().unwrap_or_default();
-    (status, body).into_response()
-}
-
-/// A JSON error without the value that `serde_json` quotes in it: the kind, the position, and the expected
-/// Rust type.
-#[derive(Debug, thiserror::Error)]
-#[error("{what} at line {line} column {column}, expected {expected}")]
-pub(crate) struct JsonError {
-    what: &'static str,
-    line: usize,
-    column: usize,
-    expected: &'static str,
-}
-
-impl JsonError {
-    pub(crate) fn new<T>(error: &serde_json::Error) -> Self {
-        use serde_json::error::Category;
-        let what = match error.classify() {
-            Category::Io => "I/O error",
-            Category::Syntax => "JSON syntax error",
-            Category::Data => "JSON of another shape",
-            Category::Eof => "unexpected end of JSON",
-        };
-        Self { what, line: error.line(), column: error.column(), expected: std::any::type_name::<T>() }
-    }
-}
-
-/// Why a value cannot be written or read. Errors with this source were made by this crate, which has logged them.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ValueError {
-    #[error(transparent)]
-    Json(#[from] JsonError),
-    #[error(transparent)]
-    Refused(#[from] Refused),
-}
-
-/// Why a session refuses a key or a stored value, apart from JSON errors.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Refused {
-    #[error("the keys `cookie`, `flash` and `__lastAccess` are reserved")]
-    ReservedKey,
-    #[error("the stored flash messages are not an object of arrays")]
-    ForeignFlash,
 }
