@@ -50,7 +50,7 @@ impl Handle {
 
     /// Which changes are left where a rival has written exactly what a failed commit of this handle was to write, in the
     /// same millisecond: nobody can tell the two apart, and the handle takes the record for its own.
-    fn left_beside_a_rival(&self, base: &Contents, now: &Contents, options: &Options) -> Vec<&[Change]> {
+    fn left_beside_a_rival(&self, base: &Contents, now: &Contents, options: Options) -> Vec<&[Change]> {
         let is_own = |log| Self::replay(log, Some(base), options).is_ok_and(|own| own == *now);
         (1..=self.log.len()).filter(|made| is_own(&self.log[..*made])).map(|made| &self.log[made..]).collect()
     }
