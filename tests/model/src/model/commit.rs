@@ -267,7 +267,13 @@ impl Handle {
                 continue;
             }
             let changes = match (old, &base) {
-                (Some((id, _)), Some(_)) => self.changes_to_make(world, id),
+                (Some((id, loaded)), Some(now)) => {
+                    let mut changes = self.changes_to_make(world, id);
+                    if self.disturbed {
+                        changes.extend(self.left_beside_a_rival(loaded, now, options));
+                    }
+                    changes
+                }
                 _ => vec![&self.log[..]],
             };
             for log in changes {
