@@ -5,7 +5,6 @@
 //!
 //! ```sh
 //! cargo add sessile --features postgres
-//! cargo add sqlx --no-default-features --features postgres,runtime-tokio
 //! cargo add tracing-subscriber
 //! cargo add axum --features macros
 //! cargo add tokio --features full
@@ -31,7 +30,7 @@ async fn count(session: Session) -> Result<impl IntoResponse, SessionError> {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     tracing_subscriber::fmt::init();
     let url = std::env::var("DATABASE_URL").unwrap_or("postgres://localhost/postgres".into());
-    let pool = sqlx::PgPool::connect(&url).await?;
+    let pool = sessile::sqlx::PgPool::connect(&url).await?;
     // If Express shares the table and the server is not in UTC, add `.time_zone("America/New_York")`.
     let store = PostgresStore::new(pool);
     store.migrate().await?;

@@ -2,11 +2,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use super::*;
-use sessile::testing::TestClock;
-use sessile::{Record, SessionLayer, SessionStore as _};
+use sessile::SessionLayer;
 
 #[tokio::test]
 async fn strangers_and_their_logouts_store_nothing() {
@@ -167,6 +165,11 @@ async fn markup_in_a_flash_message_is_text() {
 #[cfg(feature = "file")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sweep_spares_what_is_renewed_at_the_same_time() {
+    use std::time::Duration;
+
+    use sessile::testing::TestClock;
+    use sessile::{Record, SessionStore as _};
+
     const SESSIONS: usize = 40;
     let (clock, folder) = (TestClock::new(), tempfile::tempdir().unwrap());
     let store =

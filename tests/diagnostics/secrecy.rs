@@ -206,7 +206,10 @@ async fn no_log_tells_what_a_whole_cycle_did() {
     session.insert("color", "chartreuse too").unwrap();
     drop(session);
     let text = logs.text();
-    assert!(text.contains("never committed") && text.contains("ERROR"), "something was logged: {text}");
+    for event in ["never committed", "ERROR", "a session call failed", "origin=Loaded", "origin=BadSignature"]
+    {
+        assert!(text.contains(event), "`{event}` was logged: {text}");
+    }
     clean(&text, "the log");
 }
 
@@ -230,6 +233,31 @@ async fn no_log_tells_of_flash_that_cannot_be_decoded() {
     assert!(session.take_all_flash().is_empty());
     assert_eq!(logs.warnings().len(), 1, "{}", logs.text());
     clean(&logs.text(), "the log");
+}
+
+/// The warning of a session that nobody committed names the path, and nothing that stands behind a `?`.
+#[tokio::test]
+async fn no_log_tells_a_query() {
+    let logs = Logs::capture();
+    let app = router(&config(MemoryStore::new()), async |session: Session| session.insert("n", 1));
+    assert_eq!(TestClient::new().get(&app, "/reset?token=chartreuse").await.status, 200);
+    assert!(logs.text().contains("never committed") && logs.text().contains("/reset"), "{}", logs.text());
+    clean(&logs.text(), "the log");
+}
+
+/// A random secret is neither logged nor shown, and signs what it verifies; two are different.
+#[test]
+fn a_random_secret_is_told_nowhere() {
+    let logs = Logs::capture();
+    let (one, two) = (Secrets::random(), Secrets::random());
+    assert_eq!(logs.warnings().len(), 2, "{}", logs.text());
+    assert_eq!(format!("{one:?}"), "Secrets(1 REDACTED)");
+    // `hardened` takes it: it is long enough and not monotonous.
+    let sessions = SessionConfig::hardened(one).build().unwrap();
+    let other = SessionConfig::hardened(two).build().unwrap();
+    let signed = sessions.sign(&id(ID));
+    assert_eq!(sessions.verify(&signed), Some(id(ID)));
+    assert_eq!(other.verify(&signed), None);
 }
 
 /// The builder's warning about a short secret does not quote it.

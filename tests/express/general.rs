@@ -12,7 +12,7 @@ use sessile::{
 };
 
 use crate::common::{TestClient, id};
-use crate::site::{Site, count, expires, layered, look, options};
+use crate::site::{Site, count, expires, look, options};
 
 /// The session, the store contract and the memory store are exported, and work together.
 #[tokio::test]
@@ -74,12 +74,11 @@ async fn s7_an_error_of_the_stores_get_is_a_server_error() {
 }
 
 /// A missing file (`ENOENT`) is a session not found: a new one begins.
-#[cfg(feature = "file")]
 #[tokio::test]
 async fn s8_a_missing_file_is_a_session_not_found() {
     let folder = tempfile::tempdir().unwrap();
     let config = options().store(sessile::FileStore::new(folder.path()).unwrap()).build().unwrap();
-    let app = layered(&config, count);
+    let app = crate::site::layered(&config, count);
     let mut client = TestClient::holding(&config, &id("apple"));
     let answer = client.get(&app, "/").await;
     assert_eq!((answer.status, &*answer.body), (StatusCode::OK, "1"));

@@ -5,6 +5,9 @@
 //! differs on purpose, a paragraph that begins with "Differs:" says how and why, and the test holds that
 //! answer to it. `docs/express-tests.md` is made of these sentences.
 
+// One of the rows needs FileStore, and each row is a test that always runs.
+#![cfg(feature = "file")]
+
 #[path = "../common/mod.rs"]
 mod common;
 
