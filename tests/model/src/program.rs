@@ -66,7 +66,7 @@ pub enum Visitor {
     New,
     /// The cookie of a session in the store.
     Known {
-        /// Which record: see [`seeded_record`].
+        /// Which record: see `seeded_record`.
         record: u8,
         /// An older secret signed the cookie.
         old_secret: bool,
