@@ -81,3 +81,24 @@ fn every_test_of_the_security_page_exists() {
         );
     }
 }
+
+/// What `src/` and the examples include is published with them: without it, neither the documentation nor an example
+/// builds from the registry.
+#[test]
+fn what_the_sources_include_is_published() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut command = std::process::Command::new(env!("CARGO"));
+    let output =
+        command.args(["package", "--list", "--allow-dirty", "--offline"]).current_dir(root).output().unwrap();
+    let published = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let library = include_str!("../../src/lib.rs");
+    let included = library.split("include_str!(\"../").skip(1).filter_map(|rest| rest.split('"').next());
+    let included: Vec<_> =
+        included.chain(["examples/with_express/style.css", "LICENSE", "CHANGELOG.md"]).collect();
+    assert!(included.len() > 10, "{included:?}");
+    for file in included {
+        assert!(published.lines().any(|line| line == file), "{file} is not in `include` of Cargo.toml");
+    }
+    assert!(!published.contains("tests/"), "tests need servers that are not published: {published}");
+}
