@@ -105,7 +105,8 @@ impl Visitor {
     /// let mut alice = Visitor::new(&sessions);
     /// let mut request = Request::get("/login").body(Body::empty())?;
     /// request.headers_mut().extend(alice.headers());
-    /// let response = app.oneshot(request).await?;
+    /// let mut response = app.oneshot(request).await?;
+    /// # response.headers_mut().append("set-cookie", "theme=dark".parse()?);
     /// assert_eq!(alice.receive_response(response.headers()), Answer::Set);
     /// assert_eq!(alice.open().await?.get::<String>("user")?.as_deref(), Some("alice"));
     /// # Ok(())
