@@ -253,6 +253,13 @@ pub use store::sweeper::SweepHandle;
 pub use store::version::Version;
 pub use store::{Replaced, SessionStore, Stored};
 
+/// The version of the `redis` crate that [`RedisStore::new`] takes connections of. Its major version is part of this
+/// crate's public API.
+#[cfg(feature = "redis")]
+#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
+#[doc(no_inline)]
+pub use redis;
+
 /// The `sqlx` of the SQL stores, for a pool of your own: a pool of another version is another type. Where
 /// `sqlx` makes a release that breaks programs, the release of this crate that takes it breaks them as well, and
 /// says so in its version.
