@@ -85,7 +85,8 @@
 //! A commit that failed can be repeated, because the session keeps what the request did. There are two
 //! limits: if two requests take the same flash messages at the same time, both get them; and if the store had
 //! carried the failed commit out without being able to say so, and another request has written the record since, an
-//! `update` counts twice.
+//! `update` counts twice. If another request has written the very same record in the same millisecond, the repeated
+//! commit takes it for its own, and the `update` counts once for both.
 //!
 //! # When something is written
 #![doc = include_str!("../docs/commit-table.md")]

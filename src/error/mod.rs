@@ -189,7 +189,8 @@ pub enum SessionError {
     /// The store failed. If it refused the call, nothing of it was written. If it did not answer in time, or
     /// if its connection dropped, it may have carried the call out. The same session can be committed again: if the
     /// store then holds exactly what the failed commit sent, its changes are not made again. An
-    /// [`update`](crate::Session::update) counts twice only if another request has written the record in between.
+    /// [`update`](crate::Session::update) counts twice only if another request has written the record in between, and not at all if that request has
+    /// written the very same record in the same millisecond.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The value cannot be written as JSON, or its key is reserved (`cookie`, `flash`,
