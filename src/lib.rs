@@ -251,8 +251,15 @@ pub use store::sql::postgres::PostgresStore;
 pub use store::sql::sqlite::SqliteStore;
 #[cfg(any(feature = "file", feature = "postgres", feature = "mysql", feature = "sqlite"))]
 pub use store::sweeper::SweepHandle;
+pub use store::users::UserIndex;
 pub use store::version::Version;
 pub use store::{Replaced, SessionStore, Stored};
+
+/// What the macros of this crate write into others.
+#[doc(hidden)]
+pub mod __private {
+    pub use futures_util::stream::BoxStream;
+}
 
 /// The version of the `redis` crate that [`RedisStore::new`] takes connections of. Its major version is part of this
 /// crate's public API.

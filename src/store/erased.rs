@@ -5,16 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use futures_util::stream::BoxStream;
 
 use super::exclusive::{ExclusiveStore, WriteError};
 use super::memory::MemoryStore;
-use super::{Replaced, SessionStore};
+use super::{Replaced, SessionStore, Stored};
 use crate::clock::ErasedClock;
 use crate::error::StoreError;
 use crate::id::SessionId;
 use crate::record::Record;
 use crate::store::keyed_locks::{KeyedLocks, RecordLock};
 use crate::store::loaded::{CompareBy, Loaded, ReplaceOutcome};
+use crate::store::users::UserIndex;
 
 /// A store whose type is not known, and the locks of the records that this configuration writes.
 pub(crate) struct ErasedStore {
@@ -169,6 +171,28 @@ impl ErasedStore {
         match &self.kind {
             Kind::Memory(store) => store.check().await,
             Kind::Other(store) => store.check().await,
+        }
+    }
+
+    /// The live records under these ids, in the order of the ids.
+    pub(crate) async fn get_many(&self, ids: &[SessionId]) -> Result<Vec<Option<Stored>>, StoreError> {
+        match &self.kind {
+            Kind::Memory(store) => store.get_many(ids).await,
+            Kind::Other(store) => store.get_many(ids).await,
+        }
+    }
+
+    pub(crate) fn users(&self) -> Option<&dyn UserIndex> {
+        match &self.kind {
+            Kind::Memory(store) => store.users(),
+            Kind::Other(store) => store.users(),
+        }
+    }
+
+    pub(crate) fn watch(&self) -> Option<BoxStream<'static, SessionId>> {
+        match &self.kind {
+            Kind::Memory(store) => store.watch(),
+            Kind::Other(store) => store.watch(),
         }
     }
 }

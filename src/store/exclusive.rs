@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
+use futures_util::stream::BoxStream;
+
 use super::forward::DynStore;
 use super::run_to_end::run_to_end;
 use super::{Replaced, SessionStore, Stored};
@@ -13,6 +15,7 @@ use crate::id::SessionId;
 use crate::record::Record;
 use crate::store::keyed_locks::{Busy, KeyedLocks, RecordLock};
 use crate::store::loaded::CompareBy;
+use crate::store::users::UserIndex;
 use crate::store::version::Version;
 
 /// A store of any type but the memory store.
@@ -171,6 +174,20 @@ impl ExclusiveStore {
 
     pub(super) async fn check(&self) -> Result<(), StoreError> {
         self.store.store.check().await
+    }
+
+    pub(super) async fn get_many(&self, ids: &[SessionId]) -> Result<Vec<Option<Stored>>, StoreError> {
+        let mut found = self.store.store.get_many(ids).await?;
+        found.iter_mut().flatten().for_each(|stored| self.store.learn(stored));
+        Ok(found)
+    }
+
+    pub(super) fn users(&self) -> Option<&dyn UserIndex> {
+        self.store.store.users()
+    }
+
+    pub(super) fn watch(&self) -> Option<BoxStream<'static, SessionId>> {
+        self.store.store.watch()
     }
 
     /// Does `work` as the only writer of a record, to its end.

@@ -5,10 +5,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::stream::BoxStream;
+
 use super::{Replaced, SessionStore, Stored};
 use crate::error::StoreError;
 use crate::id::SessionId;
 use crate::record::Record;
+use crate::store::users::UserIndex;
 use crate::store::version::Version;
 
 /// Forwards the methods of [`SessionStore`] to a store inside, except those that the wrapper writes itself.
@@ -46,6 +49,9 @@ macro_rules! forward_store {
         $crate::forward_store! { @replace $self, $inner; $($($own)+)? }
         $crate::forward_store! { @destroy_if $self, $inner; $($($own)+)? }
         $crate::forward_store! { @check $self, $inner; $($($own)+)? }
+        $crate::forward_store! { @get_many $self, $inner; $($($own)+)? }
+        $crate::forward_store! { @users $self, $inner; $($($own)+)? }
+        $crate::forward_store! { @watch $self, $inner; $($($own)+)? }
     };
     // A method that is in the list of exceptions is left out.
     (@get $self:ident, $inner:expr; get $($own:ident)*) => {};
@@ -56,6 +62,9 @@ macro_rules! forward_store {
     (@replace $self:ident, $inner:expr; replace $($own:ident)*) => {};
     (@destroy_if $self:ident, $inner:expr; destroy_if $($own:ident)*) => {};
     (@check $self:ident, $inner:expr; check $($own:ident)*) => {};
+    (@get_many $self:ident, $inner:expr; get_many $($own:ident)*) => {};
+    (@users $self:ident, $inner:expr; users $($own:ident)*) => {};
+    (@watch $self:ident, $inner:expr; watch $($own:ident)*) => {};
     // At the end of the list the method is written.
     (@get $self:ident, $inner:expr;) => {
         async fn get(
@@ -124,6 +133,29 @@ macro_rules! forward_store {
             $crate::SessionStore::check(&$inner).await
         }
     };
+    (@get_many $self:ident, $inner:expr;) => {
+        async fn get_many(
+            &$self,
+            ids: &[$crate::SessionId],
+        ) -> ::core::result::Result<
+            ::std::vec::Vec<::core::option::Option<$crate::Stored>>,
+            $crate::StoreError,
+        > {
+            $crate::SessionStore::get_many(&$inner, ids).await
+        }
+    };
+    (@users $self:ident, $inner:expr;) => {
+        fn users(&$self) -> ::core::option::Option<&dyn $crate::UserIndex> {
+            $crate::SessionStore::users(&$inner)
+        }
+    };
+    (@watch $self:ident, $inner:expr;) => {
+        fn watch(
+            &$self,
+        ) -> ::core::option::Option<$crate::__private::BoxStream<'static, $crate::SessionId>> {
+            $crate::SessionStore::watch(&$inner)
+        }
+    };
     // Any other name in the list is an exception for another method.
     (@$method:ident $self:ident, $inner:expr; $other:ident $($own:ident)*) => {
         $crate::forward_store! { @$method $self, $inner; $($own)* }
@@ -153,6 +185,9 @@ pub(crate) trait DynStore: Send + Sync {
     ) -> Boxed<'a, Replaced>;
     fn destroy_if<'a>(&'a self, id: &'a SessionId, expected: &'a Version) -> Boxed<'a, Replaced>;
     fn check(&self) -> Boxed<'_, ()>;
+    fn get_many<'a>(&'a self, ids: &'a [SessionId]) -> Boxed<'a, Vec<Option<Stored>>>;
+    fn users(&self) -> Option<&dyn UserIndex>;
+    fn watch(&self) -> Option<BoxStream<'static, SessionId>>;
 }
 
 impl<S: SessionStore> DynStore for S {
@@ -192,5 +227,17 @@ impl<S: SessionStore> DynStore for S {
 
     fn check(&self) -> Boxed<'_, ()> {
         Box::pin(SessionStore::check(self))
+    }
+
+    fn get_many<'a>(&'a self, ids: &'a [SessionId]) -> Boxed<'a, Vec<Option<Stored>>> {
+        Box::pin(SessionStore::get_many(self, ids))
+    }
+
+    fn users(&self) -> Option<&dyn UserIndex> {
+        SessionStore::users(self)
+    }
+
+    fn watch(&self) -> Option<BoxStream<'static, SessionId>> {
+        SessionStore::watch(self)
     }
 }

@@ -17,21 +17,25 @@ mod run_to_end;
 pub(crate) mod sql;
 #[cfg(any(feature = "file", feature = "postgres", feature = "mysql", feature = "sqlite"))]
 pub(crate) mod sweeper;
+pub(crate) mod users;
 pub(crate) mod version;
 
 use std::future::Future;
 use std::time::Duration;
 
+use futures_util::stream::BoxStream;
+
 use crate::error::StoreError;
 use crate::id::SessionId;
 use crate::record::Record;
+use crate::store::users::UserIndex;
 use crate::store::version::Version;
 
 /// A place where records are kept, each under the id of its session.
 ///
 /// A store writes three methods, as plain `async fn`s: `get`, `set` and `destroy`. `touch`, `create`, `replace`
 /// and `destroy_if` are provided in terms of these three; a store that can do each of them in one atomic step
-/// overrides all four. `check` is provided as well. If `S` is a store, `Arc<S>` is one as well.
+/// overrides all four. `get_many`, `check`, `users` and `watch` are provided as well. If `S` is a store, `Arc<S>` is one as well.
 ///
 /// # What a store promises
 /// A session relies on each of these duties and checks none of them itself.
@@ -209,6 +213,42 @@ pub trait SessionStore: Send + Sync + 'static {
     /// whether its table has the right columns.
     fn check(&self) -> impl Future<Output = Result<(), StoreError>> + Send {
         async move { self.get(&SessionId::random()).await.map(drop) }
+    }
+
+    /// The live records under these ids, in the order of the ids.
+    ///
+    /// As provided, it asks for one after the other. A store on a server overrides it with one round trip.
+    fn get_many(
+        &self,
+        ids: &[SessionId],
+    ) -> impl Future<Output = Result<Vec<Option<Stored>>, StoreError>> + Send {
+        async move {
+            let mut found = Vec::with_capacity(ids.len());
+            for id in ids {
+                // What is no record is no session, here as for a request that brings this id.
+                found.push(match self.get(id).await {
+                    Err(error) if error.is_corrupt() => None,
+                    answer => answer?,
+                });
+            }
+            Ok(found)
+        }
+    }
+
+    /// Where the store keeps which sessions a user has. `None`, as provided: the store cannot, and
+    /// `sessions_of` is an error.
+    fn users(&self) -> Option<&dyn UserIndex> {
+        None
+    }
+
+    /// The ids of sessions that have ended, as far as the store can tell without being asked: also those that other
+    /// processes end. `None`, as provided: the store cannot tell, and
+    /// `Session::ended` asks it at an interval.
+    ///
+    /// The stream need not be complete, since the store is asked at the interval all the same. It ends when the
+    /// connection to the server does. It is polled on a tokio runtime.
+    fn watch(&self) -> Option<BoxStream<'static, SessionId>> {
+        None
     }
 }
 

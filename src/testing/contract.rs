@@ -15,7 +15,7 @@ use crate::store::version::Version;
 use crate::store::{Replaced, SessionStore, Stored};
 
 /// A time to live that outlasts every check.
-const TTL: Duration = Duration::from_secs(3600);
+pub(super) const TTL: Duration = Duration::from_secs(3600);
 /// The shortest time to live that every store can represent: some stores count in whole seconds.
 const SHORT: Duration = Duration::from_secs(1);
 /// How much longer than [`SHORT`] a record may be readable: the rest of a whole second, and time for a busy

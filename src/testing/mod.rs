@@ -85,6 +85,9 @@
 //! | Each conditional method is one atomic step | [`contract::one_of_many_creates`] |
 //! | | [`contract::one_of_many_replaces`] |
 //! | | [`contract::destroy_beats_replace`] |
+//! | `get_many` answers like `get` | [`users::many_are_read_like_one`] |
+//! | A user's text is kept, and replaced only if it is the expected one | [`users::users_are_kept`] |
+//! | Lines are appended in one atomic step each | [`users::lines_of_a_user_are_not_lost`] |
 //!
 //! The kit can neither damage a record in your store nor stop its server. So it does not check that the store
 //! returns [`StoreError::corrupt`](crate::StoreError::corrupt) and
@@ -94,6 +97,7 @@ mod clock;
 pub mod contract;
 mod probe;
 pub mod promises;
+pub mod users;
 mod visitor;
 
 pub use clock::TestClock;
@@ -149,6 +153,11 @@ macro_rules! session_store_tests {
             every_writer_sets_an_expiry
             touch_revives_nothing
             a_dropped_write_is_whole
+        }
+        $crate::session_store_tests! { @users $make;
+            users_are_kept
+            lines_of_a_user_are_not_lost
+            many_are_read_like_one
         }
         $crate::session_store_tests! { @promises $make;
             different_keys_both_survive

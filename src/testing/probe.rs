@@ -4,16 +4,19 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
 use tokio::sync::Semaphore;
 
 use crate::error::StoreError;
 use crate::id::SessionId;
 use crate::record::Record;
+use crate::store::users::UserIndex;
 use crate::store::version::Version;
 use crate::store::{Replaced, SessionStore, Stored};
 use crate::sync::lock;
 
-/// A method of [`SessionStore`].
+/// A method of [`SessionStore`] or of its [`UserIndex`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub enum Op {
@@ -25,6 +28,13 @@ pub enum Op {
     Replace,
     DestroyIf,
     Check,
+    GetMany,
+    /// [`UserIndex::read`].
+    ReadUser,
+    /// [`UserIndex::append`].
+    AppendUser,
+    /// [`UserIndex::replace`].
+    ReplaceUser,
 }
 
 /// A wrapper around a store, for tests. It counts the calls, can make a chosen one fail or wait, and yields
@@ -231,5 +241,42 @@ impl<S: SessionStore> SessionStore for Probe<S> {
 
     async fn check(&self) -> Result<(), StoreError> {
         self.call(Op::Check, self.store.check()).await
+    }
+
+    async fn get_many(&self, ids: &[SessionId]) -> Result<Vec<Option<Stored>>, StoreError> {
+        self.call(Op::GetMany, self.store.get_many(ids)).await
+    }
+
+    fn users(&self) -> Option<&dyn UserIndex> {
+        self.store.users().map(|_| self as &dyn UserIndex)
+    }
+
+    fn watch(&self) -> Option<BoxStream<'static, SessionId>> {
+        self.store.watch()
+    }
+}
+
+impl<S: SessionStore> Probe<S> {
+    fn index(&self) -> Result<&dyn UserIndex, StoreError> {
+        self.store.users().ok_or_else(|| StoreError::unsupported("a list of a user's sessions"))
+    }
+}
+
+impl<S: SessionStore> UserIndex for Probe<S> {
+    fn read<'a>(&'a self, user: &'a str) -> BoxFuture<'a, Result<String, StoreError>> {
+        Box::pin(self.call(Op::ReadUser, async move { self.index()?.read(user).await }))
+    }
+
+    fn append<'a>(&'a self, user: &'a str, line: &'a str) -> BoxFuture<'a, Result<String, StoreError>> {
+        Box::pin(self.call(Op::AppendUser, async move { self.index()?.append(user, line).await }))
+    }
+
+    fn replace<'a>(
+        &'a self,
+        user: &'a str,
+        expected: &'a str,
+        text: &'a str,
+    ) -> BoxFuture<'a, Result<bool, StoreError>> {
+        Box::pin(self.call(Op::ReplaceUser, async move { self.index()?.replace(user, expected, text).await }))
     }
 }

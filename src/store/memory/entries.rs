@@ -23,6 +23,8 @@ pub(super) struct Entries {
     /// this crate or by `genid`, and an id from a cookie is looked up only after its signature was verified.
     /// The seed is random all the same.
     pub(super) map: DashMap<SessionId, Entry, RandomState>,
+    /// What is noted of each user's sessions, under the keyed hash of the user.
+    pub(super) users: DashMap<Box<str>, String, RandomState>,
     /// How many entries there may be, and which go first.
     pub(super) bound: Option<Bound>,
     pub(super) sweep_started: Once,
@@ -53,6 +55,7 @@ impl Entries {
     pub(super) fn new(limit: Option<usize>, clock: StoreClock) -> Self {
         Self {
             map: DashMap::with_hasher_and_shard_amount(RandomState::default(), SHARDS),
+            users: DashMap::default(),
             bound: limit.map(Bound::new),
             sweep_started: Once::new(),
             timer: Arc::new(SweepTimer::new(clock.clone())),

@@ -5,6 +5,7 @@ mod bound;
 mod clock;
 mod entries;
 mod sweep;
+mod users;
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use crate::error::StoreError;
 use crate::id::SessionId;
 use crate::record::Record;
 use crate::store::loaded::{CompareBy, Loaded, ReplaceOutcome};
+use crate::store::users::UserIndex;
 use crate::store::version::Version;
 use crate::store::{Replaced, SessionStore, Stored};
 use clock::StoreClock;
@@ -97,6 +99,8 @@ impl MemoryStore {
             order.clear();
         }
         self.0.map.shrink_to_fit();
+        self.0.users.clear();
+        self.0.users.shrink_to_fit();
     }
 
     /// The ids of the live sessions, in no particular order.
@@ -268,6 +272,10 @@ impl SessionStore for MemoryStore {
             order.remove(id, &removed.record, removed.expires);
         }
         Ok(Replaced::Done(expected.clone()))
+    }
+
+    fn users(&self) -> Option<&dyn UserIndex> {
+        Some(self)
     }
 
     /// Memory always answers.
