@@ -181,6 +181,7 @@ mod store;
 mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod users;
 
 /// Longer texts, each a module without items.
 #[cfg(any(doc, doctest))]
@@ -217,16 +218,20 @@ pub use commit::guard::SessionGuard;
 pub use config::SessionConfig;
 pub use config::builder::SessionConfigBuilder;
 pub use config::options::{CookieOptions, SessionOptions};
+pub use config::policy::AtLimit;
 pub use cookie::attributes::{Priority, Secure};
 pub use cookie::secrets::{Secret, Secrets};
-pub use error::{ConfigError, SessionError, SessionRejection, StoreError};
+pub use error::config::ConfigError;
+pub use error::{SessionError, SessionRejection, StoreError};
 pub use http::layer::{SessionFuture, SessionLayer, SessionService};
 pub use id::{InvalidSessionId, SessionId};
 pub use record::Record;
 pub use session::Session;
 pub use session::flash::Flashes;
+pub use session::handle::{InvalidSessionHandle, SessionHandle};
 pub use session::key::{FlashKey, SessionKey};
 pub use session::lifetime::CookieState;
+pub use session::login::Login;
 pub use session::origin::Origin;
 #[cfg(feature = "file")]
 pub use store::file::folder::Durability;
@@ -254,6 +259,8 @@ pub use store::sweeper::SweepHandle;
 pub use store::users::UserIndex;
 pub use store::version::Version;
 pub use store::{Replaced, SessionStore, Stored};
+pub use users::created::CreatedSession;
+pub use users::{UserSession, UserSessions};
 
 /// What the macros of this crate write into others.
 #[doc(hidden)]

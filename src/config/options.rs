@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 use crate::config::SessionConfig;
 use crate::config::builder::SessionConfigBuilder;
 use crate::cookie::attributes::{Priority, SameSitePolicy, Secure};
-use crate::error::ConfigError;
+use crate::error::config::ConfigError;
 
 /// The options as a plain struct, to be read from a JSON or TOML file.
 ///

@@ -10,8 +10,10 @@ use smol_str::SmolStr;
 use crate::error::SessionError;
 use crate::json::object::{FEW, Span};
 use crate::record::Record;
+use crate::record::metadata::Metadata;
 use crate::session::flash_queue::FlashQueues;
 use crate::session::key_index::KeyIndex;
+use crate::session::metadata_change::{LoggedIn, MetadataChange};
 use crate::sync::lock;
 
 /// The closure of an `update`, on raw JSON: computes a new value from the current one.
@@ -52,6 +54,8 @@ pub(crate) enum Change {
     },
     /// Sets the session's own max-age; `None` lets the cookie end with the browser.
     MaxAge(Option<Duration>),
+    /// Changes what this crate itself keeps of the session.
+    Metadata(Arc<MetadataChange>),
 }
 
 impl Change {
@@ -59,7 +63,8 @@ impl Change {
     pub(crate) fn key(&self) -> Option<&SmolStr> {
         match self {
             Self::Set { key, .. } | Self::Remove { key } | Self::Update { key, .. } => Some(key),
-            Self::Clear | Self::FlashPush { .. } | Self::FlashTake { .. } | Self::MaxAge(_) => None,
+            Self::Clear | Self::FlashPush { .. } | Self::FlashTake { .. } => None,
+            Self::MaxAge(_) | Self::Metadata(_) => None,
         }
     }
 
@@ -76,6 +81,7 @@ impl Change {
     pub(crate) fn adds(&self) -> bool {
         match self {
             Self::Set { .. } | Self::Update { now: Some(_), .. } | Self::FlashPush { .. } => true,
+            Self::Metadata(change) => matches!(**change, MetadataChange::LogIn(_)),
             Self::Remove { .. } | Self::Clear | Self::Update { now: None, .. } => false,
             Self::FlashTake { .. } | Self::MaxAge(_) => false,
         }
@@ -86,6 +92,20 @@ impl Change {
         match self {
             Self::FlashPush { kind, .. } | Self::FlashTake { kind, .. } => Some(kind),
             _ => None,
+        }
+    }
+
+    /// Whether the change may be one of what this crate itself keeps of the session. `Clear` forgets the user.
+    fn may_change_metadata(&self) -> bool {
+        matches!(self, Self::Metadata(_) | Self::Clear)
+    }
+
+    /// Makes the change to what this crate itself keeps of the session, if it is one of that.
+    pub(crate) fn apply_to_metadata(&self, metadata: &mut Metadata) {
+        match self {
+            Self::Metadata(change) => change.apply(metadata),
+            Self::Clear => metadata.forget_user(),
+            _ => {}
         }
     }
 
@@ -111,6 +131,8 @@ pub(crate) struct Log {
     max_age: Option<usize>,
     /// The number of changes of flash messages.
     flash: usize,
+    /// The number of changes of metadata.
+    metadata: usize,
     /// Boxed, because most requests never ask for it, and each of them copies its log.
     index: Mutex<Option<Box<Index>>>,
 }
@@ -138,6 +160,7 @@ impl Log {
         match &change {
             Change::MaxAge(_) => self.max_age = Some(self.changes.len()),
             Change::FlashPush { .. } | Change::FlashTake { .. } => self.flash += 1,
+            change if change.may_change_metadata() => self.metadata += 1,
             _ => {}
         }
         self.changes.push(change);
@@ -174,7 +197,7 @@ impl Log {
 
     pub(crate) fn clear(&mut self) {
         self.changes.clear();
-        (self.max_age, self.flash) = (None, 0);
+        (self.max_age, self.flash, self.metadata) = (None, 0, 0);
         *self.index.get_mut().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
@@ -183,6 +206,7 @@ impl Log {
         self.index = Mutex::default();
         self.max_age = self.changes.iter().rposition(|change| matches!(change, Change::MaxAge(_)));
         self.flash = self.changes.iter().filter(|change| change.flash_kind().is_some()).count();
+        self.metadata = self.changes.iter().filter(|change| change.may_change_metadata()).count();
     }
 
     /// The max-age that the changes set, if they set one.
@@ -196,6 +220,22 @@ impl Log {
     /// Whether a change is one of flash messages.
     pub(crate) fn has_flash(&self) -> bool {
         self.flash > 0
+    }
+
+    /// The last login of these changes.
+    pub(crate) fn login(&self) -> Option<&LoggedIn> {
+        self.changes.iter().rev().find_map(|change| match change {
+            Change::Metadata(change) => match &**change {
+                MetadataChange::LogIn(login) => Some(login),
+                _ => None,
+            },
+            _ => None,
+        })
+    }
+
+    /// Whether a change may be one of metadata.
+    pub(crate) fn changes_metadata(&self) -> bool {
+        self.metadata > 0
     }
 
     /// Where a record has the value of a key. Of a large record only the first searches go through all
@@ -273,8 +313,9 @@ impl Clone for Log {
         if self.changes.is_empty() {
             return Self::new();
         }
-        let Self { changes, max_age, flash, index: _ } = self;
-        Self { changes: changes.clone(), max_age: *max_age, flash: *flash, index: Mutex::default() }
+        let Self { changes, max_age, flash, metadata, index: _ } = self;
+        let (changes, index) = (changes.clone(), Mutex::default());
+        Self { changes, max_age: *max_age, flash: *flash, metadata: *metadata, index }
     }
 }
 
