@@ -35,8 +35,12 @@ pub(crate) struct Metadata {
 impl Metadata {
     /// The metadata of a record. What cannot be read is none: nobody is logged in.
     pub(crate) fn of(record: &Record) -> Self {
-        let stored = record.member(METADATA).map(|(_, value)| record.within(value));
-        stored.and_then(|json| serde_json::from_str(text(json)).ok()).unwrap_or_default()
+        Self::read(record.member(METADATA).map(|(_, value)| record.within(value)))
+    }
+
+    /// The metadata in this JSON.
+    pub(crate) fn read(json: Option<&[u8]>) -> Self {
+        json.and_then(|json| serde_json::from_str(text(json)).ok()).unwrap_or_default()
     }
 
     pub(crate) fn of_any(record: Option<&Record>) -> Self {

@@ -95,13 +95,8 @@ impl Change {
         }
     }
 
-    /// Whether the change may be one of what this crate itself keeps of the session. `Clear` forgets the user.
-    fn may_change_metadata(&self) -> bool {
-        matches!(self, Self::Metadata(_) | Self::Clear)
-    }
-
     /// Makes the change to what this crate itself keeps of the session, if it is one of that.
-    pub(crate) fn apply_to_metadata(&self, metadata: &mut Metadata) {
+    fn apply_to_metadata(&self, metadata: &mut Metadata) {
         match self {
             Self::Metadata(change) => change.apply(metadata),
             Self::Clear => metadata.forget_user(),
@@ -131,8 +126,8 @@ pub(crate) struct Log {
     max_age: Option<usize>,
     /// The number of changes of flash messages.
     flash: usize,
-    /// The number of changes of metadata.
-    metadata: usize,
+    /// The places of the changes of metadata. Of several `Clear`s in a row the first one stands for all.
+    metadata: SmallVec<[usize; 2]>,
     /// Boxed, because most requests never ask for it, and each of them copies its log.
     index: Mutex<Option<Box<Index>>>,
 }
@@ -160,10 +155,19 @@ impl Log {
         match &change {
             Change::MaxAge(_) => self.max_age = Some(self.changes.len()),
             Change::FlashPush { .. } | Change::FlashTake { .. } => self.flash += 1,
-            change if change.may_change_metadata() => self.metadata += 1,
+            Change::Metadata(_) | Change::Clear => self.note_metadata(self.changes.len(), &change),
             _ => {}
         }
         self.changes.push(change);
+    }
+
+    /// Notes the place of a change of metadata.
+    fn note_metadata(&mut self, place: usize, change: &Change) {
+        let is_clear = |change: &Change| matches!(change, Change::Clear);
+        let follows_clear = self.metadata.last().is_some_and(|&last| is_clear(&self.changes[last]));
+        if !(follows_clear && is_clear(change)) {
+            self.metadata.push(place);
+        }
     }
 
     /// Removes the last change.
@@ -197,16 +201,16 @@ impl Log {
 
     pub(crate) fn clear(&mut self) {
         self.changes.clear();
-        (self.max_age, self.flash, self.metadata) = (None, 0, 0);
+        (self.max_age, self.flash) = (None, 0);
+        self.metadata.clear();
         *self.index.get_mut().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Drops the index, and counts anew.
     fn start_over(&mut self) {
-        self.index = Mutex::default();
-        self.max_age = self.changes.iter().rposition(|change| matches!(change, Change::MaxAge(_)));
-        self.flash = self.changes.iter().filter(|change| change.flash_kind().is_some()).count();
-        self.metadata = self.changes.iter().filter(|change| change.may_change_metadata()).count();
+        let changes = std::mem::take(&mut self.changes);
+        *self = Self::new();
+        changes.into_iter().for_each(|change| self.push(change));
     }
 
     /// The max-age that the changes set, if they set one.
@@ -233,9 +237,14 @@ impl Log {
         })
     }
 
+    /// Makes the changes to what this crate itself keeps of the session.
+    pub(crate) fn apply_to_metadata(&self, metadata: &mut Metadata) {
+        self.metadata.iter().for_each(|&place| self.changes[place].apply_to_metadata(metadata));
+    }
+
     /// Whether a change may be one of metadata.
     pub(crate) fn changes_metadata(&self) -> bool {
-        self.metadata > 0
+        !self.metadata.is_empty()
     }
 
     /// Where a record has the value of a key. Of a large record only the first searches go through all
@@ -314,8 +323,8 @@ impl Clone for Log {
             return Self::new();
         }
         let Self { changes, max_age, flash, metadata, index: _ } = self;
-        let (changes, index) = (changes.clone(), Mutex::default());
-        Self { changes, max_age: *max_age, flash: *flash, metadata: *metadata, index }
+        let (changes, metadata) = (changes.clone(), metadata.clone());
+        Self { changes, max_age: *max_age, flash: *flash, metadata, index: Mutex::default() }
     }
 }
 

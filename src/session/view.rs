@@ -179,16 +179,18 @@ impl<'a> View<'a> {
 
     /// What this crate itself keeps of the session, with this request's changes applied.
     pub(crate) fn metadata(self) -> Metadata {
-        let mut metadata = Metadata::of_any(self.base);
-        if self.log.changes_metadata() {
-            self.log.iter().for_each(|change| change.apply_to_metadata(&mut metadata));
-        }
+        let mut metadata = self.stored_metadata();
+        self.log.apply_to_metadata(&mut metadata);
         metadata
+    }
+
+    fn stored_metadata(self) -> Metadata {
+        Metadata::read(self.stored_member(METADATA).map(RawValue::bytes))
     }
 
     /// Whether what this crate keeps of the session differs from the record.
     fn has_new_metadata(self) -> bool {
-        self.log.changes_metadata() && self.metadata() != Metadata::of_any(self.base)
+        self.log.changes_metadata() && self.metadata() != self.stored_metadata()
     }
 
     /// Applies the changes to the record, and returns the draft of the record to be stored. `new` is the
