@@ -29,7 +29,8 @@ macro_rules! shared_calls {
             use crate::store::sql::check::CheckFailed;
             use crate::store::sql::lent::{Lent, test_idle};
             use crate::store::sql::row::to_stored;
-            use crate::store::sql::statements::{Statement, Statements, Values};
+            use crate::store::sql::statement::{Statement, Values};
+            use crate::store::sql::statements::Statements;
             use crate::store::sweeper::SweepHandle;
             use crate::store::users::UserIndex;
             use crate::store::version::Version;

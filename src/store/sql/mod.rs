@@ -21,5 +21,7 @@ pub(crate) mod postgres;
 mod row;
 #[cfg(feature = "sqlite")]
 pub(crate) mod sqlite;
+mod statement;
 mod statements;
+mod user_table;
 mod users;

@@ -12,8 +12,10 @@ use super::calls::shared_calls;
 use super::encryption::{self, is_this_machine};
 use super::identifier::InvalidIdentifier;
 use super::lent::{IDLE_TIMEOUT, Lent};
-use super::statements::{Dialect, Names, Param, Settings, Statement, Statements};
-use super::users::{UserStatements, user_calls};
+use super::statement::{Param, Statement};
+use super::statements::{Dialect, Names, Settings, Statements};
+use super::user_table::UserStatements;
+use super::users::user_calls;
 use crate::error::StoreError;
 use crate::store::retry::{DEFAULT_TIMEOUT, with_timeout};
 
