@@ -34,6 +34,8 @@ mod redis_rights;
 mod redis_tls;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod sql_tls;
+#[cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))]
+mod sql_users;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 #[cfg(all(unix, feature = "sqlite"))]
