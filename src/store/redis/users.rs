@@ -1,8 +1,10 @@
 //! What a [`RedisStore`] keeps of each user's sessions: one key for each user, without a time to live.
 
+use std::error::Error as _;
+
 use futures_util::future::BoxFuture;
 use redis::aio::ConnectionLike;
-use redis::{FromRedisValue, Pipeline, Value};
+use redis::{FromRedisValue, Pipeline, RedisError, Value};
 
 use super::RedisStore;
 use super::commands::Command;
@@ -33,7 +35,13 @@ fn user_key(prefix: &str, user: &str) -> String {
 
 /// Whether a key with the prefix of the sessions is the key of a user, of any store.
 pub(super) fn is_user_key(prefix: &str, key: &[u8]) -> bool {
-    [ROOT, OTHER_ROOT].iter().any(|root| !prefix.starts_with(root) && key.starts_with(root.as_bytes()))
+    match [ROOT, OTHER_ROOT].into_iter().find(|root| key.starts_with(root.as_bytes())) {
+        // With such a prefix both are there. What ends it is the colon before a user; the ids of sessions have none.
+        Some(root) if prefix.starts_with(root) => {
+            key.get(prefix.len()..).is_some_and(|id| id.contains(&b':'))
+        }
+        found => found.is_some(),
+    }
 }
 
 impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
@@ -71,6 +79,13 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
     }
 }
 
+/// Whether a node of a cluster has refused a transaction because another node has the key.
+fn is_moved(error: &StoreError) -> bool {
+    let error = error.source().and_then(|source| source.downcast_ref::<RedisError>());
+    let answers = error.and_then(|error| error.clone().into_server_errors()).unwrap_or_default();
+    answers.iter().any(|(_, answer)| matches!(answer.code(), "MOVED" | "ASK"))
+}
+
 /// The text of a key.
 fn to_text(value: Option<Vec<u8>>) -> Result<String, StoreError> {
     String::from_utf8(value.unwrap_or_default()).map_err(|error| StoreError::corrupt(error.utf8_error()))
@@ -92,8 +107,16 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> UserIndex for RedisStore
             pipeline.atomic();
             pipeline.add_command(command(&[b"APPEND", key.as_bytes(), line.as_bytes()]));
             pipeline.add_command(command(&[b"GET", key.as_bytes()]));
-            let (_, text) = self.send_for_user::<(u64, _)>(user, Command::Pipeline(&pipeline)).await?;
-            to_text(text)
+            let append = || self.send_for_user::<(u64, _)>(user, Command::Pipeline(&pipeline));
+            let answer = match append().await {
+                Err(error) if is_moved(&error) => {
+                    // The driver follows a single command to the node that has the key now, and then knows it.
+                    self.read(user).await?;
+                    append().await
+                }
+                answer => answer,
+            };
+            to_text(answer?.1)
         })
     }
 
@@ -139,7 +162,7 @@ mod tests {
             assert!(!is_user_key(prefix, session.as_bytes()), "{session} is a session");
         }
         // The keys of other stores are no sessions either.
-        for prefix in ["", "s", "sess", "sessile:"] {
+        for prefix in ["", "s", "sess", "sessile:", "sessile:users:"] {
             assert!(is_user_key(prefix, user_key("sess:", "u").as_bytes()), "{prefix}");
         }
         for prefix in ["u", "users:"] {
