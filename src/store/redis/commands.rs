@@ -41,13 +41,9 @@ impl DriverError for RedisError {
     }
 
     fn is_refused_by_replica(&self) -> bool {
-        use ServerErrorKind::{BusyLoading, ClusterDown, ExecAbort, MasterDown, ReadOnly, TryAgain};
+        use ServerErrorKind::{BusyLoading, ClusterDown, MasterDown, ReadOnly, TryAgain};
         let ErrorKind::Server(kind) = self.kind() else { return false };
-        let refuses = |kind| matches!(kind, BusyLoading | ClusterDown | MasterDown | ReadOnly | TryAgain);
-        // A transaction is aborted because of what the server answered to one of its commands.
-        let aborts = || self.clone().into_server_errors().unwrap_or_default();
-        refuses(kind)
-            || kind == ExecAbort && aborts().iter().any(|(_, error)| error.kind().is_some_and(refuses))
+        matches!(kind, BusyLoading | ClusterDown | MasterDown | ReadOnly | TryAgain)
     }
 
     /// A key that holds a list or a hash is the key of another program. Its value is no record.

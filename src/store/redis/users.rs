@@ -86,6 +86,9 @@ fn is_moved(error: &StoreError) -> bool {
     answers.iter().any(|(_, answer)| matches!(answer.code(), "MOVED" | "ASK"))
 }
 
+/// What is answered to `MULTI`, `APPEND`, `GET` and `EXEC`. The last one has the answers of the two in the middle.
+type Appended = (Value, Value, Value, (u64, Option<Vec<u8>>));
+
 /// The text of a key.
 fn to_text(value: Option<Vec<u8>>) -> Result<String, StoreError> {
     String::from_utf8(value.unwrap_or_default()).map_err(|error| StoreError::corrupt(error.utf8_error()))
@@ -102,12 +105,14 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> UserIndex for RedisStore
     fn append<'a>(&'a self, user: &'a str, line: &'a str) -> BoxFuture<'a, Result<String, StoreError>> {
         Box::pin(async move {
             let key = self.user_key(user);
-            let mut pipeline = Pipeline::with_capacity(2);
-            // Between the two commands, another program could replace the text by one without the line.
-            pipeline.atomic();
+            let mut pipeline = Pipeline::with_capacity(4);
+            // Between the two commands, another program could replace the text by one without the line. The driver's
+            // own transactions panic in a debug build where the server refuses `MULTI`.
+            pipeline.add_command(command(&[b"MULTI"]));
             pipeline.add_command(command(&[b"APPEND", key.as_bytes(), line.as_bytes()]));
             pipeline.add_command(command(&[b"GET", key.as_bytes()]));
-            let append = || self.send_for_user::<(u64, _)>(user, Command::Pipeline(&pipeline));
+            pipeline.add_command(command(&[b"EXEC"]));
+            let append = || self.send_for_user::<Appended>(user, Command::Pipeline(&pipeline));
             let answer = match append().await {
                 Err(error) if is_moved(&error) => {
                     // The driver follows a single command to the node that has the key now, and then knows it.
@@ -116,7 +121,8 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> UserIndex for RedisStore
                 }
                 answer => answer,
             };
-            to_text(answer?.1)
+            let (_, _, _, (_, text)) = answer?;
+            to_text(text)
         })
     }
 
