@@ -2,7 +2,7 @@
 //!
 //! A load is one round trip: `GET` and `PTTL` in one pipeline. Every write is one round trip too: `SET … NX`
 //! creates, `EXPIRE` touches, and a conditional command of the server, or a script over the session's key,
-//! does a `replace` or a `destroy_if`.
+//! does a `replace` or a `destroy_if`. A line of a user's text is appended and the text read in one as well.
 
 mod address;
 pub(crate) mod builder;
@@ -64,6 +64,21 @@ use crate::store::{Replaced, SessionStore, Stored};
 /// tries each command on a key that no session has, and the error names the right that is missing. `len` and
 /// `clear` need `+scan` and `+unlink` as well, a database other than 0 `+select`, a cluster `+cluster|slots`,
 /// and Sentinels `+role`.
+///
+/// A program that looks for the sessions of a user, or ends them, needs `~sessile:users:* +append +multi +exec`
+/// as well, and one that [announces ends](builder::RedisStoreBuilder::announce_ends) needs
+/// `+publish +subscribe &sessile:ended:*`, and `&__keyevent@0__:*` to hear of keys of database 0. `check` asks for
+/// none of the index' rights, which not every program uses.
+///
+/// # The sessions of a user
+/// The text of a user is under a key of its own: `sessile:users:`, the prefix of the sessions, a colon and the
+/// hash of the user, so `sessile:users:sess::…`. With a prefix that such a key would begin with, such as `sess`
+/// or `sessile:`, or which itself begins with `sessile:users:`, it begins with `users:sessile:` instead. `len`
+/// and `clear`, and those of connect-redis, therefore take it for no session, and leave it. With an empty prefix
+/// connect-redis takes every key for a session.
+///
+/// It has no time to live. A server that may evict keys without one (`allkeys-lru` and its like) may forget which
+/// sessions a user has: set `maxmemory-policy` to `noeviction` or to one of `volatile-*`.
 ///
 /// # TLS
 /// With the feature `tls`, an address that begins with `rediss://` is connected to over TLS, by rustls, with
