@@ -266,7 +266,6 @@ async fn an_index_needs_no_scripts_on_valkey() {
     sessile::testing::users::lines_of_a_user_are_not_lost(store).await;
 }
 
-/// The driver follows no transaction to the node that has its key now.
 #[tokio::test]
 async fn an_append_finds_a_key_that_has_moved_to_another_node() {
     let Some(nodes) = servers::redis_cluster() else { return };

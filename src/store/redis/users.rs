@@ -1,10 +1,8 @@
 //! What a [`RedisStore`] keeps of each user's sessions: one key for each user, without a time to live.
 
-use std::error::Error as _;
-
 use futures_util::future::BoxFuture;
 use redis::aio::ConnectionLike;
-use redis::{FromRedisValue, Pipeline, RedisError, Value};
+use redis::{FromRedisValue, Pipeline, Value};
 
 use super::RedisStore;
 use super::commands::Command;
@@ -79,13 +77,6 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
     }
 }
 
-/// Whether a node of a cluster has refused a transaction because another node has the key.
-fn is_moved(error: &StoreError) -> bool {
-    let error = error.source().and_then(|source| source.downcast_ref::<RedisError>());
-    let answers = error.and_then(|error| error.clone().into_server_errors()).unwrap_or_default();
-    answers.iter().any(|(_, answer)| matches!(answer.code(), "MOVED" | "ASK"))
-}
-
 /// What is answered to `MULTI`, `APPEND`, `GET` and `EXEC`. The last one has the answers of the two in the middle.
 type Appended = (Value, Value, Value, (u64, Option<Vec<u8>>));
 
@@ -107,21 +98,13 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> UserIndex for RedisStore
             let key = self.user_key(user);
             let mut pipeline = Pipeline::with_capacity(4);
             // Between the two commands, another program could replace the text by one without the line. The driver's
-            // own transactions panic in a debug build where the server refuses `MULTI`.
+            // own transactions follow no key to another node of a cluster, and panic in a debug build where the server refuses `MULTI`.
             pipeline.add_command(command(&[b"MULTI"]));
             pipeline.add_command(command(&[b"APPEND", key.as_bytes(), line.as_bytes()]));
             pipeline.add_command(command(&[b"GET", key.as_bytes()]));
             pipeline.add_command(command(&[b"EXEC"]));
-            let append = || self.send_for_user::<Appended>(user, Command::Pipeline(&pipeline));
-            let answer = match append().await {
-                Err(error) if is_moved(&error) => {
-                    // The driver follows a single command to the node that has the key now, and then knows it.
-                    self.read(user).await?;
-                    append().await
-                }
-                answer => answer,
-            };
-            let (_, _, _, (_, text)) = answer?;
+            let (_, _, _, (_, text)) =
+                self.send_for_user::<Appended>(user, Command::Pipeline(&pipeline)).await?;
             to_text(text)
         })
     }
