@@ -52,7 +52,9 @@ async fn next(mut listener: PgListener, timeout: Duration) -> Option<(SessionId,
                     return Some((id, listener));
                 }
             }
-            Err(_) => drop(with_limit(timeout, sqlx::query("SELECT 1").execute(&mut listener)).await.ok()?),
+            Err(_) => {
+                with_limit(timeout, sqlx::query("SELECT 1").execute(&mut listener)).await.ok()?;
+            }
         }
     }
 }
