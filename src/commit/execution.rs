@@ -4,46 +4,43 @@
 use std::time::{Duration, SystemTime};
 
 use crate::commit::decision::Write;
+use crate::commit::membership::leave_lists;
 use crate::config::ConfigInner;
 use crate::error::SessionError;
 use crate::id::SessionId;
 use crate::record::Record;
+use crate::record::metadata::Metadata;
 use crate::request::Transport;
 use crate::session::change::Log;
 use crate::session::snapshot::Snapshot;
-use crate::session::stage::{NewId, PendingId, Stage};
+use crate::session::stage::{PendingId, Stage};
 use crate::session::state::{Attempt, State};
 use crate::session::view::View;
-use crate::store::Replaced;
 use crate::store::keyed_locks::LastWritten;
-use crate::store::loaded::{Expiry, ReplaceOutcome};
+use crate::store::loaded::ReplaceOutcome;
 
 /// How many times a write is attempted while other requests keep writing the record first. 64 attempts are
 /// enough for 200 parallel updates of one key (the check `no_update_is_lost` of the feature `testing`).
-const ATTEMPTS: u32 = 64;
-
-/// How many ids are tried for a new record. A second one is needed only when `genid` returns an id that is
-/// taken.
-const NEW_IDS: u32 = 8;
+pub(super) const ATTEMPTS: u32 = 64;
 
 /// A running commit: a copy of the session's state at its start, so that no lock on the state is held while
 /// the store works.
 pub(crate) struct Execution<'c> {
-    config: &'c ConfigInner,
+    pub(super) config: &'c ConfigInner,
     /// The changes to write.
-    log: Log,
+    pub(super) log: Log,
     /// The id of the new record.
     ///
     /// Invariant: a commit that stores a record under a new id has one.
-    id: Option<SessionId>,
+    pub(super) id: Option<SessionId>,
     /// The id under which this commit, or an earlier one of this request that failed, has stored the new
     /// record of a session that changes its id. The id was never sent, so no other request knows the record.
     pub(crate) stored_id: Option<SessionId>,
     /// Whether an earlier commit of this request has failed at removing the old record, so that nobody can
     /// tell whether that commit or another request has removed it.
-    removal_failed: bool,
+    pub(super) removal_failed: bool,
     /// The record in the store: the one to write to, or the old one when the id changes.
-    snapshot: Option<Snapshot>,
+    pub(super) snapshot: Option<Snapshot>,
     transport: Transport,
     /// The writes of earlier commits of this request that got no answer, as far as their changes are in `log`.
     unanswered: Vec<Attempt>,
@@ -106,16 +103,26 @@ impl<'c> Execution<'c> {
     pub(crate) async fn run(&mut self, write: Write) -> Result<CommitOutcome, SessionError> {
         match (write, self.snapshot.take()) {
             (Write::Nothing, _) => Ok(CommitOutcome::Nothing),
-            (Write::Create, _) => self.create(None).await.map(CommitOutcome::Written),
+            (Write::Create, _) => self.begin().await.map(CommitOutcome::Written),
             (Write::NewId(how), from) => self.change_id(how, from).await.map(CommitOutcome::Written),
             (Write::Destroy, Some(snapshot)) => {
                 self.config.store.destroy(&snapshot.id).await?;
+                leave_lists(self.config, &snapshot, None).await;
                 Ok(CommitOutcome::Nothing)
             }
-            (Write::Replace { modified }, Some(snapshot)) => match self.replace(snapshot).await {
-                Err(SessionError::Gone) if !modified => Ok(CommitOutcome::Gone),
-                written => written.map(CommitOutcome::Written),
-            },
+            (Write::Replace { modified }, Some(snapshot)) => {
+                let before = self.log.changes_metadata().then(|| snapshot.clone());
+                match self.replace(snapshot).await {
+                    Err(SessionError::Gone) if !modified => Ok(CommitOutcome::Gone),
+                    Err(error) => Err(error),
+                    Ok(written) => {
+                        if let Some(before) = before {
+                            leave_lists(self.config, &before, Some(&Metadata::of(&written.record))).await;
+                        }
+                        Ok(CommitOutcome::Written(written))
+                    }
+                }
+            }
             (Write::Touch, Some(snapshot)) => {
                 let ttl = self.config.policy.ttl(snapshot.record.max_age());
                 let found = self.config.store.touch(&snapshot.id, ttl).await?;
@@ -134,36 +141,17 @@ impl<'c> Execution<'c> {
     }
 
     /// The record to be stored: the changes of this request, applied to `base`.
-    fn compose(&self, base: Option<&Record>) -> Result<Record, SessionError> {
+    pub(super) fn compose(&self, base: Option<&Record>) -> Result<Record, SessionError> {
         let log = self.whole_log.as_ref().filter(|_| base.is_none()).unwrap_or(&self.log);
-        let draft = View { base, log }
-            .replay(self.config.templates.get(self.transport), self.config.policy.max_age)?;
+        let born = self.config.policy.absolute_timeout.map(|_| self.now);
+        let draft = View { base, log }.replay(
+            self.config.templates.get(self.transport),
+            self.config.policy.max_age,
+            born,
+        )?;
         let record = draft.compose(self.now);
         self.config.policy.check_size(&record)?;
         Ok(record)
-    }
-
-    /// The snapshot of a record that this commit has stored under a new id.
-    fn created(&self, id: SessionId, record: Record) -> Snapshot {
-        let ttl = self.config.policy.ttl(record.max_age());
-        let (compare_by, expires) = (self.config.store.compare_by(), Expiry::Wall(self.now).after(ttl));
-        Snapshot { id, signature: None, record, compare_by, expires }
-    }
-
-    /// Creates a record, under another new id when the first one is taken.
-    async fn create(&self, base: Option<&Record>) -> Result<Snapshot, SessionError> {
-        let record = self.compose(base)?;
-        let ttl = self.config.policy.ttl(record.max_age());
-        debug_assert!(self.id.is_some());
-        let mut id = self.id.clone().unwrap_or_else(|| self.config.new_id());
-        for _ in 0..NEW_IDS {
-            if self.config.store.create(&id, &record, ttl).await? {
-                return Ok(self.created(id, record));
-            }
-            id = self.config.new_id();
-        }
-        tracing::error!("every id that genid gave is taken");
-        Err(SessionError::Conflict)
     }
 
     /// Writes the changes to the existing record. After a conflict they are applied to the record that the
@@ -228,7 +216,7 @@ impl<'c> Execution<'c> {
     ///
     /// A record that another request has written over it cannot be told from any other record: changes in it are made
     /// twice.
-    fn recognise(&mut self, stored: &Snapshot) {
+    pub(super) fn recognise(&mut self, stored: &Snapshot) {
         let mut unanswered = self.unanswered.iter();
         let Some(attempt) = unanswered.find(|attempt| attempt.record.same(&stored.record)) else { return };
         let written = attempt.changes;
@@ -243,86 +231,12 @@ impl<'c> Execution<'c> {
     pub(crate) fn take_sent(&mut self) -> Option<Record> {
         self.sent.take()
     }
-
-    /// Stores the new record and then removes the old one, so that a failure in between leaves the old
-    /// session working.
-    ///
-    /// When the removal fails, the new record stays where it is: the store may have removed the old record
-    /// without being able to say so. The new id was never sent, so nobody reads the record; a later commit of
-    /// this request continues with it, and otherwise it expires.
-    async fn change_id(&mut self, how: NewId, from: Option<Snapshot>) -> Result<Snapshot, SessionError> {
-        let kept = from.as_ref().filter(|_| how == NewId::Cycle).map(|old| &old.record);
-        let new = match &self.stored_id {
-            Some(id) => self.rewrite_new(id.clone(), kept).await?,
-            None => self.create(kept).await?,
-        };
-        let Some(old) = from else { return Ok(new) };
-        self.stored_id = Some(new.id.clone());
-        match how {
-            NewId::Regenerate | NewId::AfterDestroy => self.destroy_old(&old).await.map(|()| new),
-            NewId::Cycle => self.remove_old(new, old).await,
-        }
-    }
-
-    /// Removes the old record, whatever it holds by now. A call without an answer is made once more.
-    async fn destroy_old(&self, old: &Snapshot) -> Result<(), SessionError> {
-        if self.config.store.destroy(&old.id).await.is_ok() {
-            return Ok(());
-        }
-        Ok(self.config.store.destroy(&old.id).await?)
-    }
-
-    /// Removes the old record. What other requests have written to it meanwhile is copied into the new record
-    /// first.
-    ///
-    /// A call without an answer is made once more. If the old record is gone by then, the first call has
-    /// removed it, as far as anyone can tell, and the new record takes its place.
-    async fn remove_old(&mut self, mut new: Snapshot, mut old: Snapshot) -> Result<Snapshot, SessionError> {
-        let mut lock = None;
-        let mut is_unanswered = false;
-        for attempt in 0..ATTEMPTS {
-            let base = (&old.record, &old.compare_by);
-            match self.config.store.destroy_if(&mut lock, &old.id, base).await {
-                Ok(Replaced::Done(_)) => return Ok(new),
-                Ok(Replaced::Conflict(fresh)) => {
-                    // The store holds another version, so the unanswered call has removed nothing.
-                    is_unanswered = false;
-                    old.refresh(fresh);
-                    self.recognise(&old);
-                    new = self.rewrite_new(new.id, Some(&old.record)).await?;
-                    backoff(attempt).await;
-                }
-                Ok(Replaced::Gone) if is_unanswered => return Ok(new),
-                // An earlier commit of this request got no answer. Whether it has removed the record, or
-                // another request has logged the user out since, cannot be told, so the session ends.
-                Ok(Replaced::Gone) if self.removal_failed => {
-                    // The new record must not outlive the session. If its removal fails, the record expires
-                    // unread.
-                    let _ = self.config.store.destroy(&new.id).await;
-                    return Err(SessionError::Gone);
-                }
-                // Another request has destroyed the session: the new record must keep none of its data.
-                Ok(Replaced::Gone) => return self.rewrite_new(new.id, None).await,
-                Err(_) if !is_unanswered => is_unanswered = true,
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Err(SessionError::Conflict)
-    }
-
-    /// Writes the new record again, over another base. An unconditional `set` is safe here: the new id was
-    /// never sent, so no other request can write to the record.
-    async fn rewrite_new(&self, id: SessionId, base: Option<&Record>) -> Result<Snapshot, SessionError> {
-        let record = self.compose(base)?;
-        self.config.store.set(&id, &record, self.config.policy.ttl(record.max_age())).await?;
-        Ok(self.created(id, record))
-    }
 }
 
 /// Waits for a random time before the next attempt, so that requests in different processes do not collide
 /// again. After the first three attempts there is no wait; after the fourth it is up to 0.8 ms, and the limit
 /// doubles with each attempt up to 51.2 ms.
-async fn backoff(attempt: u32) {
+pub(super) async fn backoff(attempt: u32) {
     if attempt < 3 {
         return;
     }

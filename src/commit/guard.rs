@@ -57,6 +57,11 @@ impl SessionGuard {
         Self(cookie)
     }
 
+    /// The line of `Set-Cookie`, if there is one.
+    pub(crate) fn line(&self) -> Option<&HeaderValue> {
+        self.0.as_ref().map(|(_, line)| line)
+    }
+
     /// Whether both guards set or expire a cookie, and a browser keeps only that of the `later` one.
     pub(crate) fn is_overwritten_by(&self, later: &Self) -> bool {
         match (&self.0, &later.0) {

@@ -6,6 +6,8 @@
 pub(crate) mod decision;
 mod execution;
 pub(crate) mod guard;
+mod membership;
+mod new_id;
 #[cfg(test)]
 mod tests;
 
@@ -238,8 +240,8 @@ pub(crate) fn guard(
             debug_assert!(snapshot.is_some());
             let Some(snapshot) = snapshot else { return Ok(SessionGuard::new(None)) };
             let signature = *snapshot.signature.get_or_insert_with(|| config.signer.sign(&snapshot.id));
-            let max_age = snapshot.record.max_age();
             let now = now.unwrap_or_else(|| config.clock.now());
+            let max_age = config.policy.cookie_age(&snapshot.record, now);
             config.set_cookie.set((&snapshot.id, &signature), session.transport, max_age, now)?
         }
     };

@@ -4,11 +4,12 @@ use std::sync::{Arc, Once};
 
 use crate::config::builder::SessionConfigBuilder;
 use crate::config::{ConfigInner, SessionConfig};
+use crate::cookie::derived::DerivedKeys;
 use crate::cookie::rules;
 use crate::cookie::secrets::Secrets;
 use crate::cookie::set_cookie::{MAX_LIFE, SetCookie};
 use crate::cookie::signature::Signer;
-use crate::error::ConfigError;
+use crate::error::config::ConfigError;
 use crate::record::cookie_object::CookieTemplate;
 use crate::request::PerTransport;
 use crate::store::erased::ErasedStore;
@@ -59,7 +60,7 @@ impl SessionConfigBuilder {
     /// # Errors
     /// A [`ConfigError`], which names the option to change. Combinations of options that browsers would
     /// ignore are refused.
-    pub fn build(self) -> Result<SessionConfig, ConfigError> {
+    pub fn build(mut self) -> Result<SessionConfig, ConfigError> {
         rules::validate(&self.cookie, self.secure)?;
         match self.secrets.shortest() {
             _ if self.secrets.is_empty() => return Err(ConfigError::NoSecret),
@@ -77,16 +78,19 @@ impl SessionConfigBuilder {
         if self.policy.store_ttl.as_millis() == 0 || self.policy.store_ttl > MAX_LIFE {
             return Err(ConfigError::StoreTtl);
         }
+        let store = self.store.take().unwrap_or_else(|| ErasedStore::new(MemoryStore::new()));
+        self.check_users(&store)?;
         let template = |transport| {
             CookieTemplate::new(&self.cookie, self.secure, self.cookie.sent(self.secure, transport))
         };
         Ok(SessionConfig(Arc::new(ConfigInner {
             templates: PerTransport::new(template),
             signer: Signer::new(&self.secrets),
+            derived: DerivedKeys::new(&self.secrets),
             set_cookie: SetCookie::new(&self.cookie, self.secure),
             cookie: self.cookie,
             secure: self.secure,
-            store: self.store.unwrap_or_else(|| ErasedStore::new(MemoryStore::new())),
+            store,
             policy: self.policy,
             clock: self.clock,
             genid: self.genid,

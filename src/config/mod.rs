@@ -4,6 +4,7 @@ mod build;
 pub(crate) mod builder;
 pub(crate) mod options;
 pub(crate) mod policy;
+mod users;
 
 use std::fmt;
 use std::sync::{Arc, Once};
@@ -13,6 +14,7 @@ use axum::extract::FromRef;
 use crate::clock::ErasedClock;
 use crate::config::policy::Policy;
 use crate::cookie::attributes::{Attributes, Secure};
+use crate::cookie::derived::DerivedKeys;
 use crate::cookie::set_cookie::SetCookie;
 use crate::cookie::signature::Signer;
 use crate::cookie::value::{CookieValue, push_value};
@@ -84,6 +86,8 @@ pub(crate) struct ConfigInner {
     pub(crate) cookie: Attributes,
     pub(crate) set_cookie: SetCookie,
     pub(crate) signer: Signer,
+    /// Keys for the hashes of users and the handles of sessions.
+    pub(crate) derived: DerivedKeys,
     pub(crate) secure: Secure,
     /// The `cookie` object of new records.
     pub(crate) templates: PerTransport<CookieTemplate<'static>>,

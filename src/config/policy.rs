@@ -1,9 +1,12 @@
 //! [`Policy`]: the options that loading and committing depend on, with their defaults.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
+
+use serde::Deserialize;
 
 use crate::error::SessionError;
 use crate::record::Record;
+use crate::record::metadata::Metadata;
 
 /// The default of `max_age` and `store_ttl`.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -13,6 +16,9 @@ const MAX_RECORD_BYTES: usize = 1 << 20;
 
 /// The default of `max_flash`: more messages of a kind than a page shows, and few enough to be stored.
 const MAX_FLASH: usize = 100;
+
+/// The default of `look_every`.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// The options that loading and committing depend on. The builder's methods of the same names say when to
 /// change them.
@@ -37,6 +43,24 @@ pub(crate) struct Policy {
     pub(crate) max_record_bytes: usize,
     /// How many flash messages of one kind wait at most. Default: 100.
     pub(crate) max_flash: usize,
+    /// How long a session lives at most, however much it is used. Default: `None`.
+    pub(crate) absolute_timeout: Option<Duration>,
+    /// How many sessions a user has at most, and what happens at a login beyond that. Default: `None`.
+    pub(crate) per_user: Option<(usize, AtLimit)>,
+    /// How often the store is asked whether watched sessions have ended. Default: 5 seconds.
+    pub(crate) look_every: Duration,
+}
+
+/// What happens at a login of a user who has as many sessions as
+/// [`per_user`](crate::SessionConfigBuilder::per_user) allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub enum AtLimit {
+    /// The login succeeds, and the session that logged in first ends.
+    EndOldest,
+    /// The login fails with [`SessionError::TooManySessions`].
+    Refuse,
 }
 
 impl Default for Policy {
@@ -51,6 +75,9 @@ impl Default for Policy {
             trust_proxy: false,
             max_record_bytes: MAX_RECORD_BYTES,
             max_flash: MAX_FLASH,
+            absolute_timeout: None,
+            per_user: None,
+            look_every: LOOK_EVERY,
         }
     }
 }
@@ -59,6 +86,14 @@ impl Policy {
     /// How long the store keeps a session with this max-age.
     pub(crate) fn ttl(&self, max_age: Option<Duration>) -> Duration {
         max_age.unwrap_or(self.store_ttl)
+    }
+
+    /// The max-age of a record's cookie, which never reaches past the session's absolute end.
+    pub(crate) fn cookie_age(&self, record: &Record, now: SystemTime) -> Option<Duration> {
+        let max_age = record.max_age()?;
+        let end = self.absolute_timeout.and_then(|timeout| Metadata::of(record).end(Some(timeout)));
+        let left = end.map(|end| end.duration_since(now).unwrap_or_default());
+        Some(left.map_or(max_age, |left| max_age.min(left)))
     }
 
     /// Refuses a record that is too long to be written.

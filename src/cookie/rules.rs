@@ -8,7 +8,7 @@ use cookie::SameSite;
 
 use crate::cookie::attributes::{Attributes, SameSitePolicy, Secure};
 use crate::cookie::signature::MAX_DECODED;
-use crate::error::ConfigError;
+use crate::error::config::ConfigError;
 
 /// The longest attribute value in bytes. Browsers ignore longer ones (RFC 6265bis, section 5.6).
 const MAX_ATTRIBUTE: usize = 1024;

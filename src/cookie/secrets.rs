@@ -39,6 +39,11 @@ impl Secrets {
         Self(vec![Zeroizing::new(uuids.map(Uuid::into_bytes).concat())])
     }
 
+    /// The secrets, newest first.
+    pub(super) fn bytes(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.iter().map(|secret| secret.as_slice())
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -4,6 +4,7 @@
 //! an id, a cookie, a secret or session data. Errors of `serde_json` quote the value that they are about, so
 //! [`JsonError`](value::JsonError) keeps only their kind and position.
 
+pub(crate) mod config;
 mod report;
 pub(crate) mod value;
 
@@ -16,64 +17,6 @@ use crate::error::report::{log_failure, opaque};
 use crate::error::value::ValueError;
 
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
-
-/// Why [`SessionConfigBuilder::build`](crate::SessionConfigBuilder::build) refuses a configuration. Each
-/// variant names the option to change.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// The list of secrets is empty.
-    #[error("`secret`: at least one secret is needed")]
-    NoSecret,
-    /// One of the secrets is empty.
-    #[error("`secret`: an empty secret signs nothing")]
-    EmptySecret,
-    /// One of the secrets is under 32 bytes, and the builder is that of
-    /// [`SessionConfig::hardened`](crate::SessionConfig::hardened).
-    #[error("`secret`: the hardened preset needs secrets of 32 bytes or more")]
-    ShortSecret,
-    /// One of the secrets has fewer than 10 distinct bytes, so somebody has typed it rather than generated
-    /// it, and the builder is that of [`SessionConfig::hardened`](crate::SessionConfig::hardened).
-    #[error(
-        "`secret`: the hardened preset needs secrets with 10 or more distinct bytes; generate one, as with `openssl rand -base64 32`"
-    )]
-    MonotonousSecret,
-    /// `name` is not a cookie name: 1 to 256 letters, digits or characters of ``!#$%&'*+-.^_`|~``.
-    #[error("`name`: not a legal cookie name")]
-    Name,
-    /// `path` does not start with `/`, has more than 1,024 bytes, or has a `;`, a control or a non-ASCII
-    /// character.
-    #[error(
-        "`path`: not a legal cookie path; it starts with `/` and has no `;`, control or non-ASCII character"
-    )]
-    Path,
-    /// `domain` is not a host name in ASCII.
-    #[error("`domain`: not a legal cookie domain; it is a host name in ASCII")]
-    Domain,
-    /// The prefix of `name` (`__Host-`, `__Secure-`, `__Http-`, `__Host-Http-`) requires another value of
-    /// another option.
-    #[error("`name`: the prefix {prefix} needs {needs}")]
-    Prefix {
-        /// The prefix of the cookie's name.
-        prefix: &'static str,
-        /// The option that the prefix requires.
-        needs: &'static str,
-    },
-    /// `same_site(SameSite::None)` or `same_site_auto()` is set without `secure`.
-    #[error("`same_site`: browsers drop a `SameSite=None` cookie without `secure`")]
-    SameSite,
-    /// `partitioned(true)` is set without `secure`.
-    #[error("`partitioned`: browsers drop a `Partitioned` cookie without `secure`")]
-    Partitioned,
-    /// `max_age` is under a millisecond or over 400 days.
-    #[error(
-        "`max_age`: more than zero, at most 400 days; for a cookie that ends with the browser use `browser_session()`"
-    )]
-    MaxAge,
-    /// `store_ttl` is under a millisecond or over 400 days.
-    #[error("`store_ttl`: more than zero, at most 400 days")]
-    StoreTtl,
-}
 
 /// What a [`SessionStore`](crate::SessionStore) returns when it cannot read or write.
 ///
@@ -178,8 +121,8 @@ impl StoreError {
 
 /// Why a call of a [`Session`](crate::Session) method failed.
 ///
-/// As a response, `Store` is 503, or 501 for [`StoreError::unsupported`]; `Gone` and `Conflict` are 409, and all
-/// others are 500. The body is the text of the status and does not name the error. [`status`](Self::status) is
+/// As a response, `Store` is 503, or 501 for [`StoreError::unsupported`]; `Gone`, `Conflict` and
+/// `TooManySessions` are 409, `NotLoggedIn` is 401, and all others are 500. The body is the text of the status and does not name the error. [`status`](Self::status) is
 /// for an error type of your own.
 ///
 /// The call that fails logs the error through `tracing`, so it is in the log whatever the program makes of it.
@@ -230,6 +173,13 @@ pub enum SessionError {
         /// The longest record that is written, in bytes.
         limit: usize,
     },
+    /// The user has as many sessions as [`per_user`](crate::SessionConfigBuilder::per_user) allows, and further logins
+    /// are refused. Nothing was written.
+    #[error("the user has as many sessions as are allowed")]
+    TooManySessions,
+    /// Nobody is logged in who could act as another user.
+    #[error("nobody is logged in")]
+    NotLoggedIn,
     /// The session's cookie is not a legal header value.
     #[error("the session cookie cannot be written as a header")]
     Cookie,
@@ -259,7 +209,13 @@ impl SessionError {
             Self::Store(error) => Self::Store(error.logged()),
             // The errors of values are logged where they are made.
             Self::Encode { .. } | Self::Decode { .. } => self,
-            Self::Destroyed | Self::Gone | Self::Conflict | Self::TooLarge { .. } | Self::Cookie => {
+            Self::Destroyed
+            | Self::Gone
+            | Self::Conflict
+            | Self::TooLarge { .. }
+            | Self::TooManySessions
+            | Self::NotLoggedIn
+            | Self::Cookie => {
                 log_failure(self.status(), &self);
                 self
             }
@@ -271,7 +227,8 @@ impl SessionError {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Store(error) => error.status(),
-            Self::Gone | Self::Conflict => StatusCode::CONFLICT,
+            Self::Gone | Self::Conflict | Self::TooManySessions => StatusCode::CONFLICT,
+            Self::NotLoggedIn => StatusCode::UNAUTHORIZED,
             Self::Encode { .. }
             | Self::Decode { .. }
             | Self::Destroyed

@@ -36,8 +36,10 @@ pub(crate) enum ValueError {
 /// Why a session refuses a key or a stored value, apart from JSON errors.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refused {
-    #[error("the keys `cookie`, `flash` and `__lastAccess` are reserved")]
+    #[error("the keys `cookie`, `flash`, `__lastAccess` and `__sessile` are reserved")]
     ReservedKey,
+    #[error("the user is an empty text")]
+    NoUser,
     #[error("the stored flash messages are not an object of arrays")]
     ForeignFlash,
 }

@@ -9,6 +9,7 @@ pub(crate) mod cookie_object;
 pub(crate) mod draft;
 mod indexed_text;
 pub(crate) mod member_table;
+pub(crate) mod metadata;
 #[cfg(test)]
 mod tests;
 
@@ -32,9 +33,17 @@ pub(crate) const COOKIE: &str = "cookie";
 /// The record's key for flash messages, as in connect-flash.
 pub(crate) const FLASH: &str = "flash";
 
+/// The record's key for what this crate itself keeps of a session.
+pub(crate) const METADATA: &str = "__sessile";
+
 /// The record's key for the time of the last access in milliseconds since 1970, as in session-file-store. Only
 /// files have it.
 pub(crate) const LAST_ACCESS: &str = "__lastAccess";
+
+/// Whether a member beside the `cookie` object is no data of the program's.
+pub(crate) fn is_reserved(key: &str) -> bool {
+    key == FLASH || key == METADATA
+}
 
 /// The longest max-age a record is read with, in milliseconds: 100,000,000 days, the furthest a JavaScript
 /// `Date` reaches from 1970. Longer ones are cut to it, so that adding a max-age to the current time does not

@@ -10,8 +10,10 @@ use smol_str::SmolStr;
 use crate::error::SessionError;
 use crate::json::object::{FEW, Span};
 use crate::record::Record;
+use crate::record::metadata::Metadata;
 use crate::session::flash_queue::FlashQueues;
 use crate::session::key_index::KeyIndex;
+use crate::session::metadata_change::{LoggedIn, MetadataChange};
 use crate::sync::lock;
 
 /// The closure of an `update`, on raw JSON: computes a new value from the current one.
@@ -52,6 +54,8 @@ pub(crate) enum Change {
     },
     /// Sets the session's own max-age; `None` lets the cookie end with the browser.
     MaxAge(Option<Duration>),
+    /// Changes what this crate itself keeps of the session.
+    Metadata(Arc<MetadataChange>),
 }
 
 impl Change {
@@ -59,7 +63,8 @@ impl Change {
     pub(crate) fn key(&self) -> Option<&SmolStr> {
         match self {
             Self::Set { key, .. } | Self::Remove { key } | Self::Update { key, .. } => Some(key),
-            Self::Clear | Self::FlashPush { .. } | Self::FlashTake { .. } | Self::MaxAge(_) => None,
+            Self::Clear | Self::FlashPush { .. } | Self::FlashTake { .. } => None,
+            Self::MaxAge(_) | Self::Metadata(_) => None,
         }
     }
 
@@ -76,16 +81,18 @@ impl Change {
     pub(crate) fn adds(&self) -> bool {
         match self {
             Self::Set { .. } | Self::Update { now: Some(_), .. } | Self::FlashPush { .. } => true,
+            Self::Metadata(change) => matches!(**change, MetadataChange::LogIn(_)),
             Self::Remove { .. } | Self::Clear | Self::Update { now: None, .. } => false,
             Self::FlashTake { .. } | Self::MaxAge(_) => false,
         }
     }
 
-    /// The kind whose flash messages are changed.
-    pub(crate) fn flash_kind(&self) -> Option<&str> {
+    /// Makes the change to what this crate itself keeps of the session, if it is one of that.
+    fn apply_to_metadata(&self, metadata: &mut Metadata) {
         match self {
-            Self::FlashPush { kind, .. } | Self::FlashTake { kind, .. } => Some(kind),
-            _ => None,
+            Self::Metadata(change) => change.apply(metadata),
+            Self::Clear => metadata.forget_user(),
+            _ => {}
         }
     }
 
@@ -111,6 +118,8 @@ pub(crate) struct Log {
     max_age: Option<usize>,
     /// The number of changes of flash messages.
     flash: usize,
+    /// The places of the changes of metadata. Of several `Clear`s in a row the first one stands for all.
+    metadata: SmallVec<[usize; 2]>,
     /// Boxed, because most requests never ask for it, and each of them copies its log.
     index: Mutex<Option<Box<Index>>>,
 }
@@ -138,9 +147,19 @@ impl Log {
         match &change {
             Change::MaxAge(_) => self.max_age = Some(self.changes.len()),
             Change::FlashPush { .. } | Change::FlashTake { .. } => self.flash += 1,
+            Change::Metadata(_) | Change::Clear => self.note_metadata(self.changes.len(), &change),
             _ => {}
         }
         self.changes.push(change);
+    }
+
+    /// Notes the place of a change of metadata.
+    fn note_metadata(&mut self, place: usize, change: &Change) {
+        let is_clear = |change: &Change| matches!(change, Change::Clear);
+        let follows_clear = self.metadata.last().is_some_and(|&last| is_clear(&self.changes[last]));
+        if !(follows_clear && is_clear(change)) {
+            self.metadata.push(place);
+        }
     }
 
     /// Removes the last change.
@@ -175,14 +194,15 @@ impl Log {
     pub(crate) fn clear(&mut self) {
         self.changes.clear();
         (self.max_age, self.flash) = (None, 0);
+        self.metadata.clear();
         *self.index.get_mut().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Drops the index, and counts anew.
     fn start_over(&mut self) {
-        self.index = Mutex::default();
-        self.max_age = self.changes.iter().rposition(|change| matches!(change, Change::MaxAge(_)));
-        self.flash = self.changes.iter().filter(|change| change.flash_kind().is_some()).count();
+        let changes = std::mem::take(&mut self.changes);
+        *self = Self::new();
+        changes.into_iter().for_each(|change| self.push(change));
     }
 
     /// The max-age that the changes set, if they set one.
@@ -196,6 +216,27 @@ impl Log {
     /// Whether a change is one of flash messages.
     pub(crate) fn has_flash(&self) -> bool {
         self.flash > 0
+    }
+
+    /// The last login of these changes.
+    pub(crate) fn login(&self) -> Option<&LoggedIn> {
+        self.changes.iter().rev().find_map(|change| match change {
+            Change::Metadata(change) => match &**change {
+                MetadataChange::LogIn(login) => Some(login),
+                _ => None,
+            },
+            _ => None,
+        })
+    }
+
+    /// Makes the changes to what this crate itself keeps of the session.
+    pub(crate) fn apply_to_metadata(&self, metadata: &mut Metadata) {
+        self.metadata.iter().for_each(|&place| self.changes[place].apply_to_metadata(metadata));
+    }
+
+    /// Whether a change may be one of metadata.
+    pub(crate) fn changes_metadata(&self) -> bool {
+        !self.metadata.is_empty()
     }
 
     /// Where a record has the value of a key. Of a large record only the first searches go through all
@@ -273,8 +314,9 @@ impl Clone for Log {
         if self.changes.is_empty() {
             return Self::new();
         }
-        let Self { changes, max_age, flash, index: _ } = self;
-        Self { changes: changes.clone(), max_age: *max_age, flash: *flash, index: Mutex::default() }
+        let Self { changes, max_age, flash, metadata, index: _ } = self;
+        let (changes, metadata) = (changes.clone(), metadata.clone());
+        Self { changes, max_age: *max_age, flash: *flash, metadata, index: Mutex::default() }
     }
 }
 

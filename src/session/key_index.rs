@@ -7,7 +7,7 @@ use smol_str::SmolStr;
 
 use crate::json::object::Span;
 use crate::record::member_table::MemberTable;
-use crate::record::{FLASH, Record};
+use crate::record::{FLASH, METADATA, Record, is_reserved};
 
 /// What a log of changes over a record has made of each key. Without it, each call would search the whole log, or
 /// the whole record, and a request that changes many keys would take the square of their number.
@@ -118,10 +118,10 @@ impl KeyIndex {
 
     /// Where the record has the value of a key.
     fn stored(&self, key: &str) -> Option<Span> {
-        if key == FLASH { None } else { self.find_stored(key) }
+        if is_reserved(key) { None } else { self.find_stored(key) }
     }
 
-    /// The same, where flash messages count as a value.
+    /// The same, where flash messages and metadata count as a value.
     pub(crate) fn find_stored(&self, key: &str) -> Option<Span> {
         self.stored.find(key).map(|(_, value)| value)
     }
@@ -132,7 +132,7 @@ impl KeyIndex {
         if self.cleared {
             return added + self.effects.of(Effect::Same) + self.effects.of(Effect::Other);
         }
-        self.stored.len() - self.flash() + added - self.effects.of(Effect::Removed)
+        self.stored.len() - self.reserved() + added - self.effects.of(Effect::Removed)
     }
 
     /// Whether a key has another value than the stored one.
@@ -142,14 +142,14 @@ impl KeyIndex {
         // Unicode cannot get it back.
         let members = self.base.as_ref().map_or(0, Record::count);
         let removed = match self.cleared {
-            true => members - self.flash() > self.effects.of(Effect::Same),
+            true => members - self.reserved() > self.effects.of(Effect::Same),
             false => self.effects.of(Effect::Removed) > 0,
         };
         other + added > 0 || removed
     }
 
-    /// How many stored members are the flash messages.
-    fn flash(&self) -> usize {
-        usize::from(self.stored.find(FLASH).is_some())
+    /// How many stored members are no data: the flash messages and the metadata.
+    fn reserved(&self) -> usize {
+        [FLASH, METADATA].into_iter().filter(|key| self.stored.find(key).is_some()).count()
     }
 }

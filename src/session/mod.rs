@@ -6,10 +6,13 @@
 pub(crate) mod change;
 pub(crate) mod flash;
 mod flash_queue;
+pub(crate) mod handle;
 mod identity;
 pub(crate) mod key;
 mod key_index;
 pub(crate) mod lifetime;
+pub(crate) mod login;
+pub(crate) mod metadata_change;
 pub(crate) mod origin;
 pub(crate) mod snapshot;
 pub(crate) mod stage;

@@ -9,7 +9,7 @@ use crate::error::SessionError;
 use crate::error::value::{JsonError, Refused};
 use crate::json::object::Span;
 use crate::json::text::text;
-use crate::record::{COOKIE, FLASH, LAST_ACCESS, Record};
+use crate::record::{COOKIE, FLASH, LAST_ACCESS, METADATA, Record};
 
 /// The raw JSON of a value, where it stands.
 #[derive(Clone, Copy)]
@@ -52,10 +52,10 @@ impl OwnedValue {
     }
 }
 
-/// Refuses the keys under which a record keeps the cookie object, the flash messages and, in a file, the time
-/// of the last access.
+/// Refuses the keys under which a record keeps the cookie object, the flash messages, what this crate itself keeps, and,
+/// in a file, the time of the last access.
 pub(crate) fn check_key(key: &str) -> Result<(), SessionError> {
-    if [COOKIE, FLASH, LAST_ACCESS].contains(&key) {
+    if [COOKIE, FLASH, LAST_ACCESS, METADATA].contains(&key) {
         return Err(SessionError::encode(key, Refused::ReservedKey));
     }
     Ok(())

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use foldhash::quality::RandomState;
 use smol_str::SmolStr;
@@ -15,7 +15,8 @@ use crate::json::object::FEW;
 use crate::json::text::unescape;
 use crate::record::cookie_object::CookieTemplate;
 use crate::record::draft::{Draft, Json, Source};
-use crate::record::{FLASH, Record};
+use crate::record::metadata::{Metadata, to_millis};
+use crate::record::{FLASH, METADATA, Record, is_reserved};
 use crate::session::change::{Change, Log};
 use crate::session::flash_queue::FlashQueues;
 use crate::session::key_index::{KeyIndex, Place};
@@ -53,12 +54,12 @@ impl<'a> View<'a> {
         self.get(key).map(RawValue::bytes) == json
     }
 
-    /// The raw JSON under a key in the record. Flash messages do not count as data.
+    /// The raw JSON under a key in the record. Flash messages and metadata do not count as data.
     fn stored(self, key: &str) -> Option<RawValue<'a>> {
-        if key == FLASH { None } else { self.stored_member(key) }
+        if is_reserved(key) { None } else { self.stored_member(key) }
     }
 
-    /// The same, where flash messages count too.
+    /// The same, where flash messages and metadata count too.
     fn stored_member(self, key: &str) -> Option<RawValue<'a>> {
         let base = self.base?;
         Some(RawValue::Stored(base, self.log.find_stored(base, key)?))
@@ -76,7 +77,7 @@ impl<'a> View<'a> {
     pub(crate) fn keys(self) -> Vec<String> {
         let stored = self.base.into_iter().flat_map(Record::entries);
         // A key that is not valid Unicode (JavaScript can write a lone surrogate) cannot be a Rust string.
-        let stored = stored.filter_map(|(raw_key, _)| unescape(raw_key)).filter(|key| key != FLASH);
+        let stored = stored.filter_map(|(raw_key, _)| unescape(raw_key)).filter(|key| !is_reserved(key));
         if self.log.is_empty() {
             return stored.map(Cow::into_owned).collect();
         }
@@ -90,7 +91,8 @@ impl<'a> View<'a> {
                     places.remove(key.as_str());
                 }
                 Change::Clear => places.clear(),
-                Change::FlashPush { .. } | Change::FlashTake { .. } | Change::MaxAge(_) => {}
+                Change::FlashPush { .. } | Change::FlashTake { .. } => {}
+                Change::MaxAge(_) | Change::Metadata(_) => {}
             }
         }
         let mut keys: Vec<_> = places.into_iter().collect();
@@ -118,12 +120,15 @@ impl<'a> View<'a> {
         self.new_max_age(configured).is_some() || self.has_new_data()
     }
 
-    /// Whether the data or the flash messages differ from the record.
+    /// Whether the data, the flash messages or the metadata differ from the record.
     pub(crate) fn has_new_data(self) -> bool {
         if self.log.is_empty() {
             return false;
         }
         let flash = || self.log.has_flash() && self.log.flash(self.base, |queues| queues.is_modified());
+        if self.has_new_metadata() {
+            return true;
+        }
         if self.log.len() > FEW {
             return self.log.keys(self.base, KeyIndex::is_modified) || flash();
         }
@@ -141,7 +146,7 @@ impl<'a> View<'a> {
     /// Whether a stored member no longer has its stored value.
     fn is_changed(self, raw_key: &str, value: &str) -> bool {
         match unescape(raw_key) {
-            Some(key) => key != FLASH && !self.has(&key, Some(value.as_bytes())),
+            Some(key) => !is_reserved(&key) && !self.has(&key, Some(value.as_bytes())),
             // No change names a key that is not valid Unicode. The caller has seen a `Clear`, which removes
             // it.
             None => true,
@@ -172,8 +177,25 @@ impl<'a> View<'a> {
         some.then(|| self.log.flash(self.base, ask))
     }
 
+    /// What this crate itself keeps of the session, with this request's changes applied.
+    pub(crate) fn metadata(self) -> Metadata {
+        let mut metadata = self.stored_metadata();
+        self.log.apply_to_metadata(&mut metadata);
+        metadata
+    }
+
+    fn stored_metadata(self) -> Metadata {
+        Metadata::read(self.stored_member(METADATA).map(RawValue::bytes))
+    }
+
+    /// Whether what this crate keeps of the session differs from the record.
+    fn has_new_metadata(self) -> bool {
+        self.log.changes_metadata() && self.metadata() != self.stored_metadata()
+    }
+
     /// Applies the changes to the record, and returns the draft of the record to be stored. `new` is the
-    /// cookie object for a session without a record.
+    /// cookie object for a session without a record. `born` is the birth of a session whose birth is not known; without
+    /// it, none is noted.
     ///
     /// # Errors
     /// - `Decode`, when an update's closure cannot read the value in the record, or the stored flash messages
@@ -183,6 +205,7 @@ impl<'a> View<'a> {
         self,
         new: &'d CookieTemplate<'static>,
         configured: Option<Duration>,
+        born: Option<SystemTime>,
     ) -> Result<Draft<'d>, SessionError>
     where
         'a: 'd,
@@ -198,13 +221,19 @@ impl<'a> View<'a> {
                     let after = apply(draft.get(key))?;
                     draft.put(key, after.map(Json::Made));
                 }
-                Change::FlashPush { .. } | Change::FlashTake { .. } | Change::MaxAge(_) => {}
+                Change::FlashPush { .. } | Change::FlashTake { .. } => {}
+                Change::MaxAge(_) | Change::Metadata(_) => {}
             }
         }
         if self.log.has_flash() {
             let mut queues = FlashQueues::new(self.base);
             self.log.iter().for_each(|change| change.apply_to_flash(&mut queues));
             draft.put(FLASH, Some(Json::Made(queues.into_text()?.into())));
+        }
+        if self.log.changes_metadata() || born.is_some() {
+            let mut metadata = self.metadata();
+            metadata.born = metadata.born.or(born.map(to_millis));
+            draft.put(METADATA, metadata.to_json().map(Json::Made));
         }
         Ok(draft)
     }

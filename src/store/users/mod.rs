@@ -1,5 +1,8 @@
 //! [`UserIndex`]: where a store keeps which sessions a user has.
 
+pub(crate) mod calls;
+pub(crate) mod log;
+
 use futures_util::future::BoxFuture;
 
 use crate::error::StoreError;

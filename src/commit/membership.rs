@@ -1,0 +1,209 @@
+//! [`Membership`]: the lists of users in which a session is to stand, and the steps by which it gets there.
+//!
+//! The session is noted in the lists first, then its record is created, and then the lists are read again. So whoever
+//! ends all sessions of a user either finds the note and destroys the record, or marks the note before it is read again;
+//! and a process that is killed leaves no record that is in no list.
+
+use smallvec::SmallVec;
+use smol_str::SmolStr;
+
+use crate::config::ConfigInner;
+use crate::config::policy::AtLimit;
+use crate::error::SessionError;
+use crate::id::SessionId;
+use crate::record::metadata::Metadata;
+use crate::session::metadata_change::LoggedIn;
+use crate::session::snapshot::Snapshot;
+use crate::store::users::calls::UserLogs;
+use crate::store::users::log::{Event, LogIn, UserLog};
+
+/// The lists of users in which a new record is to stand.
+pub(super) struct Membership<'c> {
+    config: &'c ConfigInner,
+    logs: UserLogs<'c>,
+    /// Two, where one user acts as another.
+    lists: SmallVec<[List; 1]>,
+}
+
+/// A user's list, and how the session gets into it.
+struct List {
+    /// The keyed hash of the user.
+    user: SmolStr,
+    /// The old id of a session of the same user, whose place the session keeps.
+    from: Option<SessionId>,
+    /// Without a login, a session whose old id is over is over as well.
+    login: Option<Login>,
+}
+
+/// A session that gets a place of its own.
+struct Login {
+    /// The epoch with which the login began, if it began before the commit.
+    epoch: Option<SmolStr>,
+    /// The hashes of the user by older secrets, newest first.
+    older: Vec<SmolStr>,
+    /// Whether somebody else acts as the user. Such a session does not count.
+    acted: bool,
+}
+
+impl<'c> Membership<'c> {
+    /// What a record with this metadata needs that takes the place of `old`. `None`: the record stands in no list, or the
+    /// store keeps none.
+    pub(super) fn of(
+        config: &'c ConfigInner,
+        new: &Metadata,
+        old: Option<&Snapshot>,
+        logged_in: Option<&LoggedIn>,
+    ) -> Option<Self> {
+        new.user.as_ref()?;
+        let logs = UserLogs::of(&config.store, &config.clock)?;
+        let before = Metadata::of_any(old.map(|old| &old.record));
+        let list = |user: &SmolStr| {
+            let from = old.filter(|_| before.is_of(user)).map(|old| old.id.clone());
+            let login = match logged_in.filter(|login| login.user.first() == Some(user)) {
+                Some(login) => {
+                    let older = login.user[1..].to_vec();
+                    Some(Login { epoch: login.epoch.clone(), older, acted: false })
+                }
+                None if from.is_some() => None,
+                None => Some(Login { epoch: None, older: Vec::new(), acted: new.actor.is_some() }),
+            };
+            List { user: user.clone(), from, login }
+        };
+        Some(Self { config, logs, lists: new.users().map(list).collect() })
+    }
+
+    /// Notes in every list that a record is about to be created under this id.
+    pub(super) async fn note(&self, id: &SessionId) -> Result<(), SessionError> {
+        for list in &self.lists {
+            self.note_in(list, id).await?;
+        }
+        Ok(())
+    }
+
+    async fn note_in(&self, list: &List, id: &SessionId) -> Result<(), SessionError> {
+        if let Some(from) = &list.from {
+            let (from, to) = (from.as_str().into(), id.as_str().into());
+            let moved = Event::Move { from, to, at: self.logs.now() };
+            if self.logs.append(&list.user, &moved).await?.has(id) {
+                return Ok(());
+            }
+        }
+        let Some(login) = &list.login else { return Err(SessionError::Gone) };
+        // Where there is no room, sessions that have expired are dropped, and the second attempt decides.
+        for is_last in [false, true] {
+            let event = LogIn {
+                id: id.as_str().into(),
+                at: self.logs.now(),
+                epoch: login.epoch.clone(),
+                limit: self.room(login).await?,
+                acted: login.acted,
+            };
+            let log = self.logs.append(&list.user, &Event::LogIn(event)).await?;
+            if log.has(id) {
+                return Ok(());
+            }
+            if log.entry(id).is_some() || login.epoch.as_ref().is_some_and(|epoch| *epoch != log.epoch()) {
+                return Err(SessionError::Gone);
+            }
+            if !is_last {
+                self.logs.sift(&list.user, log).await?;
+            }
+        }
+        Err(SessionError::TooManySessions)
+    }
+
+    /// The number of sessions in the user's list from which on a login is refused.
+    async fn room(&self, login: &Login) -> Result<Option<usize>, SessionError> {
+        match self.config.policy.per_user {
+            Some((most, AtLimit::Refuse)) if !login.acted => {
+                Ok(Some(most.saturating_sub(self.older_places(login).await?.len())))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The last step: looks whether the session still stands in every list after its record was created. If not, its
+    /// record is destroyed.
+    pub(super) async fn look(&self, id: &SessionId) -> Result<(), SessionError> {
+        for list in &self.lists {
+            // A call without an answer is made once more: the old record may be gone already.
+            let log = match self.logs.read(&list.user).await {
+                Ok(log) => log,
+                Err(_) => self.logs.read(&list.user).await?,
+            };
+            if !log.has(id) {
+                self.config.store.destroy(id).await?;
+                return Err(SessionError::Gone);
+            }
+            let log = match (&list.login, self.config.policy.per_user) {
+                (Some(login), Some((most, AtLimit::EndOldest))) if !login.acted => {
+                    self.end_oldest(list, login, most, log).await?
+                }
+                _ => log,
+            };
+            if !log.has(id) {
+                return Err(SessionError::Gone);
+            }
+            self.logs.shorten(&list.user, log).await;
+        }
+        Ok(())
+    }
+
+    /// Ends the user's sessions that logged in first, until at most `most` are left.
+    async fn end_oldest(
+        &self,
+        list: &List,
+        login: &Login,
+        most: usize,
+        log: UserLog,
+    ) -> Result<UserLog, SessionError> {
+        let older = self.older_places(login).await?.len();
+        if older + log.places().len() <= most {
+            return Ok(log);
+        }
+        // Sessions that have expired do not count.
+        for user in &login.older {
+            let log = self.logs.read(user).await?;
+            self.logs.sift(user, log).await?;
+        }
+        let log = self.logs.sift(&list.user, log).await?.log;
+        let (older, places) = (self.older_places(login).await?, log.places());
+        let surplus = (older.len() + places.len()).saturating_sub(most);
+        for (user, ids) in older.iter().take(surplus) {
+            self.logs.end(user, ids.clone()).await?;
+        }
+        let lowest = places.iter().take(surplus.saturating_sub(older.len()));
+        let ids: Vec<_> = lowest.flat_map(|place| log.ids_at(*place)).collect();
+        if ids.is_empty() {
+            return Ok(log);
+        }
+        Ok(self.logs.end(&list.user, ids).await?.0)
+    }
+
+    /// The user's sessions in the lists of older secrets, in the order of their logins: each by its list and its ids.
+    async fn older_places(&self, login: &Login) -> Result<Vec<(SmolStr, Vec<SmolStr>)>, SessionError> {
+        let mut sessions = Vec::new();
+        for user in login.older.iter().rev() {
+            let log = self.logs.read(user).await?;
+            sessions.extend(log.places().into_iter().map(|place| (user.clone(), log.ids_at(place))));
+        }
+        Ok(sessions)
+    }
+
+    /// Takes an id out of every list, under which no record is or will be.
+    pub(super) async fn leave(&self, id: &SessionId) {
+        for list in &self.lists {
+            self.logs.forget(&list.user, id).await;
+        }
+    }
+}
+
+/// Takes the id of a record that is gone, or that belongs to nobody any more, out of the lists in which it stood but no
+/// longer stands. If that fails the entry is dropped later.
+pub(super) async fn leave_lists(config: &ConfigInner, before: &Snapshot, now: Option<&Metadata>) {
+    let metadata = Metadata::of(&before.record);
+    let Some(logs) = UserLogs::of(&config.store, &config.clock) else { return };
+    for user in metadata.users().filter(|user| !now.is_some_and(|now| now.is_of(user))) {
+        logs.forget(user, &before.id).await;
+    }
+}

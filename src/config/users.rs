@@ -1,0 +1,61 @@
+//! The options for sessions that belong to users, one method each.
+
+use std::time::Duration;
+
+use crate::config::builder::SessionConfigBuilder;
+use crate::config::policy::AtLimit;
+use crate::error::config::ConfigError;
+use crate::store::erased::ErasedStore;
+
+impl SessionConfigBuilder {
+    /// How long a session lives at most, however much it is used (no such option in Express). Default: no limit.
+    ///
+    /// The time counts from the session's birth: its creation, [`log_in`](crate::Session::log_in) or
+    /// [`regenerate`](crate::Session::regenerate). A later change of the id does not move it. Afterwards the session is
+    /// [`Origin::Unknown`](crate::Origin::Unknown), and the cookie's max-age never reaches past it. A record without a
+    /// birth, written by Express or before the option was set, gets one when it is next written.
+    ///
+    /// [`build`](Self::build) refuses a time of less than a millisecond.
+    pub fn absolute_timeout(mut self, timeout: Duration) -> Self {
+        self.policy.absolute_timeout = Some(timeout);
+        self
+    }
+
+    /// How many sessions a user has at most, and what happens at a login beyond that (no such option in Express).
+    /// Default: no limit.
+    ///
+    /// The limit holds once the logins are answered, also where many come at the same time. Sessions that have expired do
+    /// not count, nor do those in which somebody [acts as](crate::Session::impersonate) the user.
+    ///
+    /// [`build`](Self::build) refuses a limit of zero, and a store that does not keep lists of users' sessions.
+    pub fn per_user(mut self, limit: usize, at_limit: AtLimit) -> Self {
+        self.policy.per_user = Some((limit, at_limit));
+        self
+    }
+
+    /// How often the store is asked whether the sessions have ended that somebody waits for with
+    /// [`Session::ended`](crate::Session::ended). Default: 5 seconds.
+    ///
+    /// All sessions are asked for together. Within a process, and where the store tells of ends, nobody has to wait for
+    /// it. [`build`](Self::build) refuses less than a millisecond.
+    pub fn look_every(mut self, interval: Duration) -> Self {
+        self.policy.look_every = interval;
+        self
+    }
+
+    /// Refuses what the options of users cannot mean.
+    pub(super) fn check_users(&self, store: &ErasedStore) -> Result<(), ConfigError> {
+        let is_zero = |duration: Duration| duration.as_millis() == 0;
+        if self.policy.absolute_timeout.is_some_and(is_zero) {
+            return Err(ConfigError::AbsoluteTimeout);
+        }
+        if is_zero(self.policy.look_every) {
+            return Err(ConfigError::LookEvery);
+        }
+        match self.policy.per_user {
+            Some((0, _)) => Err(ConfigError::NoSessionsPerUser),
+            Some(_) if store.users().is_none() => Err(ConfigError::PerUser),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! [`UserLogs`]: reads and writes the lists of users' sessions, and ends sessions.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _};
+use smol_str::SmolStr;
+use uuid::Uuid;
+
+use super::UserIndex;
+use super::log::{Entry, Event, UserLog};
+use crate::clock::ErasedClock;
+use crate::error::StoreError;
+use crate::id::SessionId;
+use crate::record::metadata::to_millis;
+use crate::store::Stored;
+use crate::store::erased::ErasedStore;
+use crate::store::exclusive::WriteError;
+
+/// How old an entry without a record is when it is dropped. A younger one may belong to a login whose record is about
+/// to be created. It is longer than any call to a store takes.
+const GRACE: Duration = Duration::from_secs(60);
+
+/// How many records are destroyed at the same time.
+const AT_ONCE: usize = 32;
+
+/// The lists of users' sessions in one store.
+#[derive(Clone, Copy)]
+pub(crate) struct UserLogs<'a> {
+    store: &'a ErasedStore,
+    index: &'a dyn UserIndex,
+    clock: &'a ErasedClock,
+}
+
+/// The entries of a user's list, each with its record.
+pub(crate) struct Sifted {
+    pub(crate) log: UserLog,
+    /// The sessions that are not over, in the order of their logins.
+    pub(crate) live: Vec<(SessionId, Entry, Stored)>,
+}
+
+impl<'a> UserLogs<'a> {
+    /// `None`: the store cannot keep lists.
+    pub(crate) fn of(store: &'a ErasedStore, clock: &'a ErasedClock) -> Option<Self> {
+        Some(Self { store, index: store.users()?, clock })
+    }
+
+    /// The time, as events note it.
+    pub(crate) fn now(&self) -> u64 {
+        to_millis(self.clock.now())
+    }
+
+    pub(crate) async fn read(&self, user: &str) -> Result<UserLog, StoreError> {
+        self.index.read(user).await.map(UserLog::read)
+    }
+
+    /// Appends an event, and returns the list as it is then.
+    pub(crate) async fn append(&self, user: &str, event: &Event) -> Result<UserLog, StoreError> {
+        self.index.append(user, &event.line()).await.map(UserLog::read)
+    }
+
+    /// Takes an id from a user's list whose record is gone. Nobody is told of a failure: the entry is dropped later.
+    pub(crate) async fn forget(&self, user: &str, id: &SessionId) {
+        if let Err(error) = self.append(user, &Event::forget(std::slice::from_ref(id))).await {
+            let error: &(dyn std::error::Error + 'static) = &error;
+            tracing::warn!(error, "an ended session stays in its user's list for now");
+        }
+    }
+
+    /// Marks all sessions as over, but the one with the id to `keep`, and destroys their records. Returns how many were
+    /// live.
+    pub(crate) async fn end_all(&self, user: &str, keep: Option<&SessionId>) -> Result<usize, WriteError> {
+        let epoch = Uuid::new_v4().simple().to_string().into();
+        let event = match keep {
+            None => Event::EndAll { epoch },
+            Some(keep) => Event::EndOthers { keep: keep.as_str().into(), epoch },
+        };
+        let log = self.append(user, &event).await?;
+        self.finish_ended(&log, |_| true).await
+    }
+
+    /// Marks sessions as over, and destroys their records. Returns how many were live.
+    pub(crate) async fn end(&self, user: &str, ids: Vec<SmolStr>) -> Result<(UserLog, usize), WriteError> {
+        let asked: HashSet<_> = ids.iter().cloned().collect();
+        let log = self.append(user, &Event::End { ids }).await?;
+        let entries = log.entries();
+        let places: HashSet<_> = entries
+            .iter()
+            .filter(|(id, _)| asked.contains(id.as_str()))
+            .map(|(_, entry)| entry.place)
+            .collect();
+        let ended = self.finish_ended(&log, |entry| places.contains(&entry.place)).await?;
+        Ok((log, ended))
+    }
+
+    /// Destroys what is left of sessions that are marked as over, also of those that a process left behind which was
+    /// killed. Returns how many of the sessions that `counts` names were live.
+    ///
+    /// Whoever is about to create a record looks at its entry afterwards, and then destroys the record itself.
+    async fn finish_ended(
+        &self,
+        log: &UserLog,
+        counts: impl Fn(&Entry) -> bool,
+    ) -> Result<usize, WriteError> {
+        let ended: Vec<_> = log.entries().into_iter().filter(|(_, entry)| entry.ended).collect();
+        let records = self.records(ended.iter().map(|(id, _)| id)).await?;
+        let (mut left, mut places) = (Vec::new(), HashSet::new());
+        for ((id, entry), _) in ended.into_iter().zip(records).filter(|(_, record)| record.is_some()) {
+            if counts(&entry) {
+                places.insert(entry.place);
+            }
+            left.push(id);
+        }
+        self.destroy(&left).await?;
+        Ok(places.len())
+    }
+
+    async fn destroy(&self, ids: &[SessionId]) -> Result<(), WriteError> {
+        // Boxed, because the compiler cannot show otherwise that this future can be sent between threads.
+        let calls: Vec<BoxFuture<'_, _>> = ids.iter().map(|id| self.store.destroy(id).boxed()).collect();
+        futures_util::stream::iter(calls).buffer_unordered(AT_ONCE).try_collect().await
+    }
+
+    /// Looks up the records of a user's list. What is left of ended sessions is destroyed, and entries without a record
+    /// are dropped once they are old enough.
+    pub(crate) async fn sift(&self, user: &str, log: UserLog) -> Result<Sifted, WriteError> {
+        // Invariant: an entry is found to be old before its record is found to be absent.
+        let old = self.now().saturating_sub(u64::try_from(GRACE.as_millis()).unwrap_or(u64::MAX));
+        let entries = log.entries();
+        let records = self.records(entries.iter().map(|(id, _)| id)).await?;
+        let (mut live, mut ended, mut dead) = (Vec::new(), Vec::new(), Vec::new());
+        for ((id, entry), record) in entries.into_iter().zip(records) {
+            match record {
+                Some(_) if entry.ended => ended.push(id),
+                Some(record) => live.push((id, entry, record)),
+                None if entry.at < old => dead.push(id),
+                None => {}
+            }
+        }
+        self.destroy(&ended).await?;
+        let log = if dead.is_empty() { log } else { self.drop_entries(user, dead).await? };
+        Ok(Sifted { log, live })
+    }
+
+    /// Drops entries that are old and were found without a record. A login may have stood still for so long that it
+    /// creates its record only now: it sees that its entry is closed, or it has looked before and its record is found
+    /// here.
+    async fn drop_entries(&self, user: &str, dead: Vec<SessionId>) -> Result<UserLog, WriteError> {
+        self.append(user, &Event::close(&dead)).await?;
+        let records = self.records(dead.iter()).await?;
+        let late: Vec<_> = dead
+            .iter()
+            .zip(records)
+            .filter(|(_, record)| record.is_some())
+            .map(|(id, _)| id.clone())
+            .collect();
+        self.destroy(&late).await?;
+        Ok(self.append(user, &Event::forget(&dead)).await?)
+    }
+
+    async fn records<'i>(
+        &self,
+        ids: impl Iterator<Item = &'i SessionId>,
+    ) -> Result<Vec<Option<Stored>>, StoreError> {
+        let ids: Vec<_> = ids.cloned().collect();
+        if ids.is_empty() { Ok(Vec::new()) } else { self.store.get_many(&ids).await }
+    }
+
+    /// Makes a text short that has many superfluous lines. It is no error if that fails: the next one does it.
+    pub(crate) async fn shorten(&self, user: &str, log: UserLog) {
+        if !log.is_long() {
+            return;
+        }
+        let shortened = async {
+            let Sifted { log, .. } = self.sift(user, log).await?;
+            let text = log.text.clone();
+            self.index.replace(user, &text, &log.shortened()).await?;
+            Ok::<_, WriteError>(())
+        };
+        if let Err(error) = shortened.await {
+            let error: &(dyn std::error::Error + 'static) = &error;
+            tracing::warn!(error, "a user's list of sessions could not be shortened");
+        }
+    }
+}

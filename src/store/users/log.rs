@@ -1,0 +1,250 @@
+//! [`UserLog`]: what the lines of a user's text say about the user's sessions.
+//!
+//! Every line is an [`Event`], and what an event does is decided by the lines before it. So all who read a text agree on
+//! it, and to append a line is to make one atomic step: of a login and an end of all sessions, one comes first.
+
+use std::collections::HashMap;
+
+use foldhash::quality::RandomState;
+use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
+
+use crate::id::SessionId;
+
+/// What happens to a user's sessions. Times are milliseconds since 1970.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Event {
+    /// A session is about to be created.
+    LogIn(LogIn),
+    /// A session is about to get another id. It has no effect if the session is over.
+    Move { from: SmolStr, to: SmolStr, at: u64 },
+    /// All sessions are over. The epoch, which is random, tells this end from all others.
+    EndAll { epoch: SmolStr },
+    /// All sessions are over but this one.
+    EndOthers { keep: SmolStr, epoch: SmolStr },
+    /// These sessions are over, whatever ids they have got meanwhile.
+    End { ids: Vec<SmolStr> },
+    /// These ids have no record, and are not to get one any more. Unlike an end it does not reach the other ids of their
+    /// sessions: a session that has changed its id lives on under the new one.
+    Close { ids: Vec<SmolStr> },
+    /// These ids have no record any more.
+    Forget { ids: Vec<SmolStr> },
+    /// What the lines before came to, which were removed.
+    State(State),
+}
+
+/// A login. It has no effect if a condition does not hold.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct LogIn {
+    pub(crate) id: SmolStr,
+    pub(crate) at: u64,
+    /// The number and the epoch of the last end when the login began. `None`: the login begins with this event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) epoch: Option<SmolStr>,
+    /// The number of sessions from which on the login is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) limit: Option<usize>,
+    /// Whether somebody else acts as the user. Such a session does not count.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) acted: bool,
+}
+
+/// What the lines of a text come to.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct State {
+    /// The epoch of the last end of all sessions; empty, if none has come.
+    epoch: SmolStr,
+    /// The number of ends of all sessions. An end that is appended twice, with another one in between, brings its epoch
+    /// back, but not the number.
+    #[serde(default)]
+    ends: u64,
+    /// The place of the next login.
+    next: u64,
+    entries: HashMap<SmolStr, Entry, RandomState>,
+}
+
+/// An id that a session has, or had before it was given another one.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Entry {
+    /// The number of the login, which a session keeps when its id changes.
+    pub(crate) place: u64,
+    /// When the entry was made.
+    pub(crate) at: u64,
+    /// Whether the session is over. Its record is destroyed next.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) ended: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    acted: bool,
+}
+
+/// A user's text, read.
+#[derive(Debug, Default)]
+pub(crate) struct UserLog {
+    pub(crate) text: String,
+    state: State,
+    /// How many lines there are after the state, and how many entries the state had.
+    lines: usize,
+    entries_before: usize,
+}
+
+impl Event {
+    /// The event as a line.
+    pub(crate) fn line(&self) -> String {
+        let json = serde_json::to_string(self);
+        // Invariant: text and numbers can be written as JSON.
+        debug_assert!(json.is_ok(), "an event cannot be written");
+        let mut line = json.unwrap_or_default();
+        line.push('\n');
+        line
+    }
+
+    pub(crate) fn close(ids: &[SessionId]) -> Self {
+        Self::Close { ids: texts(ids) }
+    }
+
+    pub(crate) fn forget(ids: &[SessionId]) -> Self {
+        Self::Forget { ids: texts(ids) }
+    }
+}
+
+fn texts(ids: &[SessionId]) -> Vec<SmolStr> {
+    ids.iter().map(|id| id.as_str().into()).collect()
+}
+
+impl UserLog {
+    pub(crate) fn read(text: String) -> Self {
+        let mut log = Self::default();
+        for line in text.lines() {
+            // A line of a later version of this crate is left alone.
+            if let Ok(event) = serde_json::from_str(line) {
+                log.apply(event);
+            }
+        }
+        Self { text, ..log }
+    }
+
+    fn apply(&mut self, event: Event) {
+        self.lines += 1;
+        let state = &mut self.state;
+        match event {
+            Event::LogIn(login) => state.log_in(login),
+            Event::Move { from, to, at } => {
+                if let Some(&Entry { place, ended: false, acted, .. }) = state.entries.get(&from) {
+                    let entry = Entry { place, at, ended: false, acted };
+                    state.entries.entry(to).or_insert(entry);
+                }
+            }
+            Event::EndAll { epoch } => state.end_all(epoch, None),
+            Event::EndOthers { keep, epoch } => {
+                let keep = state.entries.get(&keep).map(|entry| entry.place);
+                state.end_all(epoch, keep);
+            }
+            Event::End { ids } => {
+                let places: Vec<_> = ids.iter().filter_map(|id| Some(state.entries.get(id)?.place)).collect();
+                let over = state.entries.values_mut().filter(|entry| places.contains(&entry.place));
+                over.for_each(|entry| entry.ended = true);
+            }
+            Event::Close { ids } => {
+                for id in &ids {
+                    if let Some(entry) = state.entries.get_mut(id) {
+                        entry.ended = true;
+                    }
+                }
+            }
+            Event::Forget { ids } => {
+                for id in &ids {
+                    state.entries.remove(id);
+                }
+            }
+            Event::State(before) => {
+                (self.lines, self.entries_before) = (0, before.entries.len());
+                *state = before;
+            }
+        }
+    }
+
+    /// The epoch that a login takes along which begins now.
+    pub(crate) fn epoch(&self) -> SmolStr {
+        self.state.epoch()
+    }
+
+    /// Whether a session is noted under this id, and is not over.
+    pub(crate) fn has(&self, id: &SessionId) -> bool {
+        self.entry(id).is_some_and(|entry| !entry.ended)
+    }
+
+    pub(crate) fn entry(&self, id: &SessionId) -> Option<&Entry> {
+        self.state.entries.get(id.as_str())
+    }
+
+    /// The entries, in the order of their logins.
+    pub(crate) fn entries(&self) -> Vec<(SessionId, Entry)> {
+        let ids = self.state.entries.iter();
+        let mut entries: Vec<_> =
+            ids.filter_map(|(id, entry)| Some((SessionId::parse(id).ok()?, entry.clone()))).collect();
+        entries.sort_unstable_by_key(|(_, entry)| (entry.place, entry.at));
+        entries
+    }
+
+    /// The places of the sessions that count, lowest first: those that are not over, and that nobody else acts in.
+    pub(crate) fn places(&self) -> Vec<u64> {
+        self.state.places()
+    }
+
+    /// The ids that have this place.
+    pub(crate) fn ids_at(&self, place: u64) -> Vec<SmolStr> {
+        let at = self.state.entries.iter().filter(|(_, entry)| entry.place == place);
+        at.map(|(id, _)| id.clone()).collect()
+    }
+
+    /// Whether so many lines came after the last state that the text should be made short.
+    pub(crate) fn is_long(&self) -> bool {
+        self.lines > 2 * self.entries_before + 16
+    }
+
+    /// The text that says the same in one line; an empty one, if nothing is left to say.
+    pub(crate) fn shortened(self) -> String {
+        if self.state.entries.is_empty() && self.state.epoch.is_empty() {
+            return String::new();
+        }
+        Event::State(self.state).line()
+    }
+}
+
+impl State {
+    fn log_in(&mut self, login: LogIn) {
+        let LogIn { id, at, epoch, limit, acted } = login;
+        let is_late = epoch.is_some_and(|epoch| epoch != self.epoch());
+        if is_late
+            || self.entries.contains_key(&id)
+            || limit.is_some_and(|limit| self.places().len() >= limit)
+        {
+            return;
+        }
+        self.entries.insert(id, Entry { place: self.next, at, ended: false, acted });
+        self.next += 1;
+    }
+
+    /// A line that was appended twice has no effect the second time.
+    fn end_all(&mut self, epoch: SmolStr, keep: Option<u64>) {
+        if epoch == self.epoch {
+            return;
+        }
+        (self.epoch, self.ends) = (epoch, self.ends + 1);
+        let over = self.entries.values_mut().filter(|entry| keep != Some(entry.place));
+        over.for_each(|entry| entry.ended = true);
+    }
+
+    fn epoch(&self) -> SmolStr {
+        format!("{}.{}", self.ends, self.epoch).into()
+    }
+
+    fn places(&self) -> Vec<u64> {
+        let counted = self.entries.values().filter(|entry| !entry.ended && !entry.acted);
+        let mut places: Vec<_> = counted.map(|entry| entry.place).collect();
+        places.sort_unstable();
+        places.dedup();
+        places
+    }
+}

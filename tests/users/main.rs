@@ -1,0 +1,5 @@
+//! Users: logins, their sessions, and their end, over the store in memory.
+
+mod limits;
+mod lists;
+mod logins;
