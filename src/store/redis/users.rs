@@ -97,8 +97,8 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> UserIndex for RedisStore
         Box::pin(async move {
             let key = self.user_key(user);
             let mut pipeline = Pipeline::with_capacity(4);
-            // Between the two commands, another program could replace the text by one without the line. The driver's
-            // own transactions follow no key to another node of a cluster, and panic in a debug build where the server refuses `MULTI`.
+            // Between the two commands, another program could replace the text by one without the line. The driver
+            // has transactions of its own. They panic in a debug build where the server refuses `MULTI`.
             pipeline.add_command(command(&[b"MULTI"]));
             pipeline.add_command(command(&[b"APPEND", key.as_bytes(), line.as_bytes()]));
             pipeline.add_command(command(&[b"GET", key.as_bytes()]));
