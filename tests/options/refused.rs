@@ -253,7 +253,7 @@ async fn a_file_takes_effect() {
         r#"{
             "secret": ["first", "second"], "name": "sid", "resave": true, "rolling": true, "proxy": true,
             "saveUninitialized": false, "touchAfter": 0, "maxRecordBytes": 500, "maxFlash": 1,
-            "absoluteTimeout": 30, "perUser": 1, "atLimit": "refuse", "lookEvery": 2,
+            "absoluteTimeout": 30, "lookEvery": 2,
             "cookie": {
                 "maxAge": 60000, "secure": "auto", "httpOnly": false, "path": "/app", "domain": "example.com",
                 "sameSite": true, "partitioned": true, "priority": "high"
@@ -292,6 +292,22 @@ async fn a_file_takes_effect() {
     session.insert("pad", "x".repeat(500)).unwrap();
     let error = session.commit().await.unwrap_err();
     assert!(matches!(error, SessionError::TooLarge { limit: 500, .. }), "maxRecordBytes: {error}");
+}
+
+#[tokio::test]
+async fn a_limit_from_a_file_takes_effect() {
+    for (file, refused) in [
+        (r#"{"secret": "s", "perUser": 1, "atLimit": "refuse"}"#, 1),
+        (r#"{"secret": "s", "perUser": 1}"#, 0),
+        (r#"{"secret": "s"}"#, 0),
+    ] {
+        let config = SessionConfig::from_options(options(file).unwrap()).unwrap();
+        let log_in = async || config.create_session(async |session| session.log_in("ada")).await;
+        let answers = [log_in().await.is_err(), log_in().await.is_err()];
+        assert_eq!(answers, [false, refused == 1], "{file}");
+        let left = if file.contains("perUser") { 1 } else { 2 };
+        assert_eq!(config.sessions_of("ada").count().await.unwrap(), left, "{file}");
+    }
 }
 
 #[tokio::test]

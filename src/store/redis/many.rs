@@ -13,12 +13,12 @@ use crate::error::StoreError;
 use crate::id::SessionId;
 use crate::store::{SessionStore as _, Stored};
 
-/// How many records one pipeline asks for: so few that the requests of others over the same connection need not
-/// wait long.
+/// How many records one pipeline asks for: so few that the requests of others over the same connection need
+/// not wait long.
 const CHUNK: usize = 1000;
 
-/// How many records are asked for at the same time where each takes a command of its own. The driver sends what
-/// waits for the same server together.
+/// How many records are asked for at the same time where each takes a command of its own. The driver sends
+/// what waits for the same server together.
 const AT_ONCE: usize = 250;
 
 impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
@@ -72,7 +72,8 @@ fn none_if_corrupt(answer: Result<Option<Stored>, StoreError>) -> Result<Option<
     }
 }
 
-/// Whether the driver has sent nothing, because the keys of the pipeline belong to different parts of a cluster.
+/// Whether the driver has sent nothing, because the keys of the pipeline belong to different parts of a
+/// cluster.
 fn is_for_several_nodes(error: &StoreError) -> bool {
     let error = error.source().and_then(|source| source.downcast_ref::<RedisError>());
     error.is_some_and(|error| error.kind() == ErrorKind::Server(ServerErrorKind::CrossSlot))

@@ -65,20 +65,20 @@ use crate::store::{Replaced, SessionStore, Stored};
 /// `clear` need `+scan` and `+unlink` as well, a database other than 0 `+select`, a cluster `+cluster|slots`,
 /// and Sentinels `+role`.
 ///
-/// A program that looks for the sessions of a user, or ends them, needs `~sessile:users:* +append +multi +exec`
-/// as well, and one that [announces ends](builder::RedisStoreBuilder::announce_ends) needs
-/// `+publish +subscribe &sessile:ended:*`, and `&__keyevent@0__:*` to hear of keys of database 0. `check` asks for
-/// none of the index' rights, which not every program uses.
+/// A program that looks for the sessions of a user, or ends them, needs `~sessile:users:* +append +multi
+/// +exec` as well, and one that [announces ends](crate::RedisStoreBuilder::announce_ends) needs `+publish
+/// +subscribe &sessile:ended:*`, and `&__keyevent@0__:*` to hear of keys of database 0. `check` asks for none
+/// of the index' rights, which not every program uses.
 ///
 /// # The sessions of a user
-/// The text of a user is under a key of its own: `sessile:users:`, the prefix of the sessions, a colon and the
-/// hash of the user, so `sessile:users:sess::…`. With a prefix that such a key would begin with, such as `sess`
-/// or `sessile:`, or which itself begins with `sessile:users:`, it begins with `users:sessile:` instead. `len`
-/// and `clear`, and those of connect-redis, therefore take it for no session, and leave it. With an empty prefix
-/// connect-redis takes every key for a session.
+/// The text of a user is under a key of its own: `sessile:users:`, the prefix of the
+/// sessions, a colon and the hash of the user, so `sessile:users:sess::…`. With a prefix that such a key
+/// would begin with, such as `sess` or `sessile:`, or which itself begins with `sessile:users:`, it begins
+/// with `users:sessile:` instead. `len` and `clear`, and those of connect-redis, therefore take it for no
+/// session, and leave it. With an empty prefix connect-redis takes every key for a session.
 ///
-/// It has no time to live. A server that may evict keys without one (`allkeys-lru` and its like) may forget which
-/// sessions a user has: set `maxmemory-policy` to `noeviction` or to one of `volatile-*`.
+/// It has no time to live. A server that may evict keys without one (`allkeys-lru` and its like) may forget
+/// which sessions a user has: set `maxmemory-policy` to `noeviction` or to one of `volatile-*`.
 ///
 /// # TLS
 /// With the feature `tls`, an address that begins with `rediss://` is connected to over TLS, by rustls, with
@@ -297,7 +297,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> SessionStore for RedisSt
         Some(self)
     }
 
-    /// `Some` if the store was built with [`announce_ends`](builder::RedisStoreBuilder::announce_ends).
+    /// `Some` if the store was built with [`announce_ends`](crate::RedisStoreBuilder::announce_ends).
     fn watch(&self) -> Option<BoxStream<'static, SessionId>> {
         self.ended_ids()
     }

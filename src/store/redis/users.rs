@@ -17,8 +17,8 @@ const ROOT: &str = "sessile:users:";
 /// What they begin with where a session's key may begin with [`ROOT`].
 const OTHER_ROOT: &str = "users:sessile:";
 
-/// What the keys of the users of a store begin with: outside of the prefix of its sessions, so that no program
-/// which takes every key with that prefix for a session finds them.
+/// What the keys of the users of a store begin with: outside of the prefix of its sessions, so that no
+/// program which takes every key with that prefix for a session finds them.
 fn root(prefix: &str) -> &'static str {
     let may_meet = ROOT.starts_with(prefix) || prefix.starts_with(ROOT);
     // An empty prefix leaves no room for other keys.
@@ -34,7 +34,8 @@ fn user_key(prefix: &str, user: &str) -> String {
 /// Whether a key with the prefix of the sessions is the key of a user, of any store.
 pub(super) fn is_user_key(prefix: &str, key: &[u8]) -> bool {
     match [ROOT, OTHER_ROOT].into_iter().find(|root| key.starts_with(root.as_bytes())) {
-        // With such a prefix both are there. What ends it is the colon before a user; the ids of sessions have none.
+        // With such a prefix both are there. What ends it is the colon before a user; the ids of sessions
+        // have none.
         Some(root) if prefix.starts_with(root) => {
             key.get(prefix.len()..).is_some_and(|id| id.contains(&b':'))
         }
@@ -77,7 +78,8 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
     }
 }
 
-/// What is answered to `MULTI`, `APPEND`, `GET` and `EXEC`. The last one has the answers of the two in the middle.
+/// What is answered to `MULTI`, `APPEND`, `GET` and `EXEC`. The last one has the answers of the two in the
+/// middle.
 type Appended = (Value, Value, Value, (u64, Option<Vec<u8>>));
 
 /// The text of a key.
@@ -97,8 +99,9 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> UserIndex for RedisStore
         Box::pin(async move {
             let key = self.user_key(user);
             let mut pipeline = Pipeline::with_capacity(4);
-            // Between the two commands, another program could replace the text by one without the line. The driver's
-            // own transactions follow no key to another node of a cluster, and panic in a debug build where the server refuses `MULTI`.
+            // Between the two commands, another program could replace the text by one without the line. The
+            // driver has transactions of its own. They panic in a debug build where the server refuses
+            // `MULTI`.
             pipeline.add_command(command(&[b"MULTI"]));
             pipeline.add_command(command(&[b"APPEND", key.as_bytes(), line.as_bytes()]));
             pipeline.add_command(command(&[b"GET", key.as_bytes()]));

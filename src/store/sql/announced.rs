@@ -9,7 +9,7 @@ use sqlx::Error;
 use sqlx::postgres::{PgListener, PgPool, PgPoolOptions};
 
 use super::statements::Settings;
-use crate::error::cause;
+use crate::error::{StoreError, cause};
 use crate::id::SessionId;
 use crate::store::retry::with_timeout;
 
@@ -62,6 +62,6 @@ async fn next(mut listener: PgListener, timeout: Duration) -> Option<(SessionId,
 async fn with_limit<T>(
     timeout: Duration,
     work: impl Future<Output = Result<T, Error>>,
-) -> Result<T, crate::error::StoreError> {
-    with_timeout(timeout, async { work.await.map_err(crate::error::StoreError::unavailable) }).await
+) -> Result<T, StoreError> {
+    with_timeout(timeout, async { work.await.map_err(StoreError::unavailable) }).await
 }
