@@ -106,6 +106,7 @@ impl<'c> Membership<'c> {
                 return Err(SessionError::Gone);
             }
             if !is_last {
+                self.sift_older(login).await?;
                 self.logs.sift(&list.user, log).await?;
             }
         }
@@ -136,8 +137,13 @@ impl<'c> Membership<'c> {
                 return Err(SessionError::Gone);
             }
             let log = match (&list.login, self.config.policy.per_user) {
-                (Some(login), Some((most, AtLimit::EndOldest))) if !login.acted => {
-                    self.end_oldest(list, login, most, log).await?
+                (Some(login), Some((most, at_limit))) if !login.acted => {
+                    // A session does not count that is over, so it must not live on if its end was not finished.
+                    self.logs.finish(&log).await?;
+                    match at_limit {
+                        AtLimit::EndOldest => self.end_oldest(list, login, most, log).await?,
+                        AtLimit::Refuse => log,
+                    }
                 }
                 _ => log,
             };
@@ -162,22 +168,34 @@ impl<'c> Membership<'c> {
             return Ok(log);
         }
         // Sessions that have expired do not count.
+        self.sift_older(login).await?;
+        let mut log = self.logs.sift(&list.user, log).await?.log;
+        self.logs.finish(&log).await?;
+        loop {
+            let (older, places) = (self.older_places(login).await?, log.places());
+            let surplus = (older.len() + places.len()).saturating_sub(most);
+            if surplus == 0 {
+                return Ok(log);
+            }
+            for (user, ids) in older.iter().take(surplus) {
+                self.logs.end(user, ids.clone()).await?;
+            }
+            let lowest = places.iter().take(surplus.saturating_sub(older.len()));
+            let ids: Vec<_> = lowest.flat_map(|place| log.ids_at(*place)).collect();
+            if !ids.is_empty() {
+                log = self.logs.end(&list.user, ids).await?.0;
+            }
+            // A session that has got a new id since the list was read has not ended, and is counted again.
+        }
+    }
+
+    /// Drops what has expired from the lists of older secrets.
+    async fn sift_older(&self, login: &Login) -> Result<(), SessionError> {
         for user in &login.older {
             let log = self.logs.read(user).await?;
             self.logs.sift(user, log).await?;
         }
-        let log = self.logs.sift(&list.user, log).await?.log;
-        let (older, places) = (self.older_places(login).await?, log.places());
-        let surplus = (older.len() + places.len()).saturating_sub(most);
-        for (user, ids) in older.iter().take(surplus) {
-            self.logs.end(user, ids.clone()).await?;
-        }
-        let lowest = places.iter().take(surplus.saturating_sub(older.len()));
-        let ids: Vec<_> = lowest.flat_map(|place| log.ids_at(*place)).collect();
-        if ids.is_empty() {
-            return Ok(log);
-        }
-        Ok(self.logs.end(&list.user, ids).await?.0)
+        Ok(())
     }
 
     /// The user's sessions in the lists of older secrets, in the order of their logins: each by its list and its ids.
@@ -185,6 +203,7 @@ impl<'c> Membership<'c> {
         let mut sessions = Vec::new();
         for user in login.older.iter().rev() {
             let log = self.logs.read(user).await?;
+            self.logs.finish(&log).await?;
             sessions.extend(log.places().into_iter().map(|place| (user.clone(), log.ids_at(place))));
         }
         Ok(sessions)

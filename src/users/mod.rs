@@ -90,7 +90,8 @@ impl UserSessions {
     /// Ends all sessions but this one, and returns how many. A login that is under way ends as well.
     ///
     /// # Errors
-    /// - [`Gone`](SessionError::Gone), when `session` is not a live session of this user. Then none was ended.
+    /// - [`Gone`](SessionError::Gone), when `session` is not a live session of this user, or gets a new id at the same
+    ///   moment. Then none was ended.
     /// - Those of [`list`](Self::list). Some sessions may then live on; the call can be made again.
     pub async fn end_others(&self, session: &Session) -> Result<usize, SessionError> {
         self.end_all_but(Some(session)).await.map_err(SessionError::logged)
@@ -208,7 +209,7 @@ impl UserSessions {
         // New logins go to the list of the newest secret, which is ended last.
         for user in self.users.iter().rev() {
             let keep = kept.as_ref().filter(|(own, _)| own == user).map(|(_, id)| id);
-            ended += logs.end_all(user, keep).await?;
+            ended += logs.end_all(user, keep).await?.ok_or(SessionError::Gone)?;
         }
         Ok(ended)
     }

@@ -3,3 +3,4 @@
 mod limits;
 mod lists;
 mod logins;
+mod races;

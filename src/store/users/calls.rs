@@ -69,15 +69,26 @@ impl<'a> UserLogs<'a> {
     }
 
     /// Marks all sessions as over, but the one with the id to `keep`, and destroys their records. Returns how many were
-    /// live.
-    pub(crate) async fn end_all(&self, user: &str, keep: Option<&SessionId>) -> Result<usize, WriteError> {
-        let epoch = Uuid::new_v4().simple().to_string().into();
+    /// live. `None`: the session to keep is over, or has got another id, so that it may have ended nobody.
+    pub(crate) async fn end_all(
+        &self,
+        user: &str,
+        keep: Option<&SessionId>,
+    ) -> Result<Option<usize>, WriteError> {
+        let epoch: SmolStr = Uuid::new_v4().simple().to_string().into();
         let event = match keep {
-            None => Event::EndAll { epoch },
-            Some(keep) => Event::EndOthers { keep: keep.as_str().into(), epoch },
+            None => Event::EndAll { epoch: epoch.clone() },
+            Some(keep) => Event::EndOthers { keep: keep.as_str().into(), epoch: epoch.clone() },
         };
         let log = self.append(user, &event).await?;
-        self.finish_ended(&log, |_| true).await
+        let ended = self.finish_ended(&log, |_| true).await?;
+        let had_effect = keep.is_none_or(|keep| log.has(keep)) || log.is_last_end(&epoch);
+        Ok(had_effect.then_some(ended))
+    }
+
+    /// Destroys what is left of sessions that are marked as over.
+    pub(crate) async fn finish(&self, log: &UserLog) -> Result<(), WriteError> {
+        self.finish_ended(log, |_| false).await.map(drop)
     }
 
     /// Marks sessions as over, and destroys their records. Returns how many were live.

@@ -21,7 +21,7 @@ pub(crate) enum Event {
     Move { from: SmolStr, to: SmolStr, at: u64 },
     /// All sessions are over. The epoch, which is random, tells this end from all others.
     EndAll { epoch: SmolStr },
-    /// All sessions are over but this one.
+    /// All sessions are over but this one. It has no effect if this one is over.
     EndOthers { keep: SmolStr, epoch: SmolStr },
     /// These sessions are over, whatever ids they have got meanwhile.
     End { ids: Vec<SmolStr> },
@@ -137,8 +137,9 @@ impl UserLog {
             }
             Event::EndAll { epoch } => state.end_all(epoch, None),
             Event::EndOthers { keep, epoch } => {
-                let keep = state.entries.get(&keep).map(|entry| entry.place);
-                state.end_all(epoch, keep);
+                if let Some(&Entry { place, ended: false, .. }) = state.entries.get(&keep) {
+                    state.end_all(epoch, Some(place));
+                }
             }
             Event::End { ids } => {
                 let places: Vec<_> = ids.iter().filter_map(|id| Some(state.entries.get(id)?.place)).collect();
@@ -167,6 +168,11 @@ impl UserLog {
     /// The epoch that a login takes along which begins now.
     pub(crate) fn epoch(&self) -> SmolStr {
         self.state.epoch()
+    }
+
+    /// Whether no end of all sessions has come after the one with this epoch.
+    pub(crate) fn is_last_end(&self, epoch: &SmolStr) -> bool {
+        self.state.epoch == *epoch
     }
 
     /// Whether a session is noted under this id, and is not over.

@@ -1,85 +1,11 @@
-//! The calls, each as a machine that makes one atomic step at a time.
+//! The calls, each as a machine that makes one atomic step at a time: what the crate does in `src/store/users` and
+//! `src/commit`.
 
 use crate::LIMIT;
-use crate::state::{Epoch, Line, Record, State};
-
-/// What the protocol consists of. A test takes out one part after the other.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Protocol {
-    pub(crate) looks_last: bool,
-    pub(crate) entry_first: bool,
-    pub(crate) marks: bool,
-    pub(crate) moves_keep_place: bool,
-    pub(crate) moves_ask_the_mark: bool,
-    pub(crate) forgets_the_old_only: bool,
-    pub(crate) age_before_absence: bool,
-    pub(crate) forgets_the_absent_only: bool,
-    pub(crate) replaces: bool,
-    pub(crate) ends_look_again: bool,
-    pub(crate) ends_whole_places: bool,
-    pub(crate) checks_epoch: bool,
-    pub(crate) epochs_count: bool,
-    pub(crate) epoch_outlives_entries: bool,
-    pub(crate) repeats_are_ignored: bool,
-    pub(crate) condemned_end_nobody: bool,
-    pub(crate) logout_destroys_first: bool,
-    pub(crate) gone_ends_the_move: bool,
-    pub(crate) limit_looks_again: bool,
-    pub(crate) limit_counts_older: bool,
-    pub(crate) newest_text_last: bool,
-    pub(crate) marks_before_forgetting: bool,
-    pub(crate) ages: Ages,
-}
-
-impl Default for Protocol {
-    fn default() -> Self {
-        Self {
-            looks_last: true,
-            entry_first: true,
-            marks: true,
-            moves_keep_place: true,
-            moves_ask_the_mark: true,
-            forgets_the_old_only: true,
-            age_before_absence: true,
-            forgets_the_absent_only: true,
-            replaces: true,
-            ends_look_again: true,
-            ends_whole_places: true,
-            checks_epoch: true,
-            epochs_count: true,
-            epoch_outlives_entries: true,
-            repeats_are_ignored: true,
-            condemned_end_nobody: true,
-            logout_destroys_first: true,
-            gone_ends_the_move: true,
-            limit_looks_again: true,
-            limit_counts_older: true,
-            newest_text_last: true,
-            marks_before_forgetting: true,
-            ages: Ages::InTime,
-        }
-    }
-}
-
-/// When an entry without a record is old enough to be forgotten.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Ages {
-    Never,
-    /// When nobody can create its record any more: the time to wait is longer than a call to the store can take.
-    InTime,
-    /// At any time, as where a process stands still between two steps.
-    TooSoon,
-}
-
-impl Protocol {
-    fn may_be_old(self, id: u8, pending: &[u8]) -> bool {
-        match self.ages {
-            Ages::Never => false,
-            Ages::InTime => !pending.contains(&id) || !self.forgets_the_old_only,
-            Ages::TooSoon => true,
-        }
-    }
-}
+use crate::look::{Look, Place, Removal, left_over};
+use crate::protocol::Context;
+use crate::sift::{Sift, Sifting};
+use crate::state::{Epoch, Line, Record, State, Text, bit};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum AtLimit {
@@ -89,9 +15,10 @@ pub(crate) enum AtLimit {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Call {
-    /// `begins`: the epoch is read first, by `begin_login`.
+    /// `begins`: the epoch is read first, by `begin_login`. `from`: the browser has a session of the user already.
     LogIn {
         id: u8,
+        from: Option<u8>,
         begins: bool,
         at_limit: Option<AtLimit>,
     },
@@ -114,530 +41,554 @@ pub(crate) enum Call {
     },
     EndAll,
     List,
-    /// Removes a text that has no entries.
-    Compact,
+    /// Makes the newest text short, and removes one that says nothing.
+    Shorten,
 }
 
 /// Where a call stands. Each step leads from one of these to others.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum At {
     Begin,
-    /// `older`: the sessions in older texts.
+    /// The record of the session that the browser has is loaded.
+    Load {
+        seen: Option<Epoch>,
+    },
+    AppendMove {
+        record: Record,
+        seen: Option<Epoch>,
+    },
+    /// The sessions in the older text are counted.
+    Room {
+        seen: Option<Epoch>,
+        old: Option<Record>,
+        again: bool,
+    },
+    FinishRoom {
+        seen: Option<Epoch>,
+        old: Option<Record>,
+        older: u8,
+        again: bool,
+        sift: Sift,
+    },
+    /// `older`: the sessions in the older text.
     AppendLogIn {
         seen: Option<Epoch>,
-        older: usize,
+        old: Option<Record>,
+        older: u8,
+        again: bool,
     },
-    /// After a login was refused: what is only an entry is forgotten, and the line is appended once more.
-    AppendAgain {
+    /// After a login was refused, what is only an entry is dropped, in every text.
+    ReadFull {
         seen: Option<Epoch>,
-        older: usize,
-        before: usize,
+        old: Option<Record>,
+        log: Text,
     },
-    AppendMove(Record),
-    Create(Record),
+    SiftFull {
+        seen: Option<Epoch>,
+        old: Option<Record>,
+        sift: Sift,
+        log: Option<Text>,
+    },
+    Create {
+        record: Record,
+        replaces: bool,
+    },
     /// Only where the record is created before the entry, which is wrong.
     AppendLate,
-    RemoveOld(Record),
-    BringOver(Record),
-    LastLook(Record),
-    /// The own record is destroyed: the session is over.
-    GiveUp,
-    /// The texts are read, and what is beyond the limit is ended.
-    Surplus {
-        forgotten: Vec<u8>,
-        known: Option<Vec<(usize, u8, u8)>>,
+    /// The look and the removal of the old record, at the same time.
+    Join {
+        look: Look,
+        removal: Removal,
+        text: u8,
     },
-    EndSurplus {
-        own: u8,
-        ends: Vec<(usize, Vec<u8>)>,
+    /// `leaves`: this id as well.
+    Forget {
+        text: u8,
+        id: u8,
+        leaves: Option<u8>,
+        then: Outcome,
+    },
+    Destroy {
+        record: Record,
     },
     Rewrite {
         data: u8,
     },
-    Forget {
-        text: usize,
-        id: u8,
-        then: Outcome,
-    },
-    DestroyLast(u8),
-    /// The texts before this one are marked.
-    Mark {
-        done: Vec<Swept>,
-        ended: Vec<u8>,
-        keep: Option<(usize, u8)>,
+    Find {
+        text: u8,
     },
     AppendEnd {
-        text: usize,
-        place: u8,
-        ids: Vec<u8>,
+        text: u8,
     },
-    LookAgain {
-        text: usize,
-        place: u8,
+    /// The texts before were marked and their records destroyed.
+    Mark {
+        done: u8,
+        ends: [u8; 2],
+        keep: Option<(u8, u8)>,
     },
     ReadList {
-        text: usize,
+        text: u8,
     },
     Replace {
-        text: usize,
-        expected: crate::state::Text,
+        expected: Text,
     },
-    Sweep(Swept, Box<At>),
+    Sift {
+        sift: Sift,
+        then: Then,
+    },
     Done(Outcome),
     Killed,
 }
 
-/// The records of entries that are destroyed, or looked up, one after the other and in any order.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
-pub(crate) struct Swept {
-    text: usize,
-    destroyed: Vec<u8>,
-    looked_up: Vec<u8>,
-    /// Those that were old enough when the text was read.
-    old: Vec<u8>,
-    /// Without a mark and without a record: these are marked before they are forgotten.
-    doubtful: Vec<u8>,
-    forgotten: Vec<u8>,
+/// What comes after a sifting.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Then {
+    Mark { done: u8, ends: [u8; 2], keep: Option<(u8, u8)> },
+    ReadList { text: u8 },
+    Replace { expected: Text },
+    Done(Outcome),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Outcome {
     /// The browser has this session.
     Alive(u8),
-    /// The call was answered with an error.
-    Failed,
+    /// The call was answered with an error, or found nothing to do.
+    Nothing,
     Refused,
-    LoggedOut(u8),
+    /// A text and a place whose record the call has destroyed.
+    LoggedOut {
+        text: u8,
+        place: u8,
+    },
     Wrote {
-        text: usize,
+        text: u8,
         place: u8,
     },
     /// The sessions of this place are ended.
     Ended {
-        text: usize,
+        text: u8,
         place: u8,
     },
     /// All sessions are ended that began before these ends (one number for each text), but for one place.
     EndedBefore {
         ends: [u8; 2],
-        keep: Option<(usize, u8)>,
+        keep: Option<(u8, u8)>,
     },
-    Nothing,
+    /// Who had no live session has ended others.
+    EndedByNobody,
 }
 
-/// What a step may lead to. `appended`: the step was an append, whose answer may be lost.
+/// What a step may lead to. `appended`: the step was an append, whose answer may be lost. `sent`: its text is still to be
+/// read.
+#[derive(Clone, Copy)]
 pub(crate) struct Way {
     pub(crate) state: State,
     pub(crate) at: At,
     pub(crate) appended: bool,
+    pub(crate) sent: bool,
+}
+
+/// The id that a call gives to a session.
+pub(crate) fn own(call: Call) -> Option<u8> {
+    match call {
+        Call::LogIn { id, .. } | Call::Move { to: id, .. } => Some(id),
+        _ => None,
+    }
 }
 
 /// One step of a call: all that it may lead to.
-///
-/// `pending` are the sessions whose record somebody is about to create; `drawn` is the call's own random epoch.
-pub(crate) fn step(
-    protocol: Protocol,
-    call: Call,
-    drawn: u8,
-    at: &At,
-    state: &State,
-    pending: &[u8],
-) -> Vec<Way> {
-    if let At::Sweep(swept, then) = at {
-        return sweep(protocol, state, swept, then, pending);
-    }
-    let mut next = state.clone();
-    let newest = next.texts.len() - 1;
-    let append = |next: &mut State, text: usize, line: Line| next.texts[text].append(protocol, &line);
-    let mut appended = false;
-    let at = match (call, at.clone()) {
-        (_, At::Done(_) | At::Killed) => return Vec::new(),
-
-        (Call::LogIn { begins, .. }, At::Begin) => {
-            let seen = begins.then_some(next.texts[newest].epoch);
-            let older = next.texts[..newest].iter().map(|text| text.places().len()).sum();
-            match protocol.entry_first {
-                true => At::AppendLogIn { seen, older },
-                false => At::Create(Record {
-                    text: newest,
-                    data: 0,
-                    place: 0,
-                    born: next.texts[newest].epoch.ends,
-                }),
+pub(crate) fn step(context: Context, call: Call, at: At, state: &State, ways: &mut Vec<Way>) {
+    let protocol = context.protocol;
+    let (newest, own) = (state.newest(), own(call).unwrap_or_default());
+    let from = match call {
+        Call::LogIn { from, .. } => from,
+        Call::Move { from, .. } => Some(from),
+        _ => None,
+    };
+    let mut next = *state;
+    // Appends a line. `None`: its text is read in a later step.
+    let mut append = |text: u8, line: Line, ways: &mut Vec<Way>| {
+        if !context.sent {
+            next.text_mut(text).append(protocol, line);
+            if protocol.reads_later {
+                ways.push(Way { state: next, at, appended: true, sent: true });
+                return None;
             }
         }
-        (Call::LogIn { id, at_limit, .. }, At::AppendLogIn { seen, older }) => {
-            append(&mut next, newest, log_in(protocol, id, seen, at_limit, older));
-            appended = true;
-            match next.texts[newest].entries.get(&id).copied() {
-                Some(entry) => created(newest, entry),
-                None if is_stale(protocol, &next, seen) => At::Done(Outcome::Failed),
-                None => {
-                    let text = &next.texts[newest];
-                    let before = text.entries.len();
-                    let ids = text.ids(|entry| !entry.ended);
-                    let swept = Swept {
-                        text: newest,
-                        old: old(protocol, &ids, pending),
-                        looked_up: ids,
-                        ..Swept::default()
-                    };
-                    At::Sweep(swept, Box::new(At::AppendAgain { seen, older, before }))
+        Some((next, *next.text(text)))
+    };
+    let mut add = |state: State, at: At, appended: bool| ways.push(Way { state, at, appended, sent: false });
+    match at {
+        At::Done(_) | At::Killed => {}
+        At::Begin => begin(context, call, state, ways),
+        At::Load { seen } => {
+            let at = state.record(from.unwrap_or_default()).map_or(At::Done(Outcome::Nothing), |record| {
+                match record.text == newest || !is_login(call) {
+                    true => At::AppendMove { record, seen },
+                    false => room(call, state, seen, Some(record), false),
                 }
-            }
+            });
+            add(next, at, false);
         }
-        (Call::LogIn { id, at_limit, .. }, At::AppendAgain { seen, older, before }) => {
-            if next.texts[newest].entries.len() == before {
-                At::Done(Outcome::Refused)
-            } else {
-                append(&mut next, newest, log_in(protocol, id, seen, at_limit, older));
-                appended = true;
-                match next.texts[newest].entries.get(&id).copied() {
-                    Some(entry) => created(newest, entry),
-                    None => At::Done(Outcome::Refused),
-                }
-            }
-        }
-        (Call::LogIn { id, .. } | Call::Move { to: id, .. }, At::Create(record)) => {
-            next.records.insert(id, record);
-            match call {
-                Call::Move { .. } => At::RemoveOld(record),
-                _ if protocol.entry_first => At::LastLook(record),
-                _ => At::AppendLate,
-            }
-        }
-        (Call::LogIn { id, .. }, At::AppendLate) => {
-            append(&mut next, newest, log_in(protocol, id, None, None, 0));
-            let place = next.texts[newest].entries[&id].place;
-            if let Some(record) = next.records.get_mut(&id) {
-                record.place = place;
-            }
-            At::LastLook(Record { text: newest, data: 0, place, born: 0 })
-        }
-        (Call::LogIn { id, at_limit, .. }, At::LastLook(record)) => {
-            match next.texts[record.text].is_held(id) || !protocol.looks_last {
-                false => At::GiveUp,
-                true if at_limit == Some(AtLimit::EndOldest) => {
-                    At::Surplus { forgotten: Vec::new(), known: None }
-                }
-                true => At::Done(Outcome::Alive(id)),
-            }
-        }
-        (Call::LogIn { id, .. } | Call::Move { to: id, .. }, At::GiveUp) => {
-            next.records.remove(&id);
-            At::Done(Outcome::Failed)
-        }
-        // The first time: the records are looked up, if there are too many sessions. The second time they are ended.
-        (Call::LogIn { id, .. }, At::Surplus { forgotten, known }) => {
-            let entries =
-                known.clone().filter(|_| !protocol.limit_looks_again).unwrap_or_else(|| open(&next));
-            let beyond = beyond_the_limit(protocol, &entries, newest);
-            match (beyond.is_empty(), known) {
-                (true, _) => At::Done(Outcome::Alive(id)),
-                (false, None) => {
-                    let then = Box::new(At::Surplus { forgotten, known: Some(entries.clone()) });
-                    (0..=newest).fold(*then, |then, text| {
-                        let ids: Vec<u8> =
-                            entries.iter().filter(|entry| entry.0 == text).map(|entry| entry.2).collect();
-                        let old = old(protocol, &ids, pending);
-                        At::Sweep(Swept { text, looked_up: ids, old, ..Swept::default() }, Box::new(then))
-                    })
-                }
-                (false, Some(_)) => At::EndSurplus { own: id, ends: beyond },
-            }
-        }
-        (Call::LogIn { .. }, At::EndSurplus { own, mut ends }) => {
-            let Some((text, ids)) = ends.pop() else { unreachable!("no session is beyond the limit") };
-            append(&mut next, text, Line::End { ids: ids.clone() });
-            appended = true;
-            let then = match (ends.is_empty(), ids.contains(&own)) {
-                (true, true) => At::Done(Outcome::Failed),
-                (true, false) => At::Done(Outcome::Alive(own)),
-                (false, _) => At::EndSurplus { own, ends },
-            };
-            // Whatever is marked now is destroyed, and with it other ids of the same place.
-            let marked = if protocol.marks { next.texts[text].marked() } else { ids };
-            At::Sweep(destroying(protocol, text, marked, pending), Box::new(then))
-        }
-
-        (Call::Move { from, .. }, At::Begin) => match next.records.get(&from) {
-            None => At::Done(Outcome::Failed),
-            Some(record) => At::AppendMove(*record),
-        },
-        (Call::Move { from, to }, At::AppendMove(record)) => {
-            append(&mut next, record.text, Line::Move { from, to });
-            appended = true;
-            match next.texts[record.text].entries.get(&to) {
-                None => At::Done(Outcome::Failed),
-                Some(entry) => At::Create(Record { place: entry.place, ..record }),
-            }
-        }
-        (Call::Move { from, .. }, At::RemoveOld(record)) => match next.records.get(&from) {
-            None if protocol.gone_ends_the_move => At::GiveUp,
-            Some(fresh) if fresh.data != record.data => At::BringOver(Record { data: fresh.data, ..record }),
-            _ => {
-                next.records.remove(&from);
-                At::LastLook(record)
-            }
-        },
-        (Call::Move { to, .. }, At::BringOver(record)) => {
-            if next.records.contains_key(&to) || !protocol.replaces {
-                next.records.insert(to, record);
-                At::RemoveOld(record)
-            } else {
-                At::Done(Outcome::Failed)
-            }
-        }
-        (Call::Move { from, to }, At::LastLook(record)) => {
-            match next.texts[record.text].is_held(to) || !protocol.looks_last {
-                true => At::Forget { text: record.text, id: from, then: Outcome::Alive(to) },
-                false => At::GiveUp,
-            }
-        }
-
-        (Call::Write { id }, At::Begin) => match next.records.get(&id) {
-            None => At::Done(Outcome::Failed),
-            Some(record) => At::Rewrite { data: record.data },
-        },
-        (Call::Write { id }, At::Rewrite { data }) => match next.records.get_mut(&id) {
-            None => At::Done(Outcome::Failed),
-            Some(record) if record.data != data => At::Begin,
-            Some(record) => {
-                record.data += 1;
-                At::Done(Outcome::Wrote { text: record.text, place: record.place })
-            }
-        },
-
-        (Call::LogOut { id }, At::Begin) => match next.records.get(&id).copied() {
-            None => At::Done(Outcome::Nothing),
-            Some(record) => {
-                if protocol.logout_destroys_first {
-                    At::DestroyLast(record.text as u8)
-                } else {
-                    At::Forget { text: record.text, id, then: Outcome::Nothing }
-                }
-            }
-        },
-        (Call::LogOut { id }, At::DestroyLast(text)) => {
-            next.records.remove(&id);
-            match protocol.logout_destroys_first {
-                true => At::Forget { text: text.into(), id, then: Outcome::LoggedOut(id) },
-                false => At::Done(Outcome::LoggedOut(id)),
-            }
-        }
-        (_, At::Forget { text, id, then }) => {
-            append(&mut next, text, Line::Forget { ids: vec![id] });
-            appended = true;
-            match call {
-                Call::LogOut { .. } if !protocol.logout_destroys_first => At::DestroyLast(text as u8),
-                _ => At::Done(then),
-            }
-        }
-
-        (Call::End { id }, At::Begin) => {
-            let found =
-                next.texts.iter().enumerate().find_map(|(at, text)| Some((at, *text.entries.get(&id)?)));
-            match found {
-                None => At::Done(Outcome::Nothing),
-                Some((text, entry)) => At::AppendEnd { text, place: entry.place, ids: vec![id] },
-            }
-        }
-        (Call::End { .. }, At::AppendEnd { text, place, ids }) => {
-            append(&mut next, text, Line::End { ids: ids.clone() });
-            appended = true;
-            let marked = match protocol.marks {
-                true => next.texts[text].ids(|entry| entry.ended && entry.place == place),
-                false => ids,
-            };
-            let then = match protocol.ends_look_again {
-                true => At::LookAgain { text, place },
-                false => At::Done(Outcome::Ended { text, place }),
-            };
-            At::Sweep(destroying(protocol, text, marked, pending), Box::new(then))
-        }
-        (Call::End { .. }, At::LookAgain { text, place }) => {
-            let ids = next.texts[text].ids(|entry| !entry.ended && entry.place == place);
-            match ids.is_empty() || !protocol.marks {
-                true => At::Done(Outcome::Ended { text, place }),
-                false => At::AppendEnd { text, place, ids },
-            }
-        }
-
-        (Call::EndAll | Call::EndOthers { .. }, At::Begin) => {
-            let keep = match call {
-                Call::EndOthers { keep } => match next.records.get(&keep) {
-                    None => return vec![Way { state: next, at: At::Done(Outcome::Nothing), appended }],
-                    Some(record) => Some((record.text, record.place)),
+        At::AppendMove { record, seen } => {
+            let line = Line::Move { from: from.unwrap_or_default(), to: own };
+            let Some((next, log)) = append(record.text, line, ways) else { return };
+            let at = match log.entry(own).filter(|entry| !entry.ended || !protocol.moves_ask_the_mark) {
+                Some(entry) => At::Create {
+                    record: Record { place: entry.place, born: entry.born, ..record },
+                    replaces: true,
                 },
+                None if is_login(call) => room(call, state, seen, Some(record), false),
+                None => At::Done(Outcome::Nothing),
+            };
+            ways.push(Way { state: next, at, appended: true, sent: false });
+        }
+        At::Room { seen, old, again } => {
+            let older = if protocol.limit_counts_older { state.text(newest - 1).places() } else { 0 };
+            let (older, sift) = (older.count_ones() as u8, left_over(context, state, newest));
+            let at = match sift.is_over() {
+                true => At::AppendLogIn { seen, old, older, again },
+                false => At::FinishRoom { seen, old, older, again, sift },
+            };
+            add(next, at, false);
+        }
+        At::FinishRoom { seen, old, older, again, sift } => {
+            sift.step(context, state, |state, now, appended| {
+                let (at, sent) = match now {
+                    Sifting::Sent => (at, true),
+                    Sifting::On(sift) => (At::FinishRoom { seen, old, older, again, sift }, false),
+                    Sifting::Over(_) => (At::AppendLogIn { seen, old, older, again }, false),
+                };
+                ways.push(Way { state, at, appended, sent });
+            })
+        }
+        At::AppendLogIn { seen, old, older, again } => {
+            let limit = refuses(call).then(|| (LIMIT as u8).saturating_sub(older));
+            let Some((next, log)) = append(newest, Line::LogIn { id: own, seen, limit }, ways) else {
+                return;
+            };
+            let is_stale = protocol.checks_epoch && seen.is_some_and(|seen| seen != log.epoch);
+            let at = match log.entry(own) {
+                Some(entry) if !entry.ended => At::Create {
+                    record: Record {
+                        text: newest,
+                        data: old.map_or(0, |old| old.data),
+                        place: entry.place,
+                        born: entry.born,
+                        guest: false,
+                    },
+                    replaces: old.is_some(),
+                },
+                Some(_) => At::Done(Outcome::Nothing),
+                None if is_stale => At::Done(Outcome::Nothing),
+                None if again => At::Done(Outcome::Refused),
+                None if newest > 0 && protocol.full_sifts => At::ReadFull { seen, old, log },
+                None => sift_full(call, &next, seen, old, Sift::all(newest, &log), None),
+            };
+            ways.push(Way { state: next, at, appended: true, sent: false });
+        }
+        At::ReadFull { seen, old, log } => {
+            let sift = Sift::all(newest - 1, state.text(newest - 1));
+            add(next, sift_full(call, state, seen, old, sift, Some(log)), false);
+        }
+        At::SiftFull { seen, old, sift, log } => sift.step(context, state, |next, now, appended| {
+            let (at, sent) = match now {
+                Sifting::Sent => (at, true),
+                Sifting::On(sift) => (At::SiftFull { seen, old, sift, log }, false),
+                Sifting::Over(_) => {
+                    let sift = Sift::finish(newest, 0);
+                    (sift_full(call, &next, seen, old, sift, log), false)
+                }
+            };
+            ways.push(Way { state: next, at, appended, sent });
+        }),
+        At::Create { record, replaces } => {
+            next.put(own, Some(record));
+            let removal = if replaces { Removal::Try(record) } else { Removal::Over };
+            let at = match protocol.entry_first || !is_login(call) {
+                true => At::Join { look: Look::Read, removal, text: record.text },
+                false => At::AppendLate,
+            };
+            add(next, at, false);
+        }
+        At::AppendLate => {
+            let line = Line::LogIn { id: own, seen: None, limit: None };
+            let Some((mut next, log)) = append(newest, line, ways) else { return };
+            let place = log.entry(own).map_or(0, |entry| entry.place);
+            next.put(own, next.record(own).map(|record| Record { place, ..record }));
+            let at = At::Join { look: Look::Read, removal: Removal::Over, text: newest };
+            ways.push(Way { state: next, at, appended: true, sent: false });
+        }
+        At::Join { look, removal, text } => {
+            let ends_oldest = matches!(call, Call::LogIn { at_limit: Some(AtLimit::EndOldest), .. });
+            let is_limited = ends_oldest || refuses(call);
+            look.step(
+                context,
+                Place { id: own, text, is_limited, ends_oldest },
+                state,
+                |state, look, appended, sent| {
+                    let at = joined(&state, own, from, look, removal, text);
+                    ways.push(Way { state, at, appended, sent });
+                },
+            );
+            // An append of the look that is on its way does not hinder the removal.
+            let removed = removal.step(context, from.unwrap_or_default(), own, is_login(call), state);
+            if let Some((state, removal)) = removed {
+                let at = joined(&state, own, from, look, removal, text);
+                ways.push(Way { state, at, appended: false, sent: context.sent });
+            }
+        }
+        At::Forget { text, id, leaves, then } => {
+            let Some((next, _)) = append(text, Line::Forget { ids: bit(id) }, ways) else { return };
+            let at = match (leaves, call) {
+                (Some(id), _) => At::Forget { text, id, leaves: None, then },
+                (None, Call::LogOut { id }) if !protocol.logout_destroys_first => {
+                    next.record(id).map_or(At::Done(Outcome::Nothing), |record| At::Destroy { record })
+                }
+                _ => At::Done(then),
+            };
+            ways.push(Way { state: next, at, appended: true, sent: false });
+        }
+        At::Rewrite { data } => {
+            let id = match call {
+                Call::Write { id } => id,
+                _ => return,
+            };
+            let at = match state.record(id) {
+                None => At::Done(Outcome::Nothing),
+                Some(record) if record.data != data => At::Rewrite { data: record.data },
+                Some(record) => {
+                    next.put(id, Some(Record { data: record.data + 1, ..record }));
+                    At::Done(Outcome::Wrote { text: record.text, place: record.place })
+                }
+            };
+            add(next, at, false);
+        }
+        At::Destroy { record: Record { text, place, .. } } => {
+            let id = match call {
+                Call::LogOut { id } => id,
+                _ => return,
+            };
+            let then = match state.record(id) {
+                Some(_) => Outcome::LoggedOut { text, place },
+                None => Outcome::Nothing,
+            };
+            next.put(id, None);
+            let at = match protocol.logout_destroys_first {
+                true => At::Forget { text, id, leaves: None, then },
+                false => At::Done(then),
+            };
+            add(next, at, false);
+        }
+        At::Find { text } => {
+            let id = match call {
+                Call::End { id } => id,
+                _ => return,
+            };
+            let at = match state.text(text).entry(id) {
+                Some(_) => At::AppendEnd { text },
+                None if text < newest => At::Find { text: text + 1 },
+                None => At::Done(Outcome::Nothing),
+            };
+            add(next, at, false);
+        }
+        At::AppendEnd { text } => {
+            let id = match call {
+                Call::End { id } => id,
+                _ => return,
+            };
+            let marked_before = state.text(text).marked();
+            let Some((next, log)) = append(text, Line::End { ids: bit(id) }, ways) else { return };
+            let place = log.entry(id).map(|entry| entry.place);
+            let ids = match (protocol.marks, protocol.finishes_others) {
+                (false, _) => bit(id),
+                (true, true) => log.marked(),
+                (true, false) => log.marked() & !marked_before,
+            };
+            let outcome = place.map_or(Outcome::Nothing, |place| Outcome::Ended { text, place });
+            let at = sifted(Sift::finish(text, ids), Then::Done(outcome));
+            ways.push(Way { state: next, at, appended: true, sent: false });
+        }
+        At::Mark { done, mut ends, keep } => {
+            let text = if protocol.newest_text_last { done } else { newest - done };
+            let own = match call {
+                Call::EndOthers { keep: id } if keep.is_some_and(|(own, _)| own == text) => Some(id),
                 _ => None,
             };
-            At::Mark { done: Vec::new(), ended: vec![0; newest + 1], keep }
-        }
-        (Call::EndAll | Call::EndOthers { .. }, At::Mark { mut done, mut ended, keep }) => {
-            let text = if protocol.newest_text_last { done.len() } else { newest - done.len() };
-            let line = match call {
-                Call::EndOthers { keep: id } => {
-                    Line::EndOthers { keep: id, is_here: keep.is_some_and(|keep| keep.0 == text), drawn }
+            let line = own.map_or(Line::EndAll { drawn: context.drawn }, |keep| Line::EndOthers {
+                keep,
+                drawn: context.drawn,
+            });
+            let is_over = own.is_some_and(|own| !context.sent && !state.text(text).is_held(own));
+            if !context.sent {
+                next.text_mut(text).append(protocol, line);
+                ends[usize::from(text)] = next.text(text).epoch.ends;
+                if is_over && next.text(text).epoch != state.text(text).epoch {
+                    ways.push(Way {
+                        state: next,
+                        at: At::Done(Outcome::EndedByNobody),
+                        appended: true,
+                        sent: false,
+                    });
+                    return;
                 }
-                _ => Line::EndAll { drawn },
-            };
-            append(&mut next, text, line);
-            appended = true;
-            if next.texts[text].epoch.drawn != drawn {
-                // The caller's own session is over, so that it ends nobody.
-                At::Done(Outcome::Nothing)
-            } else {
-                ended[text] = next.texts[text].epoch.ends;
-                let others = next.texts[text].ids(|entry| Some((text, entry.place)) != keep);
-                let marked = if protocol.marks { next.texts[text].marked() } else { others };
-                done.push(destroying(protocol, text, marked, pending));
-                match done.len() > newest {
-                    false => At::Mark { done, ended, keep },
-                    true => {
-                        let ends = [ended[0], ended.get(1).copied().unwrap_or(0)];
-                        let end = At::Done(Outcome::EndedBefore { ends, keep });
-                        done.into_iter().rev().fold(end, |then, swept| At::Sweep(swept, Box::new(then)))
-                    }
+                if protocol.reads_later {
+                    let at = At::Mark { done, ends, keep };
+                    ways.push(Way { state: next, at, appended: true, sent: true });
+                    return;
                 }
             }
+            let log = *next.text(text);
+            // Whether the line had no effect, as far as the text tells. What is marked is destroyed all the same.
+            let is_gone = own.is_some_and(|own| !log.is_held(own)) && log.epoch.drawn != context.drawn;
+            let others = log.ids(|entry| Some((text, entry.place)) != keep);
+            let ids = if protocol.marks { log.marked() } else { others };
+            let then = match done < newest {
+                _ if is_gone && protocol.condemned_end_nobody => Then::Done(Outcome::Nothing),
+                true => Then::Mark { done: done + 1, ends, keep },
+                false => Then::Done(Outcome::EndedBefore { ends, keep }),
+            };
+            let at = sifted(Sift::finish(text, ids), then);
+            ways.push(Way { state: next, at, appended: true, sent: false });
         }
-
-        (Call::List, At::Begin) => At::ReadList { text: 0 },
-        (Call::List, At::ReadList { text }) => {
+        At::ReadList { text } => {
             let then = match text < newest {
-                true => At::ReadList { text: text + 1 },
-                false => At::Done(Outcome::Nothing),
+                true => Then::ReadList { text: text + 1 },
+                false => Then::Done(Outcome::Nothing),
             };
-            let looked_up = next.texts[text].ids(|entry| !entry.ended);
-            let mut swept = destroying(protocol, text, next.texts[text].marked(), pending);
-            swept.old.extend(old(protocol, &looked_up, pending));
-            At::Sweep(Swept { looked_up, ..swept }, Box::new(then))
+            add(next, sifted(Sift::all(text, state.text(text)), then), false);
         }
-        (Call::Compact, At::Begin) => {
-            let text = &next.texts[newest];
-            let may_go =
-                text.entries.is_empty() && (text.epoch.drawn == 0 || !protocol.epoch_outlives_entries);
-            match may_go {
-                true => At::Replace { text: newest, expected: text.clone() },
-                false => At::Done(Outcome::Nothing),
+        At::Replace { expected } => {
+            let text = next.text_mut(newest);
+            let says_nothing =
+                text.ids(|_| true) == 0 && (text.epoch.ends == 0 || !protocol.epoch_outlives_entries);
+            if *text == expected && says_nothing {
+                // The number of ends is kept because the promises are checked by it. No login compares it then.
+                text.epoch.drawn = 0;
+                text.next_place = 0;
             }
+            add(next, At::Done(Outcome::Nothing), false);
         }
-        (Call::Compact, At::Replace { text, expected }) => {
-            if next.texts[text] == expected {
-                // The number of ends is kept because the promises are checked by it.
-                next.texts[text].epoch.drawn = 0;
-                next.texts[text].next_place = 0;
-            }
-            At::Done(Outcome::Nothing)
+        At::Sift { sift, then } => sift.step(context, state, |state, now, appended| {
+            let (at, sent) = match now {
+                Sifting::Sent => (at, true),
+                Sifting::On(sift) => (At::Sift { sift, then }, false),
+                Sifting::Over(log) => (after(then, log), false),
+            };
+            ways.push(Way { state, at, appended, sent });
+        }),
+    }
+}
+
+/// The first step of a call.
+fn begin(context: Context, call: Call, state: &State, ways: &mut Vec<Way>) {
+    let newest = state.newest();
+    let log = state.text(newest);
+    let mut go = |at: At| ways.push(Way { state: *state, at, appended: false, sent: false });
+    // What asks the store for nothing is no step of its own.
+    let on = |at: At, ways: &mut Vec<Way>| step(context, call, at, state, ways);
+    match call {
+        Call::LogIn { .. } if !context.protocol.entry_first => {
+            let record = Record { text: newest, data: 0, place: 0, born: log.epoch.ends, guest: false };
+            go(At::Create { record, replaces: false });
         }
-        (call, at) => unreachable!("{call:?} never stands at {at:?}"),
-    };
-    vec![Way { state: next, at, appended }]
-}
-
-fn log_in(protocol: Protocol, id: u8, seen: Option<Epoch>, at_limit: Option<AtLimit>, older: usize) -> Line {
-    let older = if protocol.limit_counts_older { older } else { 0 };
-    let limit = (at_limit == Some(AtLimit::Refuse)).then(|| LIMIT.saturating_sub(older));
-    Line::LogIn { id, seen, limit }
-}
-
-/// Whether a login was refused because sessions were ended together since it began.
-fn is_stale(protocol: Protocol, state: &State, seen: Option<Epoch>) -> bool {
-    let newest = &state.texts[state.texts.len() - 1];
-    protocol.checks_epoch && seen.is_some_and(|seen| seen != newest.epoch)
-}
-
-fn created(text: usize, entry: crate::state::Entry) -> At {
-    At::Create(Record { text, data: 0, place: entry.place, born: entry.born })
-}
-
-/// Of all sessions that are not ended: the text, the place, and the id.
-fn open(state: &State) -> Vec<(usize, u8, u8)> {
-    let texts = state.texts.iter().enumerate();
-    let entries = texts.flat_map(|(text, found)| {
-        let open = found.entries.iter().filter(|(_, entry)| !entry.ended);
-        open.map(move |(id, entry)| (text, entry.place, *id))
-    });
-    let mut entries: Vec<_> = entries.collect();
-    entries.sort_unstable();
-    entries
-}
-
-/// The ids of the oldest places beyond the limit, for each text.
-fn beyond_the_limit(protocol: Protocol, entries: &[(usize, u8, u8)], newest: usize) -> Vec<(usize, Vec<u8>)> {
-    let counted = |text: usize| protocol.limit_counts_older || text == newest;
-    let mut places: Vec<_> =
-        entries.iter().filter(|entry| counted(entry.0)).map(|entry| (entry.0, entry.1)).collect();
-    places.dedup();
-    places.truncate(places.len().saturating_sub(LIMIT));
-    let ids = |text: usize| {
-        let meant = entries.iter().filter(|entry| entry.0 == text && places.contains(&(entry.0, entry.1)));
-        meant.map(|entry| entry.2).collect::<Vec<u8>>()
-    };
-    (0..=newest).map(|text| (text, ids(text))).filter(|(_, ids)| !ids.is_empty()).collect()
-}
-
-fn old(protocol: Protocol, ids: &[u8], pending: &[u8]) -> Vec<u8> {
-    match protocol.age_before_absence {
-        true => ids.iter().copied().filter(|id| protocol.may_be_old(*id, pending)).collect(),
-        false => Vec::new(),
-    }
-}
-
-fn destroying(protocol: Protocol, text: usize, ids: Vec<u8>, pending: &[u8]) -> Swept {
-    let old = old(protocol, &ids, pending);
-    let forgotten = if protocol.forgets_the_absent_only { Vec::new() } else { old.clone() };
-    Swept { text, destroyed: ids, looked_up: Vec::new(), old, doubtful: Vec::new(), forgotten }
-}
-
-/// Destroys any one of the records, or looks the next one up, and at the end forgets, in one step, entries whose record is absent. An entry without
-/// a record stays until it is old, so that what a killed login leaves behind can be found.
-fn sweep(protocol: Protocol, state: &State, swept: &Swept, then: &At, pending: &[u8]) -> Vec<Way> {
-    let to = |state: State, swept: Swept| Way {
-        state,
-        at: At::Sweep(swept, Box::new(then.clone())),
-        appended: false,
-    };
-    let is_over = swept.destroyed.is_empty() && swept.looked_up.is_empty();
-    if is_over && !swept.doubtful.is_empty() {
-        let (mut state, ids) = (state.clone(), swept.doubtful.clone());
-        state.texts[swept.text].append(protocol, &Line::Mark { ids: ids.clone() });
-        let Way { state, at, .. } =
-            to(state, Swept { doubtful: Vec::new(), destroyed: ids, ..swept.clone() });
-        return vec![Way { state, at, appended: true }];
-    }
-    if swept.forgotten.is_empty() && is_over {
-        return vec![Way { state: state.clone(), at: then.clone(), appended: false }];
-    }
-    if is_over || (!protocol.forgets_the_absent_only && !swept.forgotten.is_empty()) {
-        let mut state = state.clone();
-        let mut ids = swept.forgotten.clone();
-        // The age that is asked for too late.
-        ids.retain(|id| protocol.age_before_absence || !pending.contains(id));
-        state.texts[swept.text].append(protocol, &Line::Forget { ids });
-        let Way { state, at, .. } = to(state, Swept { forgotten: Vec::new(), ..swept.clone() });
-        return vec![Way { state, at, appended: true }];
-    }
-    let mut ways = Vec::new();
-    for id in swept.destroyed.iter().chain(swept.looked_up.first()).copied() {
-        let mut left = swept.clone();
-        left.destroyed.retain(|other| *other != id);
-        left.looked_up.retain(|other| *other != id);
-        let mut next = state.clone();
-        if swept.destroyed.contains(&id) {
-            next.records.remove(&id);
+        Call::LogIn { from, begins: true, .. } => {
+            let seen = Some(log.epoch);
+            go(match from {
+                Some(_) => At::Load { seen },
+                None => room(call, state, seen, None, false),
+            });
         }
-        let is_old = swept.old.contains(&id) || !protocol.age_before_absence;
-        if !next.records.contains_key(&id) && is_old && protocol.forgets_the_absent_only {
-            let mut forgotten = left.clone();
-            match swept.destroyed.contains(&id) || !protocol.marks_before_forgetting {
-                true => forgotten.forgotten.push(id),
-                false => forgotten.doubtful.push(id),
-            }
-            forgotten.forgotten.sort_unstable();
-            ways.push(to(next.clone(), forgotten));
+        Call::LogIn { from: None, .. } => on(room(call, state, None, None, false), ways),
+        Call::LogIn { from: Some(_), .. } | Call::Move { .. } => on(At::Load { seen: None }, ways),
+        Call::Write { id } => {
+            go(state
+                .record(id)
+                .map_or(At::Done(Outcome::Nothing), |record| At::Rewrite { data: record.data }));
         }
-        ways.push(to(next, left));
+        Call::LogOut { id } => {
+            go(state.record(id).map_or(At::Done(Outcome::Nothing), |record| {
+                match context.protocol.logout_destroys_first {
+                    true => At::Destroy { record },
+                    false => At::Forget { text: record.text, id, leaves: None, then: Outcome::Nothing },
+                }
+            }));
+        }
+        Call::End { .. } => on(At::Find { text: 0 }, ways),
+        Call::EndAll => on(At::Mark { done: 0, ends: [0; 2], keep: None }, ways),
+        Call::EndOthers { keep } => {
+            let own = state.text(0).entry(keep).filter(|entry| !entry.ended);
+            go(own.map_or(At::Done(Outcome::Nothing), |entry| At::Mark {
+                done: 0,
+                ends: [0; 2],
+                keep: Some((0, entry.place)),
+            }));
+        }
+        Call::List => on(At::ReadList { text: 0 }, ways),
+        Call::Shorten => go(sifted(Sift::all(newest, log), Then::Replace { expected: *log })),
     }
-    ways
+}
+
+fn is_login(call: Call) -> bool {
+    matches!(call, Call::LogIn { .. })
+}
+
+fn refuses(call: Call) -> bool {
+    matches!(call, Call::LogIn { at_limit: Some(AtLimit::Refuse), .. })
+}
+
+/// A login that is about to append its line. Where it may be refused, the sessions in the older text are counted first.
+fn room(call: Call, state: &State, seen: Option<Epoch>, old: Option<Record>, again: bool) -> At {
+    match state.newest() > 0 && refuses(call) {
+        true => At::Room { seen, old, again },
+        false => At::AppendLogIn { seen, old, older: 0, again },
+    }
+}
+
+/// A login that found no room. `log`: the newest text, if it is still to be sifted.
+fn sift_full(
+    call: Call,
+    state: &State,
+    seen: Option<Epoch>,
+    old: Option<Record>,
+    sift: Sift,
+    log: Option<Text>,
+) -> At {
+    match (sift.is_over(), log) {
+        (false, _) => At::SiftFull { seen, old, sift, log },
+        (true, Some(log)) => sift_full(call, state, seen, old, Sift::all(state.newest(), &log), None),
+        (true, None) => room(call, state, seen, old, true),
+    }
+}
+
+/// A sifting that begins, if it has anything to do.
+fn sifted(sift: Sift, then: Then) -> At {
+    if sift.is_over() { after(then, None) } else { At::Sift { sift, then } }
+}
+
+fn after(then: Then, log: Option<Text>) -> At {
+    match then {
+        Then::Mark { done, ends, keep } => At::Mark { done, ends, keep },
+        Then::ReadList { text } => At::ReadList { text },
+        Then::Replace { expected } => At::Replace { expected: log.unwrap_or(expected) },
+        Then::Done(outcome) => At::Done(outcome),
+    }
+}
+
+/// Goes on when both the look and the removal are over.
+fn joined(state: &State, own: u8, from: Option<u8>, look: Look, removal: Removal, text: u8) -> At {
+    let old_text = from.map_or(text, |from| if state.text(0).entry(from).is_some() { 0 } else { text });
+    match (look, removal) {
+        (Look::Over(false), Removal::Over | Removal::OverAsGuest | Removal::Failed)
+        | (Look::Over(true), Removal::Failed) => At::Done(Outcome::Nothing),
+        (Look::Over(true), Removal::OverAsGuest) => {
+            At::Forget { text, id: own, leaves: from, then: Outcome::Nothing }
+        }
+        (Look::Over(true), Removal::Over) => match from {
+            Some(id) => At::Forget { text: old_text, id, leaves: None, then: Outcome::Alive(own) },
+            None => At::Done(Outcome::Alive(own)),
+        },
+        _ => At::Join { look, removal, text },
+    }
 }

@@ -1,10 +1,15 @@
 //! Every order of the calls' steps, and what must hold at the end of each.
 
 use std::collections::HashSet;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 
 use crate::LIMIT;
-use crate::calls::{Ages, At, Call, Outcome, Protocol, Way, step};
-use crate::state::State;
+use crate::calls::{At, Call, Outcome, Way, own, step};
+use crate::protocol::{Ages, Context, Protocol};
+use crate::state::{IDS, Ids, State, bit, each};
+
+/// The most calls of a program.
+pub(crate) const CALLS: usize = 3;
 
 /// What may go wrong, once in a run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,53 +26,128 @@ pub(crate) struct Report {
     pub(crate) states: usize,
     /// Different states in which every call is over.
     pub(crate) ends: usize,
-    /// The first violations, each with its steps.
-    pub(crate) violations: Vec<String>,
+    /// The first violation, with its steps.
+    pub(crate) violation: Option<String>,
     /// Ends in which a session was lost or a login refused.
     pub(crate) lost: usize,
     /// What is stored at one of the ends.
     pub(crate) last: Option<State>,
 }
 
-/// Walks through every order of these calls' steps.
+/// What is stored, where each call stands, and which of them wait for the text of an append.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct Node {
+    state: State,
+    at: [At; CALLS],
+    sent: u8,
+    faulty: bool,
+}
+
+impl Node {
+    /// The node after a step of the call at this place.
+    fn then(&self, place: usize, state: State, now: At, is_sent: bool, faulty: bool) -> Self {
+        let (mut at, own) = (self.at, bit(place as u8));
+        at[place] = now;
+        let sent = if is_sent { self.sent | own } else { self.sent & !own };
+        Self { state, at, sent, faulty }
+    }
+
+    /// 128 bits that stand for the node: of a hundred million nodes, two are taken for one with a probability of less
+    /// than 2⁻⁷⁰.
+    fn fingerprint(&self) -> u128 {
+        let mut hasher = Fingerprint(0);
+        self.hash(&mut hasher);
+        hasher.0
+    }
+}
+
+struct Fingerprint(u128);
+
+impl Fingerprint {
+    fn mix(&mut self, word: u64) {
+        let mixed = (self.0 ^ u128::from(word)).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+        self.0 = mixed ^ (mixed >> 67);
+    }
+}
+
+impl Hasher for Fingerprint {
+    fn finish(&self) -> u64 {
+        self.0 as u64
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.mix((*byte).into()));
+    }
+
+    fn write_u8(&mut self, byte: u8) {
+        self.mix(byte.into());
+    }
+
+    fn write_usize(&mut self, word: usize) {
+        self.mix(word as u64);
+    }
+
+    fn write_isize(&mut self, word: isize) {
+        self.mix(word as u64);
+    }
+}
+
+/// A fingerprint is its own hash.
+#[derive(Default)]
+struct Same(u64);
+
+impl Hasher for Same {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    fn write_u128(&mut self, word: u128) {
+        self.0 = word as u64;
+    }
+}
+
+/// Walks through every order of these calls' steps, up to the first violation.
 pub(crate) fn explore(protocol: Protocol, start: State, calls: &[Call], fault: Fault) -> Report {
     let mut report = Report::default();
-    let before: Vec<u8> = start.records.keys().copied().collect();
-    let first = (start, vec![At::Begin; calls.len()], false);
-    let mut seen = HashSet::from([first.clone()]);
-    let mut open = vec![first];
-    while let Some((state, at, faulty)) = open.pop() {
-        if !report.violations.is_empty() {
-            break;
-        }
+    let before: Ids = (0..IDS as u8).filter(|id| start.record(*id).is_some()).map(bit).sum();
+    let mut at = [At::Done(Outcome::Nothing); CALLS];
+    at[..calls.len()].fill(At::Begin);
+    let first = Node { state: start, at, sent: 0, faulty: false };
+    let mut seen: HashSet<u128, BuildHasherDefault<Same>> = HashSet::default();
+    seen.insert(first.fingerprint());
+    let (mut open, mut ways, mut next) = (vec![first], Vec::new(), Vec::new());
+    while let Some(node) = open.pop() {
         report.states += 1;
-        if at.iter().all(|at| matches!(at, At::Done(_) | At::Killed)) {
+        if node.at.iter().all(|at| matches!(at, At::Done(_) | At::Killed)) {
             report.ends += 1;
-            judge(&mut report, protocol, &before, &state, calls, &at);
-            report.last = Some(state);
+            report.violation = judge(&mut report, &protocol, before, &node, calls, fault);
+            report.last = Some(node.state);
+            if report.violation.is_some() {
+                break;
+            }
             continue;
         }
-        let pending: Vec<u8> = calls.iter().zip(&at).filter_map(|(call, at)| pending(*call, at)).collect();
+        let pending = calls.iter().zip(&node.at).filter_map(|(call, at)| pending(*call, *at)).map(bit).sum();
         for (place, call) in calls.iter().enumerate() {
-            let ways = step(protocol, *call, place as u8 + 1, &at[place], &state, &pending);
-            let mut add = |state: State, now: At, faulty: bool| {
-                let mut at = at.clone();
-                at[place] = now;
-                let next = (state, at, faulty);
-                if !seen.contains(&next) {
-                    seen.insert(next.clone());
-                    open.push(next);
-                }
-            };
-            if fault == Fault::Kill && !ways.is_empty() && !faulty {
-                add(state.clone(), At::Killed, true);
+            let (drawn, sent) = (place as u8 + 1, node.sent & bit(place as u8) != 0);
+            ways.clear();
+            let context = Context { protocol: &protocol, pending, drawn, sent };
+            step(context, *call, node.at[place], &node.state, &mut ways);
+            next.clear();
+            if fault == Fault::Kill && !ways.is_empty() && !node.faulty {
+                next.push(node.then(place, node.state, At::Killed, false, true));
             }
-            for Way { state, at: now, appended } in ways {
-                if fault == Fault::Repeat && appended && !faulty {
-                    add(state.clone(), at[place].clone(), true);
+            for Way { state, at, appended, sent: is_sent } in ways.iter().copied() {
+                if fault == Fault::Repeat && appended && !sent && !node.faulty {
+                    next.push(node.then(place, state, node.at[place], false, true));
                 }
-                add(state, now, faulty);
+                next.push(node.then(place, state, at, is_sent, node.faulty));
             }
+            open.extend(next.drain(..).filter(|next| seen.insert(next.fingerprint())));
         }
     }
     report
@@ -75,77 +155,103 @@ pub(crate) fn explore(protocol: Protocol, start: State, calls: &[Call], fault: F
 
 /// The session whose record a call is about to create. The entry may be there already, also before the append has been
 /// answered.
-fn pending(call: Call, at: &At) -> Option<u8> {
-    match (call, at) {
-        (
-            Call::LogIn { id, .. } | Call::Move { to: id, .. },
-            At::Create(..) | At::AppendLogIn { .. } | At::AppendMove(..),
-        ) => Some(id),
-        _ => None,
-    }
+fn pending(call: Call, at: At) -> Option<u8> {
+    let is_over =
+        matches!(at, At::AppendLate | At::Join { .. } | At::Forget { .. } | At::Done(_) | At::Killed);
+    own(call).filter(|_| !is_over)
 }
 
 /// What must hold when every call is over.
-fn judge(report: &mut Report, protocol: Protocol, before: &[u8], state: &State, calls: &[Call], at: &[At]) {
+fn judge(
+    report: &mut Report,
+    protocol: &Protocol,
+    before: Ids,
+    node: &Node,
+    calls: &[Call],
+    fault: Fault,
+) -> Option<String> {
+    let state = &node.state;
     let outcomes =
-        || at.iter().filter_map(|at| if let At::Done(outcome) = at { Some(*outcome) } else { None });
+        || node.at.iter().filter_map(|at| if let At::Done(outcome) = at { Some(*outcome) } else { None });
     let logged_in =
-        outcomes().filter_map(|outcome| if let Outcome::Alive(id) = outcome { Some(id) } else { None });
-    let answered: Vec<u8> = before.iter().copied().chain(logged_in).collect();
-    let mut wrong = |what: String| {
-        if report.violations.len() < 3 {
-            report.violations.push(format!("{what}: {state:?} after {at:?}"));
-        }
-    };
+        outcomes().filter_map(|outcome| if let Outcome::Alive(id) = outcome { Some(bit(id)) } else { None });
+    let answered = logged_in.fold(before, |answered, id| answered | id);
+    let wrong = |what: String| Some(format!("{what}: {node:?}"));
     let later = after_end_all(protocol, state);
-    for (id, record) in &state.records {
-        if later.records.contains_key(id) && (answered.contains(id) || protocol.ages != Ages::TooSoon) {
-            wrong(format!("session {id} cannot be found by a later end_all"));
+    let users =
+        (0..IDS as u8).filter_map(|id| Some((id, state.record(id)?))).filter(|(_, record)| !record.guest);
+    for (id, record) in users {
+        let is_answered = answered & bit(id) != 0;
+        if later.record(id).is_some() && (is_answered || protocol.ages != Ages::TooSoon) {
+            return wrong(format!("session {id} cannot be found by a later end_all"));
         }
-        if !answered.contains(id) {
+        if !is_answered {
             continue;
         }
-        if !at.contains(&At::Killed) && !state.texts[record.text].is_held(*id) {
-            wrong(format!("session {id} is alive and not listed"));
+        if !node.at.contains(&At::Killed) && !state.text(record.text).is_held(id) {
+            return wrong(format!("session {id} is alive and not listed"));
         }
+        let own = (record.text, record.place);
         for outcome in outcomes() {
-            let place = (record.text, record.place);
             match outcome {
                 Outcome::EndedBefore { ends, keep }
-                    if record.born < ends[record.text] && keep != Some(place) =>
+                    if record.born < ends[usize::from(record.text)] && keep != Some(own) =>
                 {
-                    wrong(format!("session {id} is alive after the ends {ends:?}"));
+                    return wrong(format!("session {id} is alive after the ends {ends:?}"));
                 }
-                Outcome::Ended { text, place: ended } if place == (text, ended) => {
-                    wrong(format!("session {id} is alive after its end"));
+                Outcome::Ended { text, place } if own == (text, place) => {
+                    return wrong(format!("session {id} is alive after its end"));
                 }
-                Outcome::LoggedOut(ended) if *id == ended => {
-                    wrong(format!("session {id} is alive after its logout"));
+                Outcome::LoggedOut { text, place } if own == (text, place) => {
+                    return wrong(format!("session {id} is alive after its logout"));
                 }
                 _ => {}
             }
         }
-        let wrote = |outcome: &Outcome| matches!(outcome, Outcome::Wrote { text, place } if (*text, *place) == (record.text, record.place));
+        let wrote =
+            |outcome: &Outcome| matches!(outcome, Outcome::Wrote { text, place } if own == (*text, *place));
         if outcomes().filter(wrote).count() > usize::from(record.data) {
-            wrong(format!("what was written to session {id} is lost"));
+            return wrong(format!("what was written to session {id} is lost"));
         }
     }
-    let limited = calls.iter().any(|call| matches!(call, Call::LogIn { at_limit: Some(_), .. }));
-    let lives = answered.iter().filter(|id| state.records.contains_key(id)).count();
-    if limited && lives > LIMIT {
-        wrong(format!("{lives} sessions are alive, over the limit"));
+    if outcomes().any(|outcome| outcome == Outcome::EndedByNobody) {
+        return wrong("a session that was over has ended others".to_owned());
     }
-    let logins = calls.iter().filter(|call| matches!(call, Call::LogIn { .. })).count();
-    if lives < before.len() + logins {
+    let is_limited = calls.iter().any(|call| matches!(call, Call::LogIn { at_limit: Some(_), .. }));
+    let lives =
+        each(answered).filter(|id| state.record(*id).is_some_and(|record| !record.guest)).count() as u32;
+    if is_limited && lives > LIMIT {
+        return wrong(format!("{lives} sessions are alive, over the limit"));
+    }
+    let logins = calls.iter().filter(|call| matches!(call, Call::LogIn { from: None, .. })).count() as u32;
+    if lives < before.count_ones() + logins {
         report.lost += 1;
+        let ends = calls.iter().any(|call| {
+            matches!(
+                call,
+                Call::LogOut { .. }
+                    | Call::End { .. }
+                    | Call::EndOthers { .. }
+                    | Call::EndAll
+                    | Call::LogIn { at_limit: Some(_), .. }
+            )
+        });
+        if !ends && fault != Fault::Kill && protocol.ages != Ages::TooSoon {
+            return wrong("a session is over that nobody has ended".to_owned());
+        }
     }
+    None
 }
 
 /// What is stored when somebody has ended all sessions afterwards.
-fn after_end_all(protocol: Protocol, state: &State) -> State {
-    let (mut state, mut at) = (state.clone(), At::Begin);
-    while let Some(way) = step(protocol, Call::EndAll, u8::MAX, &at, &state, &[]).pop() {
+fn after_end_all(protocol: &Protocol, state: &State) -> State {
+    let protocol = Protocol { reads_later: false, ..*protocol };
+    let context = Context { protocol: &protocol, pending: 0, drawn: u8::MAX, sent: false };
+    let (mut state, mut at, mut ways) = (*state, At::Begin, Vec::new());
+    loop {
+        ways.clear();
+        step(context, Call::EndAll, at, &state, &mut ways);
+        let Some(way) = ways.pop() else { return state };
         (state, at) = (way.state, way.at);
     }
-    state
 }

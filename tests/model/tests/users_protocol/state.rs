@@ -1,23 +1,39 @@
-//! What is stored: the texts of one user, each as the state that its lines amount to, and records.
+//! What is stored: the texts of one user, each as the state that its lines amount to, and records. Everything is small
+//! and of a fixed size, because millions of states are looked at.
 
-use std::collections::{BTreeMap, BTreeSet};
+use crate::protocol::Protocol;
 
-use crate::calls::Protocol;
+/// Sessions have the ids 0 to 7.
+pub(crate) const IDS: usize = 8;
+
+/// A set of ids: a bit for each.
+pub(crate) type Ids = u8;
+
+pub(crate) fn bit(id: u8) -> Ids {
+    1 << id
+}
+
+/// The ids of a set, one by one.
+pub(crate) fn each(ids: Ids) -> impl Iterator<Item = u8> {
+    (0..IDS as u8).filter(move |id| ids & bit(*id) != 0)
+}
 
 /// The oldest key's text comes first. New logins go to the last one.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct State {
-    pub(crate) texts: Vec<Text>,
-    pub(crate) records: BTreeMap<u8, Record>,
+    texts: [Text; 2],
+    /// One text or two.
+    pub(crate) count: u8,
+    pub(crate) records: [Option<Record>; IDS],
 }
 
 /// What the lines of one text amount to.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub(crate) struct Text {
     pub(crate) epoch: Epoch,
     /// Numbers the logins, so that their order needs no clock.
     pub(crate) next_place: u8,
-    pub(crate) entries: BTreeMap<u8, Entry>,
+    pub(crate) entries: [Option<Entry>; IDS],
 }
 
 /// What `begin_login` reads, and what changes whenever sessions are ended together.
@@ -36,28 +52,30 @@ pub(crate) struct Entry {
     pub(crate) place: u8,
     /// The session is over: whoever is about to answer a login under this entry must not.
     pub(crate) ended: bool,
-    /// How many ends there were when the login began. The implementation does not keep it: it is there to be checked.
+    /// How many ends there were when the login began. The crate does not keep it: it is there to be checked.
     pub(crate) born: u8,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Record {
-    /// Which text the session's entry is in. The implementation keeps the keyed hash of the user.
-    pub(crate) text: usize,
+    /// Which text the session's entry is in. The crate keeps the keyed hash of the user.
+    pub(crate) text: u8,
     /// How often the session was written to.
     pub(crate) data: u8,
     /// These two of the entry are there to be checked.
     pub(crate) place: u8,
     pub(crate) born: u8,
+    /// Nobody is logged in: a change of id has found that the session was over.
+    pub(crate) guest: bool,
 }
 
 /// A line that is appended.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Line {
     LogIn {
         id: u8,
         seen: Option<Epoch>,
-        limit: Option<usize>,
+        limit: Option<u8>,
     },
     Move {
         from: u8,
@@ -68,111 +86,158 @@ pub(crate) enum Line {
     },
     EndOthers {
         keep: u8,
-        is_here: bool,
         drawn: u8,
     },
     End {
-        ids: Vec<u8>,
+        ids: Ids,
     },
     /// Ends these ids alone, and not the place.
-    Mark {
-        ids: Vec<u8>,
+    Close {
+        ids: Ids,
     },
     Forget {
-        ids: Vec<u8>,
+        ids: Ids,
     },
 }
 
 impl State {
     /// Sessions 0, 1 and so on are logged in. With two texts, all of them are in the older one.
-    pub(crate) fn with_sessions(count: usize, texts: usize) -> Self {
-        let ids = 0..count as u8;
-        let mut state = Self { texts: vec![Text::default(); texts], records: BTreeMap::new() };
-        state.texts[0].next_place = count as u8;
-        for id in ids {
-            state.texts[0].entries.insert(id, Entry { place: id, ended: false, born: 0 });
-            state.records.insert(id, Record { text: 0, data: 0, place: id, born: 0 });
+    pub(crate) fn with_sessions(sessions: u8, count: u8) -> Self {
+        let mut state = Self { texts: [Text::default(); 2], count, records: [None; IDS] };
+        state.texts[0].next_place = sessions;
+        for id in 0..sessions {
+            state.texts[0].entries[usize::from(id)] = Some(Entry { place: id, ended: false, born: 0 });
+            let record = Record { text: 0, data: 0, place: id, born: 0, guest: false };
+            state.records[usize::from(id)] = Some(record);
         }
         state
+    }
+
+    pub(crate) fn newest(&self) -> u8 {
+        self.count - 1
+    }
+
+    pub(crate) fn text(&self, text: u8) -> &Text {
+        &self.texts[usize::from(text)]
+    }
+
+    pub(crate) fn text_mut(&mut self, text: u8) -> &mut Text {
+        &mut self.texts[usize::from(text)]
+    }
+
+    pub(crate) fn record(&self, id: u8) -> Option<Record> {
+        self.records[usize::from(id)]
+    }
+
+    pub(crate) fn put(&mut self, id: u8, record: Option<Record>) {
+        self.records[usize::from(id)] = record;
     }
 }
 
 impl Text {
-    /// The places of sessions that are not ended. A session that is changing its id has two entries and one place.
-    pub(crate) fn places(&self) -> BTreeSet<u8> {
-        self.entries.values().filter(|entry| !entry.ended).map(|entry| entry.place).collect()
+    pub(crate) fn entry(&self, id: u8) -> Option<Entry> {
+        self.entries[usize::from(id)]
     }
 
     pub(crate) fn is_held(&self, id: u8) -> bool {
-        self.entries.get(&id).is_some_and(|entry| !entry.ended)
+        self.entry(id).is_some_and(|entry| !entry.ended)
     }
 
-    pub(crate) fn marked(&self) -> Vec<u8> {
+    pub(crate) fn ids(&self, wanted: impl Fn(&Entry) -> bool) -> Ids {
+        (0..IDS as u8).filter(|id| self.entry(*id).is_some_and(|entry| wanted(&entry))).map(bit).sum()
+    }
+
+    pub(crate) fn marked(&self) -> Ids {
         self.ids(|entry| entry.ended)
     }
 
-    pub(crate) fn ids(&self, wanted: impl Fn(&Entry) -> bool) -> Vec<u8> {
-        self.entries.iter().filter(|(_, entry)| wanted(entry)).map(|(id, _)| *id).collect()
+    /// The places of sessions that are not ended, as a set. A session that is changing its id has two entries and one
+    /// place.
+    pub(crate) fn places(&self) -> u8 {
+        self.entries
+            .iter()
+            .flatten()
+            .filter(|entry| !entry.ended)
+            .fold(0, |places, entry| places | bit(entry.place))
+    }
+
+    /// The ids of the lowest places that are not ended, so many of them.
+    pub(crate) fn lowest(&self, places: u32) -> Ids {
+        let meant = each(self.places()).take(places as usize).map(bit).sum::<u8>();
+        self.ids(|entry| meant & bit(entry.place) != 0)
     }
 
     /// Appends a line. What it does depends on the lines before it alone.
-    pub(crate) fn append(&mut self, protocol: Protocol, line: &Line) {
+    pub(crate) fn append(&mut self, protocol: &Protocol, line: Line) {
         match line {
             Line::LogIn { id, seen, limit } => {
-                let is_current = seen.is_none_or(|seen| match protocol.epochs_count {
-                    true => seen == self.epoch,
-                    false => seen.drawn == self.epoch.drawn,
-                });
-                let is_full = limit.is_some_and(|limit| self.places().len() >= limit);
-                if (is_current || !protocol.checks_epoch) && !is_full && !self.entries.contains_key(id) {
+                let is_current =
+                    seen.is_none_or(|seen| match protocol.epochs_count && protocol.epoch_outlives_entries {
+                        true => seen == self.epoch,
+                        false => seen.drawn == self.epoch.drawn,
+                    });
+                let is_full = limit.is_some_and(|limit| self.places().count_ones() >= u32::from(limit));
+                if (is_current || !protocol.checks_epoch) && !is_full && self.entry(id).is_none() {
                     let born = seen.map_or(self.epoch.ends, |seen| seen.ends);
-                    self.entries.insert(*id, Entry { place: self.next_place, ended: false, born });
+                    let entry = Entry { place: self.next_place, ended: false, born };
+                    self.entries[usize::from(id)] = Some(entry);
                     self.next_place += 1;
                 }
             }
             Line::Move { from, to } => {
-                let Some(old) = self.entries.get(from).copied() else { return };
-                if (old.ended && protocol.moves_ask_the_mark) || self.entries.contains_key(to) {
+                let Some(old) = self.entry(from) else { return };
+                if (old.ended && protocol.moves_ask_the_mark) || self.entry(to).is_some() {
                     return;
                 }
                 let place = if protocol.moves_keep_place { old.place } else { self.next_place };
                 self.next_place += u8::from(!protocol.moves_keep_place);
-                self.entries.insert(*to, Entry { place, ended: false, ..old });
+                self.entries[usize::from(to)] = Some(Entry { place, ended: false, ..old });
             }
-            Line::EndAll { drawn } => self.end_together(protocol, *drawn, None),
-            Line::EndOthers { keep, is_here, drawn } => {
-                let place = self.entries.get(keep).filter(|entry| !entry.ended).map(|entry| entry.place);
-                if place.is_some() || !is_here || !protocol.condemned_end_nobody {
-                    self.end_together(protocol, *drawn, place);
+            Line::EndAll { drawn } => self.end_together(protocol, drawn, None),
+            Line::EndOthers { keep, drawn } => {
+                let entry = self.entry(keep);
+                if protocol.condemned_end_nobody && !self.is_held(keep) {
+                    return;
                 }
+                self.end_together(protocol, drawn, entry.map(|entry| entry.place));
             }
             Line::End { ids } => {
-                let places: Vec<u8> =
-                    ids.iter().filter_map(|id| self.entries.get(id)).map(|entry| entry.place).collect();
-                for (id, entry) in &mut self.entries {
-                    let is_meant = match protocol.ends_whole_places {
-                        true => places.contains(&entry.place),
-                        false => ids.contains(id),
-                    };
-                    entry.ended |= is_meant && protocol.marks;
-                }
+                let places = each(ids)
+                    .filter_map(|id| self.entry(id))
+                    .fold(0, |places, entry| places | bit(entry.place));
+                let ids = match protocol.ends_whole_places {
+                    true => self.ids(|entry| places & bit(entry.place) != 0),
+                    false => ids,
+                };
+                self.mark(if protocol.marks { ids } else { 0 });
             }
-            Line::Mark { ids } => {
-                for (id, entry) in &mut self.entries {
-                    entry.ended |= ids.contains(id);
-                }
+            Line::Close { ids } => {
+                let places = each(ids)
+                    .filter_map(|id| self.entry(id))
+                    .fold(0, |places, entry| places | bit(entry.place));
+                self.mark(match protocol.closes_ids_alone {
+                    true => ids,
+                    false => self.ids(|entry| places & bit(entry.place) != 0),
+                });
             }
-            Line::Forget { ids } => self.entries.retain(|id, _| !ids.contains(id)),
+            Line::Forget { ids } => each(ids).for_each(|id| self.entries[usize::from(id)] = None),
         }
     }
 
-    fn end_together(&mut self, protocol: Protocol, drawn: u8, keep: Option<u8>) {
+    fn mark(&mut self, ids: Ids) {
+        for id in each(ids) {
+            if let Some(entry) = &mut self.entries[usize::from(id)] {
+                entry.ended = true;
+            }
+        }
+    }
+
+    fn end_together(&mut self, protocol: &Protocol, drawn: u8, keep: Option<u8>) {
         if self.epoch.drawn == drawn && protocol.repeats_are_ignored {
             return;
         }
         self.epoch = Epoch { drawn, ends: self.epoch.ends + 1 };
-        for entry in self.entries.values_mut() {
-            entry.ended |= Some(entry.place) != keep && protocol.marks;
-        }
+        let over = self.ids(|entry| Some(entry.place) != keep);
+        self.mark(if protocol.marks { over } else { 0 });
     }
 }
