@@ -258,6 +258,7 @@ pub use store::sql::sqlite::SqliteStore;
 pub use store::sweeper::SweepHandle;
 pub use store::users::UserIndex;
 pub use store::version::Version;
+pub use store::watched::Ended;
 pub use store::{Replaced, SessionStore, Stored};
 pub use users::created::CreatedSession;
 pub use users::{UserSession, UserSessions};
