@@ -186,7 +186,7 @@ async fn a_session_that_expires_is_told_at_the_next_look() {
     assert_eq!((&mut idle).now_or_never(), None);
     site.look().await;
     site.clock.advance(Duration::from_secs(23 * 3600));
-    visitor.open().await.unwrap();
+    drop(visitor.open().await.unwrap());
     site.look().await;
     site.clock.advance(Duration::from_secs(2 * 3600));
     site.look().await;
@@ -372,7 +372,11 @@ async fn a_thousand_who_wait_for_one_session_are_woken() {
         }
         tasks().await;
         let session = visitor.open().await.unwrap();
-        if call == "destroy" { session.destroy() } else { session.cycle_id() }
+        if call == "destroy" {
+            session.destroy()
+        } else {
+            session.cycle_id()
+        }
         visitor.commit(&session).await.unwrap();
         for one in waiting {
             assert_eq!(tokio::time::timeout(LOOK / 2, one).await.unwrap().unwrap(), how);
