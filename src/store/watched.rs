@@ -45,12 +45,16 @@ pub(crate) struct Watched {
 #[derive(Default)]
 struct Inner {
     sessions: HashMap<SessionId, Entry>,
+    /// The number of entries that there have been.
+    serial: u64,
     /// What looks at the store. `None`, when nothing is watched.
     task: Option<AbortHandle>,
 }
 
 /// A watched session.
 struct Entry {
+    /// Tells it from an earlier entry of the same id.
+    serial: u64,
     end: watch::Sender<Option<Ended>>,
     /// When the record expires, as far as this process knows.
     expires: Option<SystemTime>,
@@ -66,8 +70,10 @@ struct Entry {
 impl Watched {
     /// Begins to watch a session. `stored`: the record is in the store, and expires then.
     pub(crate) fn watch(self: &Arc<Self>, id: &SessionId, stored: Option<SystemTime>) -> Watch {
-        let mut inner = lock(&self.inner);
+        let mut guard = lock(&self.inner);
+        let inner = &mut *guard;
         let entry = inner.sessions.entry(id.clone()).or_insert_with(|| Entry {
+            serial: inner.serial,
             end: watch::Sender::new(None),
             expires: None,
             is_stored: false,
@@ -76,9 +82,10 @@ impl Watched {
         });
         entry.is_stored |= stored.is_some();
         entry.expires = stored.or(entry.expires);
-        let end = entry.end.subscribe();
-        self.counted(&inner);
-        Watch { watched: Arc::clone(self), id: id.clone(), end }
+        let (serial, end) = (entry.serial, entry.end.subscribe());
+        inner.serial += 1;
+        self.counted(inner);
+        Watch { watched: Arc::clone(self), id: id.clone(), serial, end }
     }
 
     /// Sees to it that somebody looks at the store while sessions are watched.
@@ -140,8 +147,9 @@ impl Watched {
         }
         let mut inner = lock(&self.inner);
         if let Some(entry) = inner.sessions.remove(id) {
-            entry.end.send_replace(Some(how));
             self.removed(inner);
+            // Wakes others, and so without the lock.
+            entry.end.send_replace(Some(how));
         }
     }
 
@@ -177,6 +185,7 @@ impl Watched {
 pub(crate) struct Watch {
     watched: Arc<Watched>,
     id: SessionId,
+    serial: u64,
     end: watch::Receiver<Option<Ended>>,
 }
 
@@ -192,11 +201,9 @@ impl Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         let mut inner = lock(&self.watched.inner);
-        // An entry that was told of the end is removed already. Another one may have the same id by now.
-        if self.end.borrow().is_some() {
-            return;
-        }
-        if inner.sessions.get(&self.id).is_some_and(|entry| entry.end.receiver_count() == 1) {
+        // The entry is no longer there if the session is over, and another one may have the same id by now.
+        let is_last = |entry: &Entry| entry.serial == self.serial && entry.end.receiver_count() == 1;
+        if inner.sessions.get(&self.id).is_some_and(is_last) {
             inner.sessions.remove(&self.id);
             self.watched.removed(inner);
         }

@@ -194,6 +194,17 @@ async fn a_session_that_expires_is_told_at_the_next_look() {
     site.clock.advance(Duration::from_secs(22 * 3600));
     assert_eq!(idle.await, Ended::Expired);
 
+    // What is known of the expiry follows the record, so that an end elsewhere is no expiry.
+    let visitor = site.log_in("ada").await;
+    let mut one = ended(&visitor).await;
+    assert_eq!((&mut one).now_or_never(), None);
+    site.clock.advance(Duration::from_secs(23 * 3600));
+    drop(visitor.open().await.unwrap());
+    site.look().await;
+    site.clock.advance(Duration::from_secs(2 * 3600));
+    site.other_process().sessions_of("ada").end_all().await.unwrap();
+    assert_eq!(one.await, Ended::Gone);
+
     let site = Site::with(|builder| builder.absolute_timeout(Duration::from_secs(3600)));
     let visitor = site.log_in("ada").await;
     let mut absolute = ended(&visitor).await;
