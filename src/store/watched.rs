@@ -56,6 +56,8 @@ struct Entry {
     /// Tells it from an earlier entry of the same id.
     serial: u64,
     end: watch::Sender<Option<Ended>>,
+    /// How many wait.
+    watches: usize,
     /// When the record expires, as far as this process knows.
     expires: Option<SystemTime>,
     /// Whether the store has had the session. A request that is still under way may be about to store it.
@@ -75,11 +77,13 @@ impl Watched {
         let entry = inner.sessions.entry(id.clone()).or_insert_with(|| Entry {
             serial: inner.serial,
             end: watch::Sender::new(None),
+            watches: 0,
             expires: None,
             is_stored: false,
             is_new: true,
             endings: 0,
         });
+        entry.watches += 1;
         entry.is_stored |= stored.is_some();
         entry.expires = stored.or(entry.expires);
         let (serial, end) = (entry.serial, entry.end.subscribe());
@@ -202,8 +206,11 @@ impl Drop for Watch {
     fn drop(&mut self) {
         let mut inner = lock(&self.watched.inner);
         // The entry is no longer there if the session is over, and another one may have the same id by now.
-        let is_last = |entry: &Entry| entry.serial == self.serial && entry.end.receiver_count() == 1;
-        if inner.sessions.get(&self.id).is_some_and(is_last) {
+        let own = inner.sessions.get_mut(&self.id).filter(|entry| entry.serial == self.serial);
+        let Some(entry) = own else { return };
+        // Counted here, because the receivers are dropped after the lock.
+        entry.watches -= 1;
+        if entry.watches == 0 {
             inner.sessions.remove(&self.id);
             self.watched.removed(inner);
         }
