@@ -429,6 +429,32 @@ async fn nothing_is_left_when_nobody_waits() {
     assert_eq!(tasks().await, 0);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn those_who_leave_at_the_same_time_leave_nothing_behind() {
+    let config = SessionConfig::new(SECRET).unwrap();
+    let visitor = log_in(&config, "ada").await;
+    for _ in 0..200 {
+        let gate = Arc::new(tokio::sync::Barrier::new(8));
+        let mut leaving = Vec::new();
+        for _ in 0..8 {
+            let (mut one, gate) = (ended(&visitor).await, Arc::clone(&gate));
+            leaving.push(tokio::spawn(async move {
+                assert_eq!((&mut one).now_or_never(), None);
+                gate.wait().await;
+            }));
+        }
+        for one in leaving {
+            one.await.unwrap();
+        }
+    }
+    let left = async {
+        while tasks().await > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(LOOK, left).await.expect("nobody waits, and somebody looks");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_store_that_fails_ends_nobody() {
     let site = Site::new();
