@@ -102,7 +102,7 @@ impl<'c> Membership<'c> {
             if log.has(id) {
                 return Ok(());
             }
-            if log.entry(id).is_some() || login.epoch.as_ref().is_some_and(|epoch| epoch != log.epoch()) {
+            if log.entry(id).is_some() || login.epoch.as_ref().is_some_and(|epoch| *epoch != log.epoch()) {
                 return Err(SessionError::Gone);
             }
             if !is_last {
