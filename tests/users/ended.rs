@@ -48,9 +48,12 @@ impl Site {
     /// Lets a look take place.
     async fn look(&self) {
         let before = self.store.calls(Op::GetMany);
-        while self.store.calls(Op::GetMany) == before {
-            tokio::time::sleep(LOOK / 10).await;
-        }
+        let looked = async {
+            while self.store.calls(Op::GetMany) == before {
+                tokio::time::sleep(LOOK / 10).await;
+            }
+        };
+        tokio::time::timeout(2 * LOOK, looked).await.expect("nobody looks");
         tokio::time::sleep(LOOK / 10).await;
     }
 }
@@ -79,6 +82,11 @@ async fn ended(visitor: &Visitor) -> impl Future<Output = Ended> + Send + Unpin 
 /// What a future says that has been told already: it may not wait for anything.
 fn told(mut future: impl Future<Output = Ended> + Unpin) -> Option<Ended> {
     (&mut future).now_or_never()
+}
+
+/// What a future says within two looks.
+async fn soon(future: impl Future<Output = Ended>) -> Ended {
+    tokio::time::timeout(2 * LOOK, future).await.expect("nobody was told")
 }
 
 /// The tasks that look at the store.
@@ -192,7 +200,7 @@ async fn a_session_that_expires_is_told_at_the_next_look() {
     site.look().await;
     assert_eq!((&mut idle).now_or_never(), None, "the visit has extended its life");
     site.clock.advance(Duration::from_secs(22 * 3600));
-    assert_eq!(idle.await, Ended::Expired);
+    assert_eq!(soon(idle).await, Ended::Expired);
 
     // What is known of the expiry follows the record, so that an end elsewhere is no expiry.
     let visitor = site.log_in("ada").await;
@@ -203,7 +211,7 @@ async fn a_session_that_expires_is_told_at_the_next_look() {
     site.look().await;
     site.clock.advance(Duration::from_secs(2 * 3600));
     site.other_process().sessions_of("ada").end_all().await.unwrap();
-    assert_eq!(one.await, Ended::Gone);
+    assert_eq!(soon(one).await, Ended::Gone);
 
     let site = Site::with(|builder| builder.absolute_timeout(Duration::from_secs(3600)));
     let visitor = site.log_in("ada").await;
@@ -213,7 +221,7 @@ async fn a_session_that_expires_is_told_at_the_next_look() {
     site.look().await;
     assert_eq!((&mut absolute).now_or_never(), None);
     site.clock.advance(Duration::from_secs(1));
-    assert_eq!(absolute.await, Ended::Expired, "the record is still there");
+    assert_eq!(soon(absolute).await, Ended::Expired, "the record is still there");
 }
 
 #[tokio::test(start_paused = true)]
@@ -227,7 +235,7 @@ async fn what_another_process_ends_is_gone_at_the_next_look() {
     other.sessions_of("ada").end_all().await.unwrap();
     assert_eq!((&mut one).now_or_never(), None);
     let began = tokio::time::Instant::now();
-    assert_eq!(one.await, Ended::Gone);
+    assert_eq!(soon(one).await, Ended::Gone);
     assert!(began.elapsed() <= LOOK, "{:?}", began.elapsed());
 
     // What was over before the call is told at the first look, which comes at once.
@@ -235,7 +243,7 @@ async fn what_another_process_ends_is_gone_at_the_next_look() {
     let session = visitor.open().await.unwrap();
     other.sessions_of("ada").end_all().await.unwrap();
     let began = tokio::time::Instant::now();
-    assert_eq!(session.ended().await, Ended::Gone);
+    assert_eq!(soon(session.ended()).await, Ended::Gone);
     assert_eq!(began.elapsed(), Duration::ZERO);
 }
 
@@ -271,7 +279,7 @@ async fn an_end_under_way_is_not_mistaken_for_one_elsewhere() {
     site.store.lose_answer(Op::Destroy, 0);
     visitor.commit(&session).await.unwrap_err();
     assert_eq!((&mut one).now_or_never(), None, "not confirmed");
-    assert_eq!(one.await, Ended::Gone);
+    assert_eq!(soon(one).await, Ended::Gone);
 }
 
 #[tokio::test(start_paused = true)]
@@ -292,7 +300,7 @@ async fn a_session_that_is_not_stored_yet() {
     site.look().await;
     assert_eq!((&mut first).now_or_never(), None);
     site.store.inner().clear();
-    assert_eq!(first.await, Ended::Gone);
+    assert_eq!(soon(first).await, Ended::Gone);
 
     // It never does.
     let session = visitor.open().await.unwrap();
@@ -425,7 +433,7 @@ async fn nothing_is_left_when_nobody_waits() {
     let Site { config, store, .. } = site;
     drop(config);
     store.inner().clear();
-    assert_eq!(third.await, Ended::Gone, "the future keeps the configuration");
+    assert_eq!(soon(third).await, Ended::Gone, "the future keeps the configuration");
     assert_eq!(tasks().await, 0);
 }
 
@@ -472,7 +480,7 @@ async fn a_store_that_fails_ends_nobody() {
     site.look().await;
     site.look().await;
     assert_eq!(((&mut of_ada).now_or_never(), (&mut of_bob).now_or_never()), (None, None));
-    assert_eq!(of_ada.await, Ended::Gone, "asked again");
+    assert_eq!(soon(of_ada).await, Ended::Gone, "asked again");
     assert_eq!((&mut of_bob).now_or_never(), None);
 }
 
@@ -524,7 +532,7 @@ async fn a_store_that_tells_of_ends_is_heard_at_once() {
     ends.send(SessionId::random()).unwrap();
     ends.send(ada.open().await.unwrap().id()).unwrap();
     let began = tokio::time::Instant::now();
-    assert_eq!(of_ada.await, Ended::Gone);
+    assert_eq!(soon(of_ada).await, Ended::Gone);
     assert_eq!(began.elapsed(), Duration::ZERO);
     assert_eq!((&mut of_bob).now_or_never(), None);
     assert_eq!(line.asked.load(Ordering::Relaxed), 1);
@@ -544,6 +552,6 @@ async fn a_store_that_tells_of_ends_is_heard_at_once() {
     clock.advance(Duration::from_secs(25 * 3600));
     ends.send(id).unwrap();
     let began = tokio::time::Instant::now();
-    assert_eq!(of_bob.await, Ended::Expired);
+    assert_eq!(soon(of_bob).await, Ended::Expired);
     assert_eq!(began.elapsed(), Duration::ZERO);
 }
