@@ -48,10 +48,12 @@ impl Session {
     ///         loop {
     ///             tokio::select! {
     ///                 _ = &mut ended => break, // Logged out, or expired: the socket closes.
-    ///                 received = socket.recv() => match received {
-    ///                     Some(Ok(message)) if socket.send(message).await.is_ok() => {}
-    ///                     _ => break,
-    ///                 },
+    ///                 received = socket.recv() => {
+    ///                     let Some(Ok(message)) = received else { break };
+    ///                     if socket.send(message).await.is_err() {
+    ///                         break;
+    ///                     }
+    ///                 }
     ///             }
     ///         }
     ///     };
