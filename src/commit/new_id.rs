@@ -19,16 +19,21 @@ impl<'c> Execution<'c> {
     /// Creates the record of a session that has none.
     pub(super) async fn begin(&self) -> Result<Snapshot, SessionError> {
         let record = self.compose(None)?;
-        let lists = self.lists(&record, None);
-        let new = self.create(record, lists.as_ref()).await?;
-        if let Some(lists) = &lists {
-            lists.look(&new.id).await?;
+        match self.lists(&record, None) {
+            None => self.create(record).await,
+            Some(lists) => Box::pin(self.begin_listed(record, lists)).await,
         }
+    }
+
+    async fn begin_listed(&self, record: Record, lists: Membership<'_>) -> Result<Snapshot, SessionError> {
+        let new = self.create_listed(record, &lists).await?;
+        lists.look(&new.id).await?;
         Ok(new)
     }
 
     /// The lists of users in which a new record is to stand. `None`, for most records: in none.
     fn lists(&self, record: &Record, old: Option<&Snapshot>) -> Option<Membership<'c>> {
+        record.metadata()?;
         Membership::of(self.config, &Metadata::of(record), old, self.log.login())
     }
 
@@ -40,27 +45,39 @@ impl<'c> Execution<'c> {
     }
 
     /// Creates a record, under another new id when the first one is taken.
-    async fn create(&self, record: Record, lists: Option<&Membership<'_>>) -> Result<Snapshot, SessionError> {
+    async fn create(&self, record: Record) -> Result<Snapshot, SessionError> {
         let ttl = self.config.policy.ttl(record.max_age());
-        debug_assert!(self.id.is_some());
-        let mut id = self.id.clone().unwrap_or_else(|| self.config.new_id());
+        let mut id = self.first_id();
         for _ in 0..NEW_IDS {
-            if let Some(lists) = lists {
-                lists.note(&id).await?;
-            }
             if self.config.store.create(&id, &record, ttl).await? {
                 return Ok(self.created(id, record));
             }
-            if let Some(lists) = lists {
-                if let Some(own) = self.stored(&id).await?.filter(|stored| is_same_login(stored, &record)) {
-                    return self.rewrite_listed(own, record).await;
-                }
-                lists.leave(&id).await;
-            }
             id = self.config.new_id();
         }
-        tracing::error!("every id that genid gave is taken");
-        Err(SessionError::Conflict)
+        Err(no_free_id())
+    }
+
+    /// The same for a record that is to stand in users' lists.
+    async fn create_listed(&self, record: Record, lists: &Membership<'_>) -> Result<Snapshot, SessionError> {
+        let ttl = self.config.policy.ttl(record.max_age());
+        let mut id = self.first_id();
+        for _ in 0..NEW_IDS {
+            lists.note(&id).await?;
+            if self.config.store.create(&id, &record, ttl).await? {
+                return Ok(self.created(id, record));
+            }
+            if let Some(own) = self.stored(&id).await?.filter(|stored| is_same_login(stored, &record)) {
+                return self.rewrite_listed(own, record).await;
+            }
+            lists.leave(&id).await;
+            id = self.config.new_id();
+        }
+        Err(no_free_id())
+    }
+
+    fn first_id(&self) -> SessionId {
+        debug_assert!(self.id.is_some());
+        self.id.clone().unwrap_or_else(|| self.config.new_id())
     }
 
     /// The record that the store has under a new id.
@@ -85,7 +102,8 @@ impl<'c> Execution<'c> {
         let record = self.compose(kept)?;
         let lists = self.lists(&record, from.as_ref());
         let new = match (&self.stored_id, &lists) {
-            (None, _) => self.create(record, lists.as_ref()).await?,
+            (None, None) => self.create(record).await?,
+            (None, Some(lists)) => self.create_listed(record, lists).await?,
             (Some(id), None) => self.set_new(id.clone(), record).await?,
             (Some(id), Some(lists)) => {
                 lists.note(id).await?;
@@ -220,6 +238,11 @@ impl<'c> Execution<'c> {
         }
         Err(SessionError::Conflict)
     }
+}
+
+fn no_free_id() -> SessionError {
+    tracing::error!("every id that genid gave is taken");
+    SessionError::Conflict
 }
 
 /// Whether an earlier attempt at the same login has created this record, which must then not be left behind: it stands in
