@@ -49,6 +49,7 @@
 //! - [`Session`]: data, flash messages, new ids, logout, "remember me". [`SessionKey`] and [`FlashKey`] name
 //!   a key and the type of its value in one place.
 //! - [`SessionLayer`]: commits in one place instead of in every handler.
+//! - [`SessionConfig::sessions_of`]: all sessions of a user, to list and to end them. [Users](guide::users) is the page.
 //! - The stores: [`MemoryStore`], and the others behind their features. [`SessionStore`] is the contract for a store
 //!   of your own. [`SessionConfig::check`] says whether the store can serve.
 //! - [`Clock`]: where the time comes from; tests pass a clock that they move.
@@ -81,6 +82,12 @@
 //!    record cannot be decoded, it stays as it is, and the request gets a new session under a new id.
 //! 7. **Cancelling is safe.** A request that is dropped at any await leaves each record either as it was or
 //!    as it was to be.
+//! 8. **End all means all.** Once [`UserSessions::end_all`] has answered, no session of the user that existed, was being
+//!    refreshed or moved, or whose login began before it is alive or comes alive.
+//! 9. **A listed session is live, and a live one is listed**, once its login was answered.
+//! 10. **Never more than the limit** of [`per_user`](SessionConfigBuilder::per_user) once the logins are answered.
+//!
+//! The last three hold among programs that use this crate: Express writes back what it has loaded.
 //!
 //! A commit that failed can be repeated, because the session keeps what the request did. There are two
 //! limits: if two requests take the same flash messages at the same time, both get them; and if the store had
@@ -209,6 +216,8 @@ pub mod guide {
     pub mod testing {}
     #[doc = include_str!("../docs/guide/troubleshooting.md")]
     pub mod troubleshooting {}
+    #[doc = include_str!("../docs/guide/users.md")]
+    pub mod users {}
 }
 
 pub use ::cookie::SameSite;

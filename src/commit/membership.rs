@@ -90,7 +90,7 @@ impl<'c> Membership<'c> {
             let moved = Event::Move { from, to, at: self.logs.now() };
             let log = self.logs.append(&list.user, &moved).await?;
             if log.has(id) {
-                list.noted.get_or_init(|| log.epoch().clone());
+                list.noted.get_or_init(|| log.epoch());
                 return Ok(());
             }
         }
@@ -108,7 +108,7 @@ impl<'c> Membership<'c> {
             if log.has(id) {
                 return Ok(());
             }
-            if log.entry(id).is_some() || login.epoch.as_ref().is_some_and(|epoch| epoch != log.epoch()) {
+            if log.entry(id).is_some() || login.epoch.as_ref().is_some_and(|epoch| *epoch != log.epoch()) {
                 return Err(SessionError::Gone);
             }
             if !is_last {

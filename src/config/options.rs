@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::config::SessionConfig;
 use crate::config::builder::SessionConfigBuilder;
+use crate::config::policy::AtLimit;
 use crate::cookie::attributes::{Priority, SameSitePolicy, Secure};
 use crate::error::config::ConfigError;
 
@@ -63,6 +64,16 @@ pub struct SessionOptions {
     pub max_record_bytes: Option<usize>,
     /// How many flash messages of a kind wait at most; past it the oldest go. Default: 100.
     pub max_flash: Option<usize>,
+    /// How long a session lives at most, in seconds. Default: no limit. See
+    /// [`absolute_timeout`](SessionConfigBuilder::absolute_timeout).
+    pub absolute_timeout: Option<u64>,
+    /// How many sessions a user has at most. Default: no limit. See [`per_user`](SessionConfigBuilder::per_user).
+    pub per_user: Option<usize>,
+    /// What happens at a login beyond `perUser`: `"endOldest"` or `"refuse"`. Default: `"endOldest"`.
+    pub at_limit: Option<AtLimit>,
+    /// How often the store is asked whether watched sessions have ended, in seconds. Default: 5. See
+    /// [`look_every`](SessionConfigBuilder::look_every).
+    pub look_every: Option<u64>,
 }
 
 /// The options under `cookie` in [`SessionOptions`]: the cookie's attributes.
@@ -168,12 +179,17 @@ impl SessionOptions {
             self.ttl.map(Duration::from_secs) => store_ttl,
             self.max_record_bytes => max_record_bytes,
             self.max_flash => max_flash,
+            self.absolute_timeout.map(Duration::from_secs) => absolute_timeout,
+            self.look_every.map(Duration::from_secs) => look_every,
             cookie.secure => secure,
             cookie.http_only => http_only,
             cookie.path => path,
             cookie.domain => domain,
             cookie.partitioned => partitioned,
             cookie.priority => priority,
+        }
+        if let Some(limit) = self.per_user {
+            builder = builder.per_user(limit, self.at_limit.unwrap_or(AtLimit::EndOldest));
         }
         builder = match cookie.max_age {
             None => builder,
@@ -203,6 +219,10 @@ impl fmt::Debug for SessionOptions {
             .field("ttl", &self.ttl)
             .field("max_record_bytes", &self.max_record_bytes)
             .field("max_flash", &self.max_flash)
+            .field("absolute_timeout", &self.absolute_timeout)
+            .field("per_user", &self.per_user)
+            .field("at_limit", &self.at_limit)
+            .field("look_every", &self.look_every)
             .finish()
     }
 }

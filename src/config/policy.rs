@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use serde::Deserialize;
+
 use crate::error::SessionError;
 use crate::record::Record;
 use crate::record::metadata::Metadata;
@@ -51,7 +53,8 @@ pub(crate) struct Policy {
 
 /// What happens at a login of a user who has as many sessions as
 /// [`per_user`](crate::SessionConfigBuilder::per_user) allows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum AtLimit {
     /// The login succeeds, and the session that logged in first ends.

@@ -87,14 +87,6 @@ impl Change {
         }
     }
 
-    /// The kind whose flash messages are changed.
-    pub(crate) fn flash_kind(&self) -> Option<&str> {
-        match self {
-            Self::FlashPush { kind, .. } | Self::FlashTake { kind, .. } => Some(kind),
-            _ => None,
-        }
-    }
-
     /// Makes the change to what this crate itself keeps of the session, if it is one of that.
     fn apply_to_metadata(&self, metadata: &mut Metadata) {
         match self {

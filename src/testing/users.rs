@@ -36,6 +36,8 @@ pub async fn users_are_kept<S: SessionStore>(store: S) {
         index.replace(&user, expected, text).await.expect("replace answers")
     };
     assert!(!replace(first, "{}\n").await, "another text than the expected one stays");
+    let likeness = both.to_uppercase();
+    assert!(!replace(&likeness, "{}\n").await && !replace(&likeness, "").await, "texts differ by case");
     assert!(!replace("", "{}\n").await, "a text is not replaced as if there were none");
     assert_eq!(index.read(&user).await.expect("read answers"), both);
     assert!(replace(&both, "[]\n").await, "the expected text is replaced");

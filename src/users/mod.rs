@@ -131,7 +131,7 @@ impl UserSessions {
         let newest = self.users.first().map(SmolStr::as_str).unwrap_or_default();
         let log = async { Ok::<_, SessionError>(self.logs()?.read(newest).await?) };
         let log = log.await.map_err(SessionError::logged)?;
-        Ok(Login { user: self.users.clone(), epoch: log.epoch().clone() })
+        Ok(Login { user: self.users.clone(), epoch: log.epoch() })
     }
 
     fn logs(&self) -> Result<UserLogs<'_>, SessionError> {

@@ -25,6 +25,11 @@ const FLOORS: &[Room] = &[
     Room { floor: 9, name: "tower_sessions", what: "reserved for an adapter to tower-sessions" },
     Room { floor: 9, name: "dbsc", what: "reserved for device-bound sessions" },
     Room { floor: 9, name: "cookie_session", what: "reserved for sessions that are kept in the cookie" },
+    Room {
+        floor: 9,
+        name: "users",
+        what: "a user's sessions, to list and to end; sessions outside of requests",
+    },
     Room { floor: 8, name: "http", what: "axum's side: the extractor and the layer" },
     Room { floor: 7, name: "load", what: "makes a session of a request's cookie" },
     Room { floor: 7, name: "commit", what: "makes a write and a cookie of what a request did" },

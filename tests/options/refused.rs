@@ -6,7 +6,7 @@ use crate::common::logs::Logs;
 use crate::common::stores::{DAY, RecordingStore};
 use crate::common::{SECRET, TestClient, builder};
 use sessile::{
-    ConfigError, Priority, SameSite, Secure, SessionConfig, SessionConfigBuilder, SessionError,
+    AtLimit, ConfigError, Priority, SameSite, Secure, SessionConfig, SessionConfigBuilder, SessionError,
     SessionOptions,
 };
 
@@ -204,6 +204,9 @@ fn every_refusal_names_its_option() {
         (refused(builder().partitioned(true)), "partitioned"),
         (refused(builder().max_age(Duration::ZERO)), "max_age"),
         (refused(builder().store_ttl(Duration::ZERO)), "store_ttl"),
+        (refused(builder().absolute_timeout(Duration::ZERO)), "absolute_timeout"),
+        (refused(builder().look_every(Duration::ZERO)), "look_every"),
+        (refused(builder().per_user(0, AtLimit::Refuse)), "per_user"),
     ];
     for (error, option) in cases {
         assert!(error.to_string().starts_with(&format!("`{option}`:")), "{error}");
@@ -220,6 +223,7 @@ fn a_file_with_every_key() {
         r#"{
             "secret": ["first", "second"], "name": "sid", "resave": true, "saveUninitialized": false, "rolling": true,
             "proxy": true, "touchAfter": 30, "ttl": 3600, "maxRecordBytes": 65536, "maxFlash": 20,
+            "absoluteTimeout": 28800, "perUser": 5, "atLimit": "refuse", "lookEvery": 2,
             "cookie": {
                 "maxAge": 60000, "secure": "auto", "httpOnly": false, "path": "/app", "domain": "example.com",
                 "sameSite": "none", "partitioned": true, "priority": "High"
@@ -233,6 +237,8 @@ fn a_file_with_every_key() {
     assert_eq!((options.rolling, options.proxy), (Some(true), Some(true)));
     assert_eq!((options.touch_after, options.ttl), (Some(30), Some(3600)));
     assert_eq!((options.max_record_bytes, options.max_flash), (Some(65_536), Some(20)));
+    assert_eq!((options.absolute_timeout, options.look_every), (Some(28_800), Some(2)));
+    assert_eq!((options.per_user, options.at_limit), (Some(5), Some(AtLimit::Refuse)));
     let cookie = &options.cookie;
     assert_eq!((cookie.max_age, cookie.secure), (Some(Some(60_000)), Some(Secure::Auto)));
     assert_eq!((cookie.http_only, cookie.partitioned), (Some(false), Some(true)));
@@ -246,7 +252,8 @@ async fn a_file_takes_effect() {
     let options = options(
         r#"{
             "secret": ["first", "second"], "name": "sid", "resave": true, "rolling": true, "proxy": true,
-            "saveUninitialized": false, "touchAfter": 0, "maxRecordBytes": 400, "maxFlash": 1,
+            "saveUninitialized": false, "touchAfter": 0, "maxRecordBytes": 500, "maxFlash": 1,
+            "absoluteTimeout": 30, "lookEvery": 2,
             "cookie": {
                 "maxAge": 60000, "secure": "auto", "httpOnly": false, "path": "/app", "domain": "example.com",
                 "sameSite": true, "partitioned": true, "priority": "high"
@@ -265,7 +272,7 @@ async fn a_file_takes_effect() {
     assert_eq!(cookie.names(), expected);
     for (name, value) in [
         ("Domain", "example.com"),
-        ("Max-Age", "60"),
+        ("Max-Age", "30"),
         ("Path", "/app"),
         ("Priority", "High"),
         ("SameSite", "Strict"),
@@ -282,9 +289,25 @@ async fn a_file_takes_effect() {
     session.flash("info", 1).unwrap();
     session.flash("info", 2).unwrap();
     assert_eq!(session.peek_flash::<u8>("info").unwrap(), [2], "maxFlash");
-    session.insert("pad", "x".repeat(400)).unwrap();
+    session.insert("pad", "x".repeat(500)).unwrap();
     let error = session.commit().await.unwrap_err();
-    assert!(matches!(error, SessionError::TooLarge { limit: 400, .. }), "maxRecordBytes: {error}");
+    assert!(matches!(error, SessionError::TooLarge { limit: 500, .. }), "maxRecordBytes: {error}");
+}
+
+#[tokio::test]
+async fn a_limit_from_a_file_takes_effect() {
+    for (file, refused) in [
+        (r#"{"secret": "s", "perUser": 1, "atLimit": "refuse"}"#, 1),
+        (r#"{"secret": "s", "perUser": 1}"#, 0),
+        (r#"{"secret": "s"}"#, 0),
+    ] {
+        let config = SessionConfig::from_options(options(file).unwrap()).unwrap();
+        let log_in = async || config.create_session(async |session| session.log_in("ada")).await;
+        let answers = [log_in().await.is_err(), log_in().await.is_err()];
+        assert_eq!(answers, [false, refused == 1], "{file}");
+        let left = if file.contains("perUser") { 1 } else { 2 };
+        assert_eq!(config.sessions_of("ada").count().await.unwrap(), left, "{file}");
+    }
 }
 
 #[tokio::test]

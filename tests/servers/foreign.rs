@@ -81,6 +81,10 @@ async fn every_call(store: &impl SessionStore, id: &SessionId) {
     assert!(is_corrupt(&store.destroy_if(id, &expected).await.unwrap_err()));
     assert!(!store.create(id, &record, MINUTE).await.unwrap(), "the id is taken");
     store.touch(id, MINUTE).await.unwrap();
+    let whole = SessionId::random();
+    store.set(&whole, &record, MINUTE).await.unwrap();
+    let many = store.get_many(&[id.clone(), whole, id.clone()]).await.unwrap();
+    assert!(matches!(&*many, [None, Some(_), None]), "among many it is no record, and hides no other one");
 }
 
 async fn a_request(store: &(impl SessionStore + Clone), id: &SessionId) {

@@ -32,8 +32,14 @@ mod redis_failover;
 mod redis_rights;
 #[cfg(all(feature = "redis", feature = "tls"))]
 mod redis_tls;
+#[cfg(feature = "redis")]
+mod redis_users;
+#[cfg(feature = "redis")]
+mod redis_watch;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod sql_tls;
+#[cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))]
+mod sql_users;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 #[cfg(all(unix, feature = "sqlite"))]

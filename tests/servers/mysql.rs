@@ -9,7 +9,7 @@ use sqlx::mysql::{MySqlConnectOptions, MySqlPool, MySqlPoolOptions};
 
 use crate::lost_answers::{self, Proxy};
 use crate::switch::{self, Switch};
-use crate::{Shared, foreign, trips};
+use crate::{Shared, foreign, sql_users, trips};
 
 static SERVER: LazyLock<Shared> = LazyLock::new(|| {
     Shared::new("MYSQL_URL", || {
@@ -399,4 +399,76 @@ async fn a_table_that_is_locked_ends_as_a_timeout() {
     assert!(error.is_unavailable(), "{error:?}");
     sqlx::raw_sql("UNLOCK TABLES").execute(&mut *lock).await.unwrap();
     assert!(store.get(&SessionId::random()).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn without_the_table_of_the_users_the_sessions_work() {
+    let (Some(store), Some(pool)) = (store("no_users").await, pool().await) else { return };
+    sqlx::raw_sql("DROP TABLE no_users_users").execute(&pool).await.unwrap();
+    sql_users::says_what_is_missing(&store, "no_users_users").await;
+    sql_users::is_there_after_the_migration(&store, async || store.migrate().await.unwrap()).await;
+    // A name that has no room for what follows it.
+    let long = self::store(&"x".repeat(63)).await;
+    if let Some(long) = long {
+        sql_users::is_there_after_the_migration(&long, async || long.migrate().await.unwrap()).await;
+    }
+    // As the documentation says how to do it by hand.
+    for sql in [
+        "DROP TABLE no_users_users",
+        "CREATE TABLE no_users_users (
+           `user` varchar(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY,
+           `log` longtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL
+         ) ENGINE=InnoDB",
+    ] {
+        sqlx::raw_sql(sql).execute(&pool).await.unwrap();
+    }
+    sql_users::is_there_after_the_migration(&store, async || {}).await;
+}
+
+#[tokio::test]
+async fn two_stores_share_the_users() {
+    let Some(one) = store("shared_users").await else { return };
+    sql_users::two_stores_share_a_text(one, store("shared_users").await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn each_of_many_is_found() {
+    let Some(store) = store("many").await else { return };
+    sql_users::each_of_many_is_found(&store).await;
+}
+
+#[tokio::test]
+#[ignore = "a measurement: run it in release with --nocapture"]
+async fn time_of_a_list() {
+    let Some(store) = store("timed").await else { return };
+    sql_users::time_of_a_list("MariaDB", &store).await;
+}
+
+/// The server makes `NULL` of a text that is longer than a packet. A line that it cannot append is refused, and the
+/// text stays, whether or not the server is strict.
+#[tokio::test]
+async fn a_text_longer_than_a_packet_is_refused_and_stays() {
+    for mode in ["", "STRICT_TRANS_TABLES"] {
+        let options = ["--max-allowed-packet=1M".to_owned(), format!("--sql-mode={mode}")];
+        let Some(server) = servers::mariadb(&options.each_ref().map(String::as_str)) else { return };
+        let store =
+            MySqlStore::connect(&format!("mysql://sessile:sessile@{}/test", server.address())).await.unwrap();
+        store.migrate().await.unwrap();
+        let index = store.users().unwrap();
+        let mut text = format!("{}\n", "x".repeat(1_000_000));
+        assert!(index.replace("long", "", &text).await.unwrap());
+        let error = loop {
+            let line = format!("{}\n", "y".repeat(20_000));
+            match index.append("long", &line).await {
+                Ok(kept) => {
+                    text += &line;
+                    assert!(kept == text, "{} bytes of {}", kept.len(), text.len());
+                }
+                Err(error) => break error,
+            }
+        };
+        assert!(error.is_unavailable(), "{error:?}");
+        assert!(index.read("long").await.unwrap() == text);
+        assert!(index.replace("long", &text, "{}\n").await.unwrap(), "it can be made shorter");
+    }
 }

@@ -9,7 +9,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
 use crate::lost_answers::{self, Proxy};
 use crate::switch::{self, Switch};
-use crate::{Shared, foreign, trips};
+use crate::{Shared, foreign, sql_users, trips};
 
 const ZONE: &str = "America/New_York";
 
@@ -508,4 +508,131 @@ async fn a_dropped_connection_is_replaced_within_the_request() {
         assert!(store.get(&id).await.unwrap().is_some());
         assert!(store.touch(&id, minute).await.unwrap());
     }
+}
+
+#[tokio::test]
+async fn without_the_table_of_the_users_the_sessions_work() {
+    let (Some(store), Some(pool)) = (store(&UTC, "no_users").await, pool(&UTC).await) else { return };
+    sqlx::raw_sql("DROP TABLE no_users_users").execute(&pool).await.unwrap();
+    for prepared in [true, false] {
+        sql_users::says_what_is_missing(&store.clone().prepared(prepared), "no_users_users").await;
+    }
+    sql_users::is_there_after_the_migration(&store, async || store.migrate().await.unwrap()).await;
+    // A name that has no room for what follows it.
+    let long = "x".repeat(63);
+    let long = self::store(&UTC, &long).await.unwrap();
+    sql_users::is_there_after_the_migration(&long, async || long.migrate().await.unwrap()).await;
+    // As the documentation says how to do it by hand.
+    sqlx::raw_sql(
+        "DROP TABLE no_users_users;
+         CREATE TABLE no_users_users (\"user\" varchar COLLATE \"C\" PRIMARY KEY, log text NOT NULL)",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
+    sql_users::is_there_after_the_migration(&store, async || {}).await;
+}
+
+#[tokio::test]
+async fn two_stores_share_the_users() {
+    let Some(one) = store(&UTC, "shared_users").await else { return };
+    let other = store(&UTC, "shared_users").await.unwrap();
+    sql_users::two_stores_share_a_text(one, other.prepared(false)).await;
+}
+
+#[tokio::test]
+async fn each_of_many_is_found() {
+    let Some(store) = store(&UTC, "many").await else { return };
+    sql_users::each_of_many_is_found(&store).await;
+    sql_users::each_of_many_is_found(&store.prepared(false)).await;
+}
+
+#[tokio::test]
+#[ignore = "a measurement: run it in release with --nocapture"]
+async fn time_of_a_list() {
+    let Some(store) = store(&UTC, "timed").await else { return };
+    sql_users::time_of_a_list("PostgreSQL", &store).await;
+}
+
+/// Destroys sessions until one of them is heard of: the listener may not listen yet.
+async fn heard(
+    ends: &mut futures_util::stream::BoxStream<'static, SessionId>,
+    end: impl AsyncFn(&SessionId),
+) -> SessionId {
+    loop {
+        let id = SessionId::random();
+        end(&id).await;
+        let next = futures_util::StreamExt::next(ends);
+        if let Ok(heard) = tokio::time::timeout(Duration::from_millis(200), next).await {
+            return heard.expect("the connection is lost");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_end_of_a_session_is_announced_to_other_stores() {
+    use futures_util::StreamExt as _;
+
+    let Some(quiet) = store(&UTC, "announced").await else { return };
+    assert!(quiet.watch().is_none(), "who has not asked for it has no second connection");
+    let there = store(&UTC, "announced").await.unwrap().announce_ends(true);
+    let here = store(&UTC, "before").await.unwrap().announce_ends(true).table("announced").unwrap();
+    let mut ends = here.watch().unwrap();
+    let (minute, record) = (Duration::from_secs(60), Record::default());
+    let sessions = std::sync::Mutex::new(Vec::new());
+    let first = heard(&mut ends, async |id| {
+        there.set(id, &record, minute).await.unwrap();
+        there.destroy(id).await.unwrap();
+        sessions.lock().unwrap().push(id.clone());
+    })
+    .await;
+    assert!(sessions.lock().unwrap().contains(&first));
+    let ids: Vec<_> = (0..4).map(|_| SessionId::random()).collect();
+    for id in &ids {
+        there.set(id, &record, minute).await.unwrap();
+    }
+    // Neither of these is an end.
+    quiet.destroy(&ids[0]).await.unwrap();
+    there.destroy(&SessionId::random()).await.unwrap();
+    let conflict = there.destroy_if(&ids[1], &sessile::Version::from(b"other".to_vec())).await.unwrap();
+    assert!(matches!(conflict, sessile::Replaced::Conflict(_)));
+    there.check().await.unwrap();
+    // What another program says is no id.
+    let pool = pool(&UTC).await.unwrap();
+    for said in ["", "\t"] {
+        let notify = sqlx::query("SELECT pg_notify('announced_ends', $1)").bind(said);
+        notify.execute(&pool).await.unwrap();
+    }
+    let version = there.get(&ids[2]).await.unwrap().unwrap().version.unwrap();
+    let done = there.destroy_if(&ids[2], &version).await.unwrap();
+    assert!(matches!(done, sessile::Replaced::Done(_)), "{done:?}");
+    there.clone().prepared(false).destroy(&ids[3]).await.unwrap();
+    let mut next = async || tokio::time::timeout(minute, ends.next()).await.unwrap();
+    // Those of before may still be on their way.
+    let mut heard = Vec::new();
+    while heard.last() != Some(&ids[3]) {
+        heard.push(next().await.expect("the connection is lost"));
+    }
+    assert_eq!(heard[heard.len() - 2..], ids[2..]);
+    assert!(heard[..heard.len() - 2].iter().all(|id| sessions.lock().unwrap().contains(id)));
+    // The stream ends with its connection.
+    let end =
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'LISTEN \"announced_ends\"'";
+    assert_eq!(sqlx::query(end).fetch_all(&pool).await.unwrap().len(), 1);
+    assert_eq!(next().await, None);
+    let mut again = here.watch().unwrap();
+    self::heard(&mut again, async |id| {
+        there.set(id, &record, minute).await.unwrap();
+        there.destroy(id).await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_be_reached_announces_nothing() {
+    let nowhere = PgConnectOptions::new().host("127.0.0.1").port(1);
+    let pool = PgPoolOptions::new().connect_lazy_with(nowhere);
+    let store = PostgresStore::new(pool).announce_ends(true).timeout(Duration::from_millis(300));
+    let ends = futures_util::StreamExt::collect::<Vec<_>>(store.watch().unwrap());
+    assert!(ends.await.is_empty());
 }

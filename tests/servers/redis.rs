@@ -12,14 +12,14 @@ use sessile_test_servers as servers;
 use crate::lost_answers::{self, Proxy};
 use crate::{Shared, foreign, trips};
 
-static SINGLE: LazyLock<Shared> = LazyLock::new(|| {
+pub(crate) static SINGLE: LazyLock<Shared> = LazyLock::new(|| {
     Shared::new("REDIS_URL", || {
         let server = servers::redis(&[])?;
         Some((format!("redis://{}/", server.address()), vec![server]))
     })
 });
 
-static CLUSTER: LazyLock<Shared> = LazyLock::new(|| {
+pub(crate) static CLUSTER: LazyLock<Shared> = LazyLock::new(|| {
     Shared::new("REDIS_CLUSTER_URLS", || {
         let nodes = servers::redis_cluster()?;
         let urls: Vec<_> = nodes.iter().map(|node| format!("redis://{}/", node.address())).collect();

@@ -212,6 +212,21 @@ async fn a_request_that_a_replica_refuses_is_asked_again_elsewhere() {
     assert!(store.create(&id, &record, MINUTE).await.unwrap());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_line_that_a_replica_refuses_is_appended_elsewhere() {
+    let Some((old, new, proxy)) = pair().await else { return };
+    let store = RedisStore::builder().timeout(TIMEOUT).connect(proxy.url()).await.unwrap();
+    let users = store.users().unwrap();
+    users.append("ada", "[1]\n").await.unwrap();
+    follow(&new, &old).await;
+    tell(&new, &["REPLICAOF", "NO", "ONE"]).await;
+    tell(&old, &["REPLICAOF", "127.0.0.1", &new.port.to_string()]).await;
+    proxy.lead_to(&new.address());
+    // The connections are old enough to be replaced.
+    tokio::time::sleep(Duration::from_millis(250)).await;
+    assert_eq!(users.append("ada", "[2]\n").await.unwrap(), "[1]\n[2]\n");
+}
+
 /// What servers answer that do not serve now and have carried out nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_answer_of_a_server_that_does_not_serve_leads_to_another() {

@@ -13,10 +13,10 @@ use crate::redis::{connection_to, tell};
 static SERVER: LazyLock<Option<Server>> = LazyLock::new(|| servers::redis(&[]));
 
 /// What the documentation says that a user of the store needs.
-const RIGHTS: &str = "+get +pttl +set +expire +del +evalsha +script|load";
+pub(crate) const RIGHTS: &str = "+get +pttl +set +expire +del +evalsha +script|load";
 
 /// Makes a user with the password `secret`, and returns the URL with that user.
-async fn user(server: &Server, name: &str, rules: &str) -> String {
+pub(crate) async fn user(server: &Server, name: &str, rules: &str) -> String {
     let rules = ["ACL", "SETUSER", name, "reset", "on", ">secret"].into_iter().chain(rules.split(' '));
     tell(server, &rules.collect::<Vec<_>>()).await;
     format!("redis://{name}:secret@{}/", server.address())

@@ -10,7 +10,7 @@ use tracing::field::Field;
 use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
-use crate::{foreign, trips};
+use crate::{foreign, sql_users, trips};
 
 async fn store(folder: &tempfile::TempDir) -> SqliteStore {
     let store = SqliteStore::open(folder.path().join("sessions.db")).await.unwrap();
@@ -425,4 +425,45 @@ async fn statements_of_each_kind_of_request() {
     let counts = trips::per_kind(store, counter).await;
     println!("sqlite, statements: {:?} = {counts:?}", trips::KINDS);
     assert_eq!(counts, [1, 2, 2, 1, 0, 3, 3]);
+}
+
+#[tokio::test]
+async fn without_the_table_of_the_users_the_sessions_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, pool) = (store(&folder).await, pool(&folder).await);
+    sqlx::raw_sql("DROP TABLE sessions_users").execute(&pool).await.unwrap();
+    sql_users::says_what_is_missing(&store, "sessions_users").await;
+    sql_users::is_there_after_the_migration(&store, async || store.migrate().await.unwrap()).await;
+    // A name that has no room for what follows it.
+    let long = store.clone().table(&"x".repeat(63)).unwrap();
+    long.migrate().await.unwrap();
+    sql_users::is_there_after_the_migration(&long, async || long.migrate().await.unwrap()).await;
+    // As the documentation says how to do it by hand.
+    sqlx::raw_sql(
+        "DROP TABLE sessions_users;
+         CREATE TABLE sessions_users (\"user\" TEXT NOT NULL PRIMARY KEY, log TEXT NOT NULL)",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
+    sql_users::is_there_after_the_migration(&store, async || {}).await;
+}
+
+#[tokio::test]
+async fn two_stores_share_the_users() {
+    let folder = tempfile::tempdir().unwrap();
+    sql_users::two_stores_share_a_text(store(&folder).await, store(&folder).await).await;
+}
+
+#[tokio::test]
+async fn each_of_many_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    sql_users::each_of_many_is_found(&store(&folder).await).await;
+}
+
+#[tokio::test]
+#[ignore = "a measurement: run it in release with --nocapture"]
+async fn time_of_a_list() {
+    let folder = tempfile::tempdir().unwrap();
+    sql_users::time_of_a_list("SQLite", &store(&folder).await).await;
 }

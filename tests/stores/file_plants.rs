@@ -132,6 +132,11 @@ async fn a_plant_is_corrupt_in_every_call_and_stays() {
             assert!(error.is_corrupt(), "{call} of {}: {error:?}", plant.what);
             assert_eq!(look(place), before, "{call} changed {}", plant.what);
         }
+        let other = SessionId::random();
+        store.set(&other, &record(), HOUR).await.unwrap();
+        let many = store.get_many(&[id.clone(), other.clone()]).await.unwrap();
+        assert!(matches!(&*many, [None, Some(_)]), "{} among many", plant.what);
+        store.destroy(&other).await.unwrap();
         assert_eq!(store.len().await.unwrap(), 0, "{} counts", plant.what);
         assert_eq!(store.sweep().await.unwrap(), 0);
         store.clear().await.unwrap();

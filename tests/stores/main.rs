@@ -16,3 +16,5 @@ mod file_foreign;
 mod file_kills;
 #[cfg(all(unix, feature = "file"))]
 mod file_plants;
+#[cfg(all(unix, feature = "file"))]
+mod file_users;

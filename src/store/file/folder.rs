@@ -15,6 +15,8 @@ use crate::error::StoreError;
 
 /// The subfolder of the lock files.
 const LOCK_FOLDER: &str = ".locks";
+/// The subfolder of the users' texts. It is there once a text was written.
+pub(super) const USER_FOLDER: &str = ".users";
 /// The beginning of the name of each temporary file. The number of a lock follows, see [`Folder::temporary`].
 const TEMPORARY_PREFIX: &str = ".sessile-";
 /// The most bytes a session's file can have, 64 MiB: 64 times the default of the option `max_record_bytes`. A
@@ -65,7 +67,7 @@ pub(super) enum FileReplaced {
 impl Folder {
     pub(super) fn open(path: &Path, durability: Durability, shared: bool) -> Result<Self, StoreError> {
         make_folder(path).map_err(StoreError::unavailable)?;
-        prepare(path, shared)?;
+        prepare(path, shared, false)?;
         // Kept as an absolute path, because the process may change its working directory.
         let path = path.canonicalize().map_err(StoreError::unavailable)?;
         let locks = LockFiles::open(&path.join(LOCK_FOLDER)).map_err(StoreError::unavailable)?;
@@ -79,7 +81,7 @@ impl Folder {
     /// Checks that the folder is there, that it is writable, and that nobody else can write to it, unless it is
     /// shared.
     pub(super) fn check(&self) -> Result<(), StoreError> {
-        prepare(&self.path, self.shared)
+        prepare(&self.path, self.shared, false)
     }
 
     /// Creates a file and looks for it under its name in lower case. This also checks that the folder is
@@ -98,7 +100,7 @@ impl Folder {
     }
 
     fn lock_number(&self, number: LockNumber) -> Result<FileLock<'_>, StoreError> {
-        self.locks.lock(number, || prepare(&self.path, self.shared))
+        self.locks.lock(number, || prepare(&self.path, self.shared, false))
     }
 
     /// What a file holds, or `None` if it does not exist.
@@ -115,7 +117,22 @@ impl Folder {
         let target = self.path.join(name);
         let staged = self.stage(lock, text)?;
         staged.persist(&target).map_err(|failed| failure(&target, failed.error))?;
-        self.sync_folder()
+        self.sync_folder(&target)
+    }
+
+    /// The same for a user's text, whose folder is created if it is missing. `name` has the folder in it.
+    pub(super) fn write_for_user(
+        &self,
+        lock: &FileLock<'_>,
+        name: &str,
+        text: &str,
+    ) -> Result<(), StoreError> {
+        let folder = self.path.join(USER_FOLDER);
+        if !folder.is_dir() {
+            prepare(&self.path, self.shared, true)?;
+            self.sync_folder(&folder)?;
+        }
+        self.write(lock, name, text)
     }
 
     /// Replaces a whole file if it still holds the old bytes.
@@ -158,7 +175,7 @@ impl Folder {
         if !is_old(&present) {
             return Ok(FileReplaced::Changed(present));
         }
-        self.sync_folder()?;
+        self.sync_folder(&target)?;
         Ok(FileReplaced::Done)
     }
 
@@ -183,17 +200,17 @@ impl Folder {
         debug_assert!(lock.is_of(name), "a file is locked while it is removed");
         let target = self.path.join(name);
         match fs::remove_file(&target) {
-            Ok(()) => self.sync_folder(),
+            Ok(()) => self.sync_folder(&target),
             Err(error) if error.kind() == ErrorKind::NotFound && self.path.is_dir() => Ok(()),
             Err(error) => Err(failure(&target, error)),
         }
     }
 
-    /// Syncs the names of the files to the disk if the durability demands that.
-    fn sync_folder(&self) -> Result<(), StoreError> {
+    /// Syncs the name of a file to the disk if the durability demands that.
+    fn sync_folder(&self, file: &Path) -> Result<(), StoreError> {
         // Windows cannot open a folder as a file, and keeps the names of files in a journal of its own.
         if self.durability == Durability::Full && cfg!(unix) {
-            let sync = || File::open(&self.path)?.sync_all();
+            let sync = || File::open(file.parent().unwrap_or(&self.path))?.sync_all();
             sync().map_err(|error| StoreError::unavailable(without_path(error)))?;
         }
         Ok(())
@@ -295,11 +312,11 @@ fn without_path(error: io::Error) -> io::Error {
     }
 }
 
-/// Creates the folder of the lock files in an existing folder, and checks that nobody else can write to the
-/// two, unless they are shared.
+/// Creates the folder of the lock files in an existing folder, and `with_users` that of the users' texts. Checks that
+/// nobody else can write to any of them, unless they are shared.
 ///
 /// Invariant: no other folder is created. One that is gone must not come back as an empty one.
-fn prepare(folder: &Path, shared: bool) -> Result<(), StoreError> {
+fn prepare(folder: &Path, shared: bool, with_users: bool) -> Result<(), StoreError> {
     // No lock is held, so another process may remove this file as a leftover. It serves while it is open.
     let ours = temporary(folder, LockNumber::OPENING, ".tmp").map_err(StoreError::unavailable)?;
     let check = |path: &Path| {
@@ -313,7 +330,12 @@ fn prepare(folder: &Path, shared: bool) -> Result<(), StoreError> {
         Ok(())
     };
     check(folder)?;
-    let locks = folder.join(LOCK_FOLDER);
-    make_folder(&locks).map_err(StoreError::unavailable)?;
-    check(&locks)
+    for (name, is_needed) in [(LOCK_FOLDER, true), (USER_FOLDER, with_users)] {
+        let inside = folder.join(name);
+        if is_needed || fs::symlink_metadata(&inside).is_ok() {
+            make_folder(&inside).map_err(StoreError::unavailable)?;
+            check(&inside)?;
+        }
+    }
+    Ok(())
 }

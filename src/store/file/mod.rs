@@ -6,6 +6,7 @@ mod name;
 mod sessions;
 mod system;
 mod text;
+mod users;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ use crate::error::StoreError;
 use crate::id::SessionId;
 use crate::record::Record;
 use crate::store::sweeper::SweepHandle;
+use crate::store::users::UserIndex;
 use crate::store::version::Version;
 use crate::store::{Replaced, SessionStore, Stored};
 use folder::Durability;
@@ -42,6 +44,10 @@ const DEFAULT_EXPRESS_TTL: Duration = Duration::from_secs(3600);
 /// What stands in the place of a session's file and is no session is
 /// [corrupt](StoreError::corrupt) and stays, until `set` or `destroy` is called for that id: text of another
 /// kind, a file of more than 64 MiB, and on Unix also a link, a pipe, a socket or a folder.
+///
+/// Which sessions a user has stands in the subfolder `.users`, in a file for each user, apart from the sessions and
+/// as private as they are. It is created when the first user logs in with a limit or a list of sessions
+/// ([`UserIndex`]). Express and [`clear`](Self::clear) leave it as it is.
 ///
 /// # Who can write to the folder
 /// Whoever can write to the folder can log in as anybody. On Unix the store creates it with mode 0700 and its
@@ -207,6 +213,15 @@ impl SessionStore for FileStore {
     /// it, and that nobody else can write to it, unless that is allowed.
     async fn check(&self) -> Result<(), StoreError> {
         self.run(Sessions::check).await
+    }
+
+    async fn get_many(&self, ids: &[SessionId]) -> Result<Vec<Option<Stored>>, StoreError> {
+        let ids = ids.to_vec();
+        self.run(move |sessions| sessions.get_many(&ids)).await
+    }
+
+    fn users(&self) -> Option<&dyn UserIndex> {
+        Some(self)
     }
 }
 

@@ -17,7 +17,7 @@ use crate::store::version::Version;
 use crate::store::{Replaced, Stored};
 
 pub(super) struct Sessions {
-    folder: Folder,
+    pub(super) folder: Folder,
     names: Names,
     /// What Express takes for the max-age of a session that has none: session-file-store's option `ttl`.
     pub(super) express_ttl: Duration,
@@ -58,6 +58,15 @@ impl Sessions {
     pub(super) fn get(&self, name: &str) -> Result<Option<Stored>, StoreError> {
         let now = self.now();
         Ok(self.live(name, now)?.map(|file| file.into_stored(now)))
+    }
+
+    /// What `get` returns for each of these ids, and `None` for what is no record.
+    pub(super) fn get_many(&self, ids: &[SessionId]) -> Result<Vec<Option<Stored>>, StoreError> {
+        let found = ids.iter().map(|id| match self.get(&self.file_name(id)) {
+            Err(error) if error.is_corrupt() => Ok(None),
+            answer => answer,
+        });
+        found.collect()
     }
 
     pub(super) fn set(&self, name: &str, record: &Record, ttl: Duration) -> Result<(), StoreError> {

@@ -115,6 +115,24 @@ impl RedisStoreBuilder {
         self
     }
 
+    /// Whether the store announces which sessions end, and hears of those that others end. Default: no.
+    ///
+    /// The store then publishes the id of each session that it ends on the channel `sessile:ended:` with its
+    /// prefix, and [`watch`](crate::SessionStore::watch) listens to that channel, over a connection of its
+    /// own. Nobody waits for the announcement, and a logout does not fail because of it.
+    ///
+    /// `watch` also hears of the keys of its database that are removed, expire or are evicted, so of logouts
+    /// in Express as well, where the server tells so: `CONFIG SET notify-keyspace-events Egxe`. Without that,
+    /// and on a cluster, whose nodes tell this of their own keys alone, it hears of the announcements only.
+    ///
+    /// The user of the connection needs `+publish +subscribe &sessile:ended:*`, and `&__keyevent@0__:*` to
+    /// hear of keys in database 0. The ids of sessions are all that somebody who hears the channel learns; a
+    /// cookie holds a signature as well.
+    pub fn announce_ends(mut self, announce: bool) -> Self {
+        Arc::make_mut(&mut self.settings).announce_ends = announce;
+        self
+    }
+
     /// The certificates of the authorities that sign the servers' certificates, in PEM. Default: those that
     /// the system trusts.
     ///

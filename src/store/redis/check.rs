@@ -81,11 +81,16 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         self.try_out(slot, Command::Pipeline(&pipeline), keys).await?;
         let settings = &self.settings;
         for (write, script) in [
-            (Write::Replace { record: b"-", seconds: b"1" }, &settings.replace),
+            (Write::Replace { record: b"-", seconds: Some(b"1") }, &settings.replace),
             (Write::Remove, &settings.destroy_if),
         ] {
             let conditional = Conditional { key, expected: b"-", write, script };
             self.try_out(slot, Command::Conditional(&conditional), keys).await?;
+        }
+        if settings.announce_ends {
+            // An empty message announces nothing.
+            let publish = command(&[b"PUBLISH", self.channel().as_bytes(), b""]);
+            self.try_out(slot, Command::Plain(&publish), keys).await?;
         }
         Ok(())
     }
@@ -122,9 +127,13 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
                     Command::Conditional(_) => {
                         "+evalsha and +script|load, or +delifeq on Valkey 9, or +delex on Redis 8.4"
                     }
-                    Command::Pipeline(_) | Command::Plain(_) => RIGHTS.get(*at).copied().unwrap_or("a right"),
+                    Command::Pipeline(_) => RIGHTS.get(*at).copied().unwrap_or("a right"),
+                    Command::Plain(_) => "+publish",
                 };
                 format!("the user of the Redis connection lacks {right}; see `RedisStore` for what it needs")
+            }
+            (Some(ServerErrorKind::NoPerm), _) if matches!(command, Command::Plain(_)) => {
+                format!("the user of the Redis connection has no access to the channel `{}`", self.channel())
             }
             (Some(ServerErrorKind::NoPerm), _) => {
                 format!("the user of the Redis connection has no access to the keys `{prefix}*`")

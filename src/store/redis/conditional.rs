@@ -14,8 +14,9 @@ use crate::error::StoreError;
 use crate::store::Replaced;
 use crate::store::version::Version;
 
-/// Replaces a record if it is still the expected one. `ARGV`: the expected record, the new record, and the
-/// new record's time to live in seconds. [`to_replaced`] reads the answer.
+/// Replaces a record, or a user's text, if it is still the expected one. `ARGV`: the expected record, the new
+/// record, and the new record's time to live in seconds, which a text does not have. [`to_replaced`] reads the
+/// answer.
 ///
 /// Records are compared as text: a JSON value that Lua decodes and encodes again would not be the same text.
 ///
@@ -26,7 +27,7 @@ local now = redis.pcall('GET', KEYS[1])
 if not now then return 0 end
 if type(now) == 'table' then return now end
 if now ~= ARGV[1] then return {now, redis.call('PTTL', KEYS[1])} end
-local done = redis.pcall('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
+local done = ARGV[3] and redis.pcall('SET', KEYS[1], ARGV[2], 'EX', ARGV[3]) or redis.pcall('SET', KEYS[1], ARGV[2])
 if done.err then return done end
 return 1";
 
@@ -44,7 +45,7 @@ return 1";
 /// What a script answers if there is no record.
 const GONE: Value = Value::Int(0);
 /// What a script answers if it has written.
-const DONE: Value = Value::Int(1);
+pub(super) const DONE: Value = Value::Int(1);
 
 /// A write to a record that is still the expected one.
 #[derive(Clone, Copy)]
@@ -58,7 +59,11 @@ pub(super) struct Conditional<'c> {
 
 #[derive(Clone, Copy)]
 pub(super) enum Write<'c> {
-    Replace { record: &'c [u8], seconds: &'c [u8] },
+    /// `seconds`: how long the record lives. `None`: a user's text does not expire.
+    Replace {
+        record: &'c [u8],
+        seconds: Option<&'c [u8]>,
+    },
     Remove,
 }
 
@@ -98,8 +103,11 @@ impl Conditional<'_> {
     fn native(&self, way: usize) -> Option<Cmd> {
         let (key, expected) = (self.key, self.expected);
         match (self.write, way) {
-            (Write::Replace { record, seconds }, 0) => {
+            (Write::Replace { record, seconds: Some(seconds) }, 0) => {
                 Some(command(&[b"SET", key, record, b"IFEQ", expected, b"EX", seconds]))
+            }
+            (Write::Replace { record, seconds: None }, 0) => {
+                Some(command(&[b"SET", key, record, b"IFEQ", expected]))
             }
             (Write::Remove, 0) => Some(command(&[b"DELIFEQ", key, expected])),
             (Write::Remove, 1) => Some(command(&[b"DELEX", key, b"IFEQ", expected])),
@@ -110,7 +118,10 @@ impl Conditional<'_> {
     fn script_call(&self) -> Cmd {
         let call: [&[u8]; 5] = [b"EVALSHA", self.script.get_hash().as_bytes(), b"1", self.key, self.expected];
         match self.write {
-            Write::Replace { record, seconds } => command(&[&call[..], &[record, seconds]].concat()),
+            Write::Replace { record, seconds: Some(seconds) } => {
+                command(&[&call[..], &[record, seconds]].concat())
+            }
+            Write::Replace { record, seconds: None } => command(&[&call[..], &[record]].concat()),
             Write::Remove => command(&call),
         }
     }

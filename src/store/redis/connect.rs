@@ -3,15 +3,18 @@
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
-use redis::aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection};
+use redis::aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection, PubSub};
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
 use redis::sentinel::{SentinelClientBuilder, SentinelServerType};
-use redis::{AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, TlsMode};
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo,
+    RedisResult, TlsMode,
+};
 use tokio::sync::Mutex;
 
 use super::address::{Certificates, prepare};
-use super::connections::{Connections, Replacement};
+use super::connections::{Connections, Listener, Replacement};
 use crate::error::StoreError;
 
 /// How many connections a store makes to one server.
@@ -26,6 +29,13 @@ pub(super) fn single(
     certificates: &Certificates,
 ) -> Result<Connections<ConnectionManager>, StoreError> {
     let client = Client::open(prepare(address, certificates)?).map_err(StoreError::unavailable)?;
+    let database = Some(client.get_connection_info().redis_settings().db());
+    let listening = client.clone();
+    let listen = move || {
+        let client = listening.clone();
+        async move { client.get_async_pubsub().await }.boxed()
+    };
+    let listener = Listener { connect: Box::new(listen), database };
     // The store has a timeout of its own, which includes the retry.
     let config = ConnectionManagerConfig::new().set_response_timeout(None).set_number_of_retries(1);
     let connect = move || {
@@ -33,7 +43,8 @@ pub(super) fn single(
         // It connects when it is first used, and again when that has failed.
         async move { ConnectionManager::new_lazy_with_config(client, config) }.boxed()
     };
-    Ok(Connections::new(CONNECTIONS, Replacement { connect: Box::new(connect), driver_reconnects: true }))
+    let replacement = Replacement { connect: Box::new(connect), driver_reconnects: true };
+    Ok(Connections::new(CONNECTIONS, replacement, listener))
 }
 
 pub(super) fn cluster<A: IntoConnectionInfo>(
@@ -43,6 +54,9 @@ pub(super) fn cluster<A: IntoConnectionInfo>(
     let nodes: Result<Vec<_>, _> = nodes.into_iter().map(|node| prepare(node, certificates)).collect();
     let nodes = nodes?;
     let tcp = nodes.first().map(|node| node.tcp_settings().clone().set_nodelay(true)).unwrap_or_default();
+    let addresses: Arc<[_]> = nodes.clone().into();
+    let listen = move || listen_to_any(Arc::clone(&addresses)).boxed();
+    let listener = Listener { connect: Box::new(listen), database: None };
     let client = ClusterClient::builder(nodes).retries(3).tcp_settings(tcp);
     #[cfg(feature = "tls")]
     let client = match certificates.given() {
@@ -54,7 +68,20 @@ pub(super) fn cluster<A: IntoConnectionInfo>(
         let client = client.clone();
         async move { client.get_async_connection().await }.boxed()
     };
-    Ok(Connections::new(1, Replacement { connect: Box::new(connect), driver_reconnects: true }))
+    let replacement = Replacement { connect: Box::new(connect), driver_reconnects: true };
+    Ok(Connections::new(1, replacement, listener))
+}
+
+/// Listens to the first node that can be reached. A node announces what was published on any other one.
+async fn listen_to_any(nodes: Arc<[ConnectionInfo]>) -> RedisResult<PubSub> {
+    let mut answer = Err((ErrorKind::InvalidClientConfig, "a cluster without nodes").into());
+    for node in nodes.iter().cloned() {
+        answer = Client::open(node)?.get_async_pubsub().await;
+        if answer.is_ok() {
+            break;
+        }
+    }
+    answer
 }
 
 pub(super) fn sentinel<A: IntoConnectionInfo>(
@@ -68,6 +95,16 @@ pub(super) fn sentinel<A: IntoConnectionInfo>(
     let primary = prepare(primary, certificates)?;
     let client = sentinel_client(&sentinels, &primary, certificates)?;
     let client = Arc::new(Mutex::new(client.build().map_err(StoreError::unavailable)?));
+    let listening = Arc::clone(&client);
+    let listen = move || {
+        let client = Arc::clone(&listening);
+        async move {
+            let primary = client.lock().await.async_get_client().await?;
+            primary.get_async_pubsub().await
+        }
+        .boxed()
+    };
+    let listener = Listener { connect: Box::new(listen), database: Some(primary.redis_settings().db()) };
     // The store has a timeout of its own.
     let config = AsyncConnectionConfig::new().set_response_timeout(None);
     let connect = move || {
@@ -78,7 +115,8 @@ pub(super) fn sentinel<A: IntoConnectionInfo>(
         }
         .boxed()
     };
-    Ok(Connections::new(CONNECTIONS, Replacement { connect: Box::new(connect), driver_reconnects: false }))
+    let replacement = Replacement { connect: Box::new(connect), driver_reconnects: false };
+    Ok(Connections::new(CONNECTIONS, replacement, listener))
 }
 
 /// The driver's client of Sentinels. The host of `primary` is the name under which they know it; all else of

@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared};
+use redis::aio::PubSub;
 use redis::{ErrorKind, FromRedisValue, RedisError, RedisResult};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use super::commands::Command;
 use super::conditional::Ways;
-use crate::id::SessionId;
 use crate::store::retry::DriverError;
 use crate::sync::lock;
 
@@ -32,6 +32,8 @@ pub(super) struct Connections<C> {
     /// Invariant: there is at least one. [`slot`](Self::slot) relies on that.
     slots: Vec<Slot<C>>,
     replacement: Option<Replacement<C>>,
+    /// `None`: the connection is one from outside.
+    pub(super) listener: Option<Listener>,
     /// All times of the connections are milliseconds since this moment.
     began: Instant,
 }
@@ -41,6 +43,14 @@ pub(super) struct Replacement<C> {
     pub(super) connect: Connector<C>,
     /// Whether the driver connects again when a connection drops.
     pub(super) driver_reconnects: bool,
+}
+
+/// How the store listens to what the server announces.
+pub(super) struct Listener {
+    pub(super) connect: Connector<PubSub>,
+    /// The database whose keys hold the sessions. `None`: the keys are on several servers, and none of them
+    /// announces the events of another one's keys.
+    pub(super) database: Option<i64>,
 }
 
 /// The place of one connection.
@@ -66,22 +76,23 @@ impl<C: Clone + Send + Sync + 'static> Connections<C> {
     pub(super) fn of(connection: C) -> Self {
         let began = Instant::now();
         let line = Line::new(std::future::ready(Ok(connection)).boxed(), 1);
-        Self { slots: vec![Mutex::new(line)], replacement: None, began }
+        Self { slots: vec![Mutex::new(line)], replacement: None, listener: None, began }
     }
 
-    pub(super) fn new(count: usize, replacement: Replacement<C>) -> Self {
+    pub(super) fn new(count: usize, replacement: Replacement<C>, listener: Listener) -> Self {
         let line = |_| Mutex::new(Line::new((replacement.connect)(), 1));
-        Self { slots: (0..count).map(line).collect(), replacement: Some(replacement), began: Instant::now() }
+        let slots = (0..count).map(line).collect();
+        Self { slots, replacement: Some(replacement), listener: Some(listener), began: Instant::now() }
     }
 
     pub(super) fn count(&self) -> usize {
         self.slots.len()
     }
 
-    /// The place of a session's connection. All requests of a session have the same one, so that the server
-    /// receives them in the order in which they were made.
-    pub(super) fn slot(&self, id: &SessionId) -> usize {
-        let hash = foldhash::fast::FixedState::default().hash_one(id.as_str());
+    /// The place of the connection for a session's id, or for a user. All requests of a session have the same
+    /// one, so that the server receives them in the order in which they were made.
+    pub(super) fn slot(&self, name: &str) -> usize {
+        let hash = foldhash::fast::FixedState::default().hash_one(name);
         // Invariant: there is at least one connection, so the divisor is not zero.
         hash as usize % self.slots.len()
     }

@@ -2,7 +2,7 @@
 //!
 //! A load is one round trip: `GET` and `PTTL` in one pipeline. Every write is one round trip too: `SET … NX`
 //! creates, `EXPIRE` touches, and a conditional command of the server, or a script over the session's key,
-//! does a `replace` or a `destroy_if`.
+//! does a `replace` or a `destroy_if`. A line of a user's text is appended and the text read in one as well.
 
 mod address;
 pub(crate) mod builder;
@@ -11,13 +11,17 @@ mod commands;
 mod conditional;
 mod connect;
 mod connections;
+mod ends;
+mod many;
 mod scan;
+mod users;
 mod wire;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::stream::BoxStream;
 use redis::aio::{ConnectionLike, ConnectionManager};
 use redis::{FromRedisValue, Pipeline, Script};
 
@@ -29,6 +33,7 @@ use crate::error::StoreError;
 use crate::id::SessionId;
 use crate::record::Record;
 use crate::store::retry::{self, Attempt, DEFAULT_TIMEOUT, whole_seconds};
+use crate::store::users::UserIndex;
 use crate::store::version::Version;
 use crate::store::{Replaced, SessionStore, Stored};
 
@@ -60,6 +65,21 @@ use crate::store::{Replaced, SessionStore, Stored};
 /// `clear` need `+scan` and `+unlink` as well, a database other than 0 `+select`, a cluster `+cluster|slots`,
 /// and Sentinels `+role`.
 ///
+/// A program that looks for the sessions of a user, or ends them, needs `~sessile:users:* +append +multi
+/// +exec` as well, and one that [announces ends](crate::RedisStoreBuilder::announce_ends) needs `+publish
+/// +subscribe &sessile:ended:*`, and `&__keyevent@0__:*` to hear of keys of database 0. `check` asks for none
+/// of the index' rights, which not every program uses.
+///
+/// # The sessions of a user
+/// The text of a user is under a key of its own: `sessile:users:`, the prefix of the
+/// sessions, a colon and the hash of the user, so `sessile:users:sess::…`. With a prefix that such a key
+/// would begin with, such as `sess` or `sessile:`, or which itself begins with `sessile:users:`, it begins
+/// with `users:sessile:` instead. `len` and `clear`, and those of connect-redis, therefore take it for no
+/// session, and leave it. With an empty prefix connect-redis takes every key for a session.
+///
+/// It has no time to live. A server that may evict keys without one (`allkeys-lru` and its like) may forget
+/// which sessions a user has: set `maxmemory-policy` to `noeviction` or to one of `volatile-*`.
+///
 /// # TLS
 /// With the feature `tls`, an address that begins with `rediss://` is connected to over TLS, by rustls, with
 /// the certificates that the system trusts or those of a [`builder`](RedisStore::builder). If the program has
@@ -89,6 +109,7 @@ struct Settings {
     timeout: Duration,
     replace: Script,
     destroy_if: Script,
+    announce_ends: bool,
 }
 
 impl Default for Settings {
@@ -98,6 +119,7 @@ impl Default for Settings {
             timeout: DEFAULT_TIMEOUT,
             replace: Script::new(REPLACE),
             destroy_if: Script::new(DESTROY_IF),
+            announce_ends: false,
         }
     }
 }
@@ -145,7 +167,15 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         id: &SessionId,
         command: Command<'_>,
     ) -> Result<(T, Attempt), StoreError> {
-        let slot = self.connections.slot(id);
+        self.send_over(self.connections.slot(id.as_str()), command).await
+    }
+
+    /// Sends over the connection in this place.
+    async fn send_over<T: FromRedisValue + Send>(
+        &self,
+        slot: usize,
+        command: Command<'_>,
+    ) -> Result<(T, Attempt), StoreError> {
         let timeout = self.settings.timeout;
         retry::with_retry(timeout, || self.connections.ask(slot, timeout, command)).await
     }
@@ -200,7 +230,9 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> SessionStore for RedisSt
 
     async fn destroy(&self, id: &SessionId) -> Result<(), StoreError> {
         let delete = command(&[b"DEL", self.key(id).as_bytes()]);
-        self.send_with_retry(id, Command::Plain(&delete)).await.map(|((), _)| ())
+        let ((), _) = self.send_with_retry(id, Command::Plain(&delete)).await?;
+        self.announce_end(id);
+        Ok(())
     }
 
     async fn touch(&self, id: &SessionId, ttl: Duration) -> Result<bool, StoreError> {
@@ -234,13 +266,16 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> SessionStore for RedisSt
             return self.destroy_if(id, expected).await;
         }
         let seconds = whole_seconds(ttl).to_string();
-        let write = Write::Replace { record: record.as_bytes(), seconds: seconds.as_bytes() };
+        let write = Write::Replace { record: record.as_bytes(), seconds: Some(seconds.as_bytes()) };
         let (answer, attempt) = self.write_if(id, expected, write, Version::of(record)).await?;
         retry::confirm_replace(answer, attempt, record)
     }
 
     async fn destroy_if(&self, id: &SessionId, expected: &Version) -> Result<Replaced, StoreError> {
         let (answer, attempt) = self.write_if(id, expected, Write::Remove, expected.clone()).await?;
+        if matches!(answer, Replaced::Done(_)) {
+            self.announce_end(id);
+        }
         retry::confirm_destroy(answer, attempt)
     }
 
@@ -252,6 +287,19 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> SessionStore for RedisSt
     /// password, it is a replica, or which right is missing.
     async fn check(&self) -> Result<(), StoreError> {
         self.check_rights_and_keys().await
+    }
+
+    async fn get_many(&self, ids: &[SessionId]) -> Result<Vec<Option<Stored>>, StoreError> {
+        self.find_many(ids).await
+    }
+
+    fn users(&self) -> Option<&dyn UserIndex> {
+        Some(self)
+    }
+
+    /// `Some` if the store was built with [`announce_ends`](crate::RedisStoreBuilder::announce_ends).
+    fn watch(&self) -> Option<BoxStream<'static, SessionId>> {
+        self.ended_ids()
     }
 }
 

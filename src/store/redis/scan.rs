@@ -8,6 +8,7 @@ use redis::cluster_routing::{RoutingInfo, SingleNodeRoutingInfo};
 use redis::{Cmd, FromRedisValue as _, RedisResult, Value};
 
 use super::RedisStore;
+use super::users::is_user_key;
 use crate::error::StoreError;
 use crate::store::retry::with_timeout;
 
@@ -70,7 +71,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
                     <(u64, Vec<Vec<u8>>)>::from_redis_value(answer).map_err(StoreError::unavailable)
                 };
                 let (next, found) = with_timeout(self.settings.timeout, step).await?;
-                keys.extend(found);
+                keys.extend(found.into_iter().filter(|key| !is_user_key(&self.settings.prefix, key)));
                 cursor = next;
                 if cursor == 0 {
                     break;

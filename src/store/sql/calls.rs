@@ -13,7 +13,7 @@ use crate::error::StoreError;
 /// This is a macro and not a generic type because the latter would repeat, at every call, the bounds under
 /// which `sqlx` executes statements in any database.
 macro_rules! shared_calls {
-    ($store:ident, $database:ty) => {
+    ($store:ident, $database:ty $(, watch: $watch:path)?) => {
         // The block holds the imports of the calls.
         const _: () = {
             use std::sync::Arc;
@@ -29,8 +29,10 @@ macro_rules! shared_calls {
             use crate::store::sql::check::CheckFailed;
             use crate::store::sql::lent::{Lent, test_idle};
             use crate::store::sql::row::to_stored;
-            use crate::store::sql::statements::{Statement, Statements, Values};
+            use crate::store::sql::statement::{Statement, Values};
+            use crate::store::sql::statements::Statements;
             use crate::store::sweeper::SweepHandle;
+            use crate::store::users::UserIndex;
             use crate::store::version::Version;
             use crate::store::{Replaced, SessionStore, Stored};
 
@@ -233,7 +235,13 @@ macro_rules! shared_calls {
                     record: &Record,
                     ttl: Duration,
                 ) -> Result<Replaced, StoreError> {
-                    let values = Values { id: Some(id), record: Some(record), expected: Some(expected), ttl };
+                    let values = Values {
+                        id: Some(id),
+                        record: Some(record),
+                        expected: Some(expected),
+                        ttl,
+                        ..Values::default()
+                    };
                     match self.write(&self.settings.statements.replace, &values).await? {
                         (0, attempt) => {
                             retry::confirm_replace(self.conflict_or_gone(id).await?, attempt, record)
@@ -258,7 +266,8 @@ macro_rules! shared_calls {
                 async fn check(&self) -> Result<(), StoreError> {
                     let (id, record) = (&SessionId::random(), &Record::default());
                     let (expected, ttl) = (&Version::of(record), Duration::from_secs(1));
-                    let values = Values { id: Some(id), record: Some(record), expected: Some(expected), ttl };
+                    let (id, record, expected) = (Some(id), Some(record), Some(expected));
+                    let values = Values { id, record, expected, ttl, ..Values::default() };
                     let Statements { get, insert_nothing, replace, destroy, .. } = &self.settings.statements;
                     let failed = |what| {
                         let table = self.settings.quoted_table();
@@ -275,6 +284,18 @@ macro_rules! shared_calls {
                     }
                     Ok(())
                 }
+
+                async fn get_many(&self, ids: &[SessionId]) -> Result<Vec<Option<Stored>>, StoreError> {
+                    self.find_many(ids).await
+                }
+
+                fn users(&self) -> Option<&dyn UserIndex> {
+                    Some(self)
+                }
+
+                $(fn watch(&self) -> Option<futures_util::stream::BoxStream<'static, SessionId>> {
+                    $watch(&self.pool, &self.settings)
+                })?
             }
         };
     };

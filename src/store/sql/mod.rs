@@ -3,6 +3,8 @@
 //! Conditional statements compare the text of the record, so that they detect writers that keep no version
 //! numbers, as Express does not.
 
+#[cfg(feature = "postgres")]
+mod announced;
 mod calls;
 mod check;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
@@ -19,4 +21,7 @@ pub(crate) mod postgres;
 mod row;
 #[cfg(feature = "sqlite")]
 pub(crate) mod sqlite;
+mod statement;
 mod statements;
+mod user_table;
+mod users;

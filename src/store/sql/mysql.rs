@@ -11,7 +11,10 @@ use super::calls::shared_calls;
 use super::encryption::{self, is_this_machine};
 use super::identifier::InvalidIdentifier;
 use super::lent::IDLE_TIMEOUT;
-use super::statements::{Dialect, Param, Settings, Statement, Statements, Values};
+use super::statement::{Param, Statement, Values};
+use super::statements::{Dialect, Names, Settings, Statements};
+use super::user_table::{UserStatements, beside};
+use super::users::user_calls;
 use crate::error::StoreError;
 use crate::id::SessionId;
 use crate::store::retry::{DEFAULT_TIMEOUT, with_timeout};
@@ -118,27 +121,59 @@ impl MySqlStore {
         Ok(self)
     }
 
-    /// Creates the table and its index, if they do not exist.
+    /// Creates the tables and their index, if they do not exist: that of the sessions, and one beside it, named after
+    /// it, in which the store keeps which sessions a user has ([`UserIndex`](crate::UserIndex)). By hand:
+    ///
+    /// ```sql
+    /// CREATE TABLE sessions_users (
+    ///   `user` varchar(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY,
+    ///   `log` longtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL
+    /// ) ENGINE=InnoDB;
+    /// ```
+    ///
+    /// The store needs the same rights to it. Without the second table the sessions work; only calls that are about
+    /// a user fail. [`check`](crate::SessionStore::check) does not look at it.
     ///
     /// # Errors
     /// [`StoreError::unavailable`].
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        let table = &self.settings.table;
-        let sql = format!(
+        let (table, users) = (&self.settings.table, self.settings.quoted_users());
+        let index = beside(table, "_expires");
+        let sessions = format!(
             "CREATE TABLE IF NOT EXISTS `{table}` (
                `session_id` varchar(128) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
                `expires` int(11) unsigned NOT NULL,
                `data` mediumtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin,
-               PRIMARY KEY (`session_id`), KEY `{table}_expires` (`expires`)
+               PRIMARY KEY (`session_id`), KEY `{index}` (`expires`)
              ) ENGINE=InnoDB"
         );
-        self.write(&Statement::new(sql, &[]), &Values::default()).await.map(drop)
+        let users = format!(
+            "CREATE TABLE IF NOT EXISTS {users} (
+               `user` varchar(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY,
+               `log` longtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL
+             ) ENGINE=InnoDB"
+        );
+        for sql in [sessions, users] {
+            self.write(&Statement::new(sql, &[]), &Values::default()).await?;
+        }
+        Ok(())
     }
 }
 
 shared_calls!(MySqlStore, MySql);
+user_calls!(MySqlStore, MySql);
 
-const DIALECT: Dialect = Dialect { quote: '`', statements, key, is_remote: true };
+/// How many ids one statement names at most.
+const KEYS_AT_ONCE: usize = 512;
+
+const DIALECT: Dialect = Dialect {
+    quote: '`',
+    statements,
+    key,
+    is_remote: true,
+    returning: false,
+    keys_at_once: Some(KEYS_AT_ONCE),
+};
 
 /// The id as the column can hold it and the server compares it: at most 128 characters, and no space at the
 /// end. Other ids are hashed.
@@ -147,8 +182,8 @@ fn key(id: &SessionId) -> Cow<'_, str> {
 }
 
 /// The statements over a table.
-fn statements(table: &str) -> Statements {
-    use Param::{ExpectedHash, Id, Record, TtlSeconds};
+fn statements(&Names { table, users, .. }: &Names<'_>) -> Statements {
+    use Param::{EachKey, ExpectedHash, Id, Record, TtlSeconds};
     const NOW: &str = "UNIX_TIMESTAMP(NOW(6))";
     // Bytes are compared, because the column's collation may take different letters for the same. A column of
     // binary strings is not converted, because it may hold bytes that are no text. The hash stands for them
@@ -163,6 +198,13 @@ fn statements(table: &str) -> Statements {
                 "SELECT data, CAST((expires - {NOW}) * 1000 AS SIGNED) FROM {table} WHERE session_id = ? AND {live}"
             ),
             &[Id],
+        ),
+        get_many: Statement::new(
+            format!(
+                "SELECT data, CAST((expires - {NOW}) * 1000 AS SIGNED), session_id FROM {table}
+                 WHERE session_id IN (?) AND {live}"
+            ),
+            &[EachKey],
         ),
         set: Statement::new(
             format!(
@@ -204,6 +246,7 @@ fn statements(table: &str) -> Statements {
         sweep: Statement::new(format!("DELETE FROM {table} WHERE expires <= {NOW}"), &[]),
         len: Statement::new(format!("SELECT COUNT(*) FROM {table} WHERE {live}"), &[]),
         clear: Statement::new(format!("DELETE FROM {table}"), &[]),
+        users: UserStatements::mysql(users),
     }
 }
 

@@ -7,11 +7,15 @@ use std::sync::Arc;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgSslMode};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, Postgres};
 
+use super::announced;
 use super::calls::shared_calls;
 use super::encryption::{self, is_this_machine};
 use super::identifier::InvalidIdentifier;
 use super::lent::{IDLE_TIMEOUT, Lent};
-use super::statements::{Dialect, Param, Settings, Statement, Statements};
+use super::statement::{Param, Statement};
+use super::statements::{Dialect, Names, Settings, Statements};
+use super::user_table::UserStatements;
+use super::users::user_calls;
 use crate::error::StoreError;
 use crate::store::retry::{DEFAULT_TIMEOUT, with_timeout};
 
@@ -166,18 +170,41 @@ impl PostgresStore {
         self
     }
 
-    /// Creates the table and its index, if they do not exist.
+    /// Whether the store announces the end of each session, for [`watch`](crate::SessionStore::watch). Default:
+    /// `false`.
+    ///
+    /// `destroy` and `destroy_if` then also notify a channel that is named after the table, `session_ends`, and
+    /// `watch` listens to it, on a connection of its own beside the pool. Say it in every process. Every
+    /// user of the database may listen to the channel, and hears ids of sessions that are over. Listening works through no pooler in
+    /// transaction mode: `watch` then hears nothing.
+    #[must_use]
+    pub fn announce_ends(mut self, announce: bool) -> Self {
+        Arc::make_mut(&mut self.settings).set_announce_ends(announce);
+        self
+    }
+
+    /// Creates the tables and their index, if they do not exist: that of the sessions, and one beside it, named after
+    /// it, in which the store keeps which sessions a user has ([`UserIndex`](crate::UserIndex)). By hand:
+    ///
+    /// ```sql
+    /// CREATE TABLE session_users ("user" varchar COLLATE "C" PRIMARY KEY, log text NOT NULL);
+    /// ```
+    ///
+    /// The store needs the same rights to it. Without the second table the sessions work; only calls that are about
+    /// a user fail. [`check`](crate::SessionStore::check) does not look at it.
     ///
     /// # Errors
     /// [`StoreError::unavailable`].
     pub async fn migrate(&self) -> Result<(), StoreError> {
         let (table, index) = (self.settings.quoted_table(), &self.settings.table);
+        let users = self.settings.quoted_users();
         // Two processes that start together could both find the table missing. The lock admits one at a time.
         let sql = format!(
             "SELECT pg_advisory_xact_lock(hashtext('sessile {index}'));
              CREATE TABLE IF NOT EXISTS {table}
                (sid varchar NOT NULL COLLATE \"default\" PRIMARY KEY, sess json NOT NULL, expire timestamp(6) NOT NULL);
-             CREATE INDEX IF NOT EXISTS \"IDX_{index}_expire\" ON {table} (expire)"
+             CREATE INDEX IF NOT EXISTS \"IDX_{index}_expire\" ON {table} (expire);
+             CREATE TABLE IF NOT EXISTS {users} (\"user\" varchar COLLATE \"C\" PRIMARY KEY, log text NOT NULL)"
         );
         let work = async {
             let mut lent = Lent::by(&self.pool, self.settings.test_limit()).await?;
@@ -209,24 +236,44 @@ fn keeps_no_statements(url: &str) -> bool {
     options.split('&').any(|option| option == "statement-cache-capacity=0")
 }
 
-shared_calls!(PostgresStore, Postgres);
+shared_calls!(PostgresStore, Postgres, watch: announced::ends);
+user_calls!(PostgresStore, Postgres);
 
-const DIALECT: Dialect =
-    Dialect { quote: '"', statements, key: |id| Cow::Borrowed(id.as_str()), is_remote: true };
+const DIALECT: Dialect = Dialect {
+    quote: '"',
+    statements,
+    key: |id| Cow::Borrowed(id.as_str()),
+    is_remote: true,
+    returning: true,
+    keys_at_once: None,
+};
 
 /// The statements over a table. `$1` is the id and `$2` the time zone, except in `sweep` and `len`, which
 /// have no id.
-fn statements(table: &str) -> Statements {
-    use Param::{Expected, Id, Record, TimeZone, TtlSeconds};
+fn statements(&Names { table, users, ends }: &Names<'_>) -> Statements {
+    use Param::{Expected, Id, KeyList, Record, TimeZone, TtlSeconds};
     const EXPIRY: &str =
         "to_timestamp(ceil(date_part('epoch', clock_timestamp()) + $3::bigint)) AT TIME ZONE $2";
     const LIVE: &str = "expire AT TIME ZONE $2 > clock_timestamp()";
     const REMAINING: &str =
         "(date_part('epoch', (expire AT TIME ZONE $2) - clock_timestamp()) * 1000)::bigint";
+    let announced = |delete: String| match ends {
+        Some(channel) => {
+            format!("WITH gone AS ({delete} RETURNING sid) SELECT pg_notify('{channel}', sid) FROM gone")
+        }
+        None => delete,
+    };
     Statements {
         get: Statement::new(
             format!("SELECT sess::text, {REMAINING} FROM {table} WHERE sid = $1 AND {LIVE}"),
             &[Id, TimeZone],
+        ),
+        get_many: Statement::new(
+            format!(
+                "SELECT sess::text, {REMAINING}, sid FROM {table}
+                 WHERE sid = ANY (ARRAY(SELECT json_array_elements_text($1::json))) AND {LIVE}"
+            ),
+            &[KeyList, TimeZone],
         ),
         set: Statement::new(
             format!(
@@ -235,7 +282,7 @@ fn statements(table: &str) -> Statements {
             ),
             &[Id, TimeZone, TtlSeconds, Record],
         ),
-        destroy: Statement::new(format!("DELETE FROM {table} WHERE sid = $1"), &[Id]),
+        destroy: Statement::new(announced(format!("DELETE FROM {table} WHERE sid = $1")), &[Id]),
         touch: Statement::new(
             format!("UPDATE {table} SET expire = {EXPIRY} WHERE sid = $1 AND {LIVE}"),
             &[Id, TimeZone, TtlSeconds],
@@ -265,7 +312,7 @@ fn statements(table: &str) -> Statements {
             &[Id, TimeZone, TtlSeconds, Record, Expected],
         ),
         destroy_if: Statement::new(
-            format!("DELETE FROM {table} WHERE sid = $1 AND {LIVE} AND sess::text = $3"),
+            announced(format!("DELETE FROM {table} WHERE sid = $1 AND {LIVE} AND sess::text = $3")),
             &[Id, TimeZone, Expected],
         ),
         sweep: Statement::new(
@@ -277,6 +324,7 @@ fn statements(table: &str) -> Statements {
             &[TimeZone],
         ),
         clear: Statement::new(format!("DELETE FROM {table}"), &[]),
+        users: UserStatements::returning(users),
     }
 }
 

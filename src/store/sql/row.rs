@@ -52,5 +52,9 @@ pub(super) fn expected_text(version: &Version) -> &str {
 ///
 /// A version that is no text, such as a number, becomes the empty text, which is the hash of nothing.
 pub(super) fn expected_hash(version: &Version) -> String {
-    version.as_bytes().map(|bytes| base16ct::lower::encode_string(&Sha256::digest(bytes))).unwrap_or_default()
+    version.as_bytes().map(text_hash).unwrap_or_default()
+}
+
+pub(super) fn text_hash(bytes: &[u8]) -> String {
+    base16ct::lower::encode_string(&Sha256::digest(bytes))
 }

@@ -13,7 +13,10 @@ use sqlx::{AssertSqlSafe, Sqlite};
 use super::calls::shared_calls;
 use super::file_watch::FileWatch;
 use super::identifier::InvalidIdentifier;
-use super::statements::{Dialect, Param, Settings, Statement, Statements};
+use super::statement::{Param, Statement};
+use super::statements::{Dialect, Names, Settings, Statements};
+use super::user_table::UserStatements;
+use super::users::user_calls;
 use crate::error::StoreError;
 use crate::store::retry::{DEFAULT_TIMEOUT, with_timeout};
 
@@ -102,15 +105,24 @@ impl SqliteStore {
         Ok(self)
     }
 
-    /// Creates the table and its index, if they do not exist.
+    /// Creates the tables and their index, if they do not exist: that of the sessions, and one beside it, named after
+    /// it, in which the store keeps which sessions a user has ([`UserIndex`](crate::UserIndex)). By hand:
+    ///
+    /// ```sql
+    /// CREATE TABLE sessions_users ("user" TEXT NOT NULL PRIMARY KEY, log TEXT NOT NULL);
+    /// ```
+    ///
+    /// Without the second table the sessions work; only calls that are about a user fail.
+    /// [`check`](crate::SessionStore::check) does not look at it.
     ///
     /// # Errors
     /// [`StoreError::unavailable`].
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        let table = &self.settings.table;
+        let (table, users) = (&self.settings.table, self.settings.quoted_users());
         let sql: Arc<str> = Arc::from(format!(
             "CREATE TABLE IF NOT EXISTS \"{table}\" (sid PRIMARY KEY, expired, sess);
-             CREATE INDEX IF NOT EXISTS \"{table}_expired\" ON \"{table}\" (expired)"
+             CREATE INDEX IF NOT EXISTS \"{table}_expired\" ON \"{table}\" (expired);
+             CREATE TABLE IF NOT EXISTS {users} (\"user\" TEXT NOT NULL PRIMARY KEY, log TEXT NOT NULL)"
         ));
         self.with_retry(|| sqlx::raw_sql(AssertSqlSafe(Arc::clone(&sql))).execute(&self.pool)).await.map(drop)
     }
@@ -127,18 +139,32 @@ fn is_in_memory(name: &str) -> bool {
 }
 
 shared_calls!(SqliteStore, Sqlite);
+user_calls!(SqliteStore, Sqlite);
 
-const DIALECT: Dialect =
-    Dialect { quote: '"', statements, key: |id| Cow::Borrowed(id.as_str()), is_remote: false };
+const DIALECT: Dialect = Dialect {
+    quote: '"',
+    statements,
+    key: |id| Cow::Borrowed(id.as_str()),
+    is_remote: false,
+    returning: true,
+    keys_at_once: None,
+};
 
 /// The statements over a table. `?1` is the current time and `?2` the id, wherever they appear.
-fn statements(table: &str) -> Statements {
-    use Param::{Expected, Id, Now, Record, TtlMillis};
+fn statements(&Names { table, users, .. }: &Names<'_>) -> Statements {
+    use Param::{Expected, Id, KeyList, Now, Record, TtlMillis};
     Statements {
         // Cast to an integer because Node.js binds numbers as reals.
         get: Statement::new(
             format!("SELECT sess, CAST(expired - ?1 AS INTEGER) FROM {table} WHERE sid = ?2 AND expired > ?1"),
             &[Now, Id],
+        ),
+        get_many: Statement::new(
+            format!(
+                "SELECT sess, CAST(expired - ?1 AS INTEGER), sid FROM {table}
+                 WHERE sid IN (SELECT value FROM json_each(?2)) AND expired > ?1"
+            ),
+            &[Now, KeyList],
         ),
         set: Statement::new(
             format!(
@@ -183,6 +209,7 @@ fn statements(table: &str) -> Statements {
         sweep: Statement::new(format!("DELETE FROM {table} WHERE expired <= ?1"), &[Now]),
         len: Statement::new(format!("SELECT count(*) FROM {table} WHERE expired > ?1"), &[Now]),
         clear: Statement::new(format!("DELETE FROM {table}"), &[]),
+        users: UserStatements::returning(users),
     }
 }
 

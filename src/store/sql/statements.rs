@@ -13,56 +13,15 @@ use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Database, Encode, Type};
 
 use super::identifier::{InvalidIdentifier, identifier};
-use super::row::{expected_hash, expected_text, record_text};
+use super::row::{expected_hash, expected_text, record_text, text_hash};
+use super::statement::{Param, Statement, Values};
+use super::user_table::{UserStatements, beside};
 use crate::clock::{Clock as _, SystemClock};
 use crate::id::SessionId;
-use crate::record::Record;
 use crate::store::retry::{DEFAULT_TIMEOUT, whole_seconds};
-use crate::store::version::Version;
 
-/// What a parameter of a statement holds.
-#[derive(Clone, Copy)]
-pub(super) enum Param {
-    /// The key of the session's row.
-    Id,
-    /// The record that the statement writes.
-    Record,
-    /// The record that must still be stored for the statement to change a row.
-    Expected,
-    /// The SHA-256 of that record in hexadecimal digits.
-    ExpectedHash,
-    /// The time to live in whole seconds, rounded up.
-    TtlSeconds,
-    /// The time to live in milliseconds.
-    TtlMillis,
-    /// The time of [`now`]. Only SQLite takes it: servers have a clock of their own.
-    Now,
-    /// The time zone of Postgres' `expire` column.
-    TimeZone,
-}
-
-/// The values that a call provides for the parameters of its statement. Each is there if the statement needs
-/// it.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Values<'v> {
-    pub(super) id: Option<&'v SessionId>,
-    pub(super) record: Option<&'v Record>,
-    pub(super) expected: Option<&'v Version>,
-    pub(super) ttl: Duration,
-}
-
-/// The text of a statement, and what its parameters hold, in the order in which they are bound.
-#[derive(Clone)]
-pub(super) struct Statement {
-    sql: Arc<str>,
-    params: &'static [Param],
-}
-
-impl Statement {
-    pub(super) fn new(sql: String, params: &'static [Param]) -> Self {
-        Self { sql: sql.into(), params }
-    }
-}
+/// What follows the name of the sessions' table in that of the users' texts.
+const USERS: &str = "_users";
 
 /// The statements over one table.
 #[derive(Clone)]
@@ -70,6 +29,8 @@ pub(super) struct Statements {
     /// Selects what [`to_stored`](super::row::to_stored) reads: the record of a live session, and the
     /// milliseconds until it expires.
     pub(super) get: Statement,
+    /// Selects the same for many ids, and the key of each row.
+    pub(super) get_many: Statement,
     /// Inserts a record, or overwrites the one that is stored.
     pub(super) set: Statement,
     /// Removes a record.
@@ -94,6 +55,7 @@ pub(super) struct Statements {
     pub(super) len: Statement,
     /// Removes all records.
     pub(super) clear: Statement,
+    pub(super) users: UserStatements,
 }
 
 /// What is particular to one database.
@@ -101,12 +63,26 @@ pub(super) struct Statements {
 pub(super) struct Dialect {
     /// The character before and after a name.
     pub(super) quote: char,
-    /// Makes the statements over a table. Its name is already in quotes.
-    pub(super) statements: fn(table: &str) -> Statements,
+    /// Makes the statements over a table.
+    pub(super) statements: fn(&Names<'_>) -> Statements,
     /// Makes the key of a row from a session's id.
     pub(super) key: fn(&SessionId) -> Cow<'_, str>,
     /// Whether connections lead to a server, over a network that may fall silent.
     pub(super) is_remote: bool,
+    /// Whether a statement can return what it has written.
+    pub(super) returning: bool,
+    /// How many keys one statement can name. `None`: any number, as one parameter.
+    pub(super) keys_at_once: Option<usize>,
+}
+
+/// The names that stand in statements.
+pub(super) struct Names<'n> {
+    /// The sessions' table, in quotes.
+    pub(super) table: &'n str,
+    /// The table of the users' texts, in quotes.
+    pub(super) users: &'n str,
+    /// The channel on which the ends of sessions are announced, if they are. Only Postgres has channels.
+    pub(super) ends: Option<&'n str>,
 }
 
 /// The options of a store, and the statements that follow from them.
@@ -122,27 +98,81 @@ pub(super) struct Settings {
     /// Whether connections keep their prepared statements. An option of Postgres; always on in the other
     /// stores.
     pub(super) prepared: bool,
+    /// Whether the ends of sessions are announced. An option of Postgres.
+    announce_ends: bool,
     pub(super) statements: Statements,
 }
 
 impl Settings {
     /// The default settings of a store.
     pub(super) fn new(dialect: Dialect, table: &str) -> Self {
-        let statements = (dialect.statements)(&quoted(dialect.quote, None, table));
-        let (table, time_zone) = (table.to_owned(), "UTC".to_owned());
-        Self { dialect, schema: None, table, time_zone, timeout: DEFAULT_TIMEOUT, prepared: true, statements }
+        let [sessions, users] =
+            [table.to_owned(), beside(table, USERS)].map(|name| quoted(dialect.quote, None, &name));
+        let statements = (dialect.statements)(&Names { table: &sessions, users: &users, ends: None });
+        Self {
+            dialect,
+            schema: None,
+            table: table.to_owned(),
+            time_zone: "UTC".to_owned(),
+            timeout: DEFAULT_TIMEOUT,
+            prepared: true,
+            announce_ends: false,
+            statements,
+        }
+    }
+
+    /// Makes the statements again, after an option has changed that they depend on.
+    fn make_statements(&mut self) {
+        let (table, users, ends) = (self.quoted_table(), self.quoted_users(), self.ends_channel());
+        let names = Names { table: &table, users: &users, ends: ends.as_deref() };
+        self.statements = (self.dialect.statements)(&names);
     }
 
     pub(super) fn set_table(&mut self, name: &str) -> Result<(), InvalidIdentifier> {
         self.table = identifier(name)?.to_owned();
-        self.statements = (self.dialect.statements)(&self.quoted_table());
+        self.make_statements();
         Ok(())
     }
 
     pub(super) fn set_schema(&mut self, name: &str) -> Result<(), InvalidIdentifier> {
         self.schema = Some(identifier(name)?.to_owned());
-        self.statements = (self.dialect.statements)(&self.quoted_table());
+        self.make_statements();
         Ok(())
+    }
+
+    pub(super) fn set_announce_ends(&mut self, announce: bool) {
+        self.announce_ends = announce;
+        self.make_statements();
+    }
+
+    /// The channel on which the ends of sessions are announced, if they are.
+    ///
+    /// Without the schema's name, because one store may name it and another one find the table by its search path.
+    pub(super) fn ends_channel(&self) -> Option<String> {
+        self.announce_ends.then(|| beside(&self.table, "_ends"))
+    }
+
+    pub(super) fn key<'i>(&self, id: &'i SessionId) -> Cow<'i, str> {
+        (self.dialect.key)(id)
+    }
+
+    /// How many ids a statement of [`get_many`](Self::get_many) can name.
+    pub(super) fn keys_at_once(&self) -> usize {
+        self.dialect.keys_at_once.unwrap_or(usize::MAX)
+    }
+
+    /// The statement that reads this many ids.
+    pub(super) fn get_many(&self, keys: usize) -> Cow<'_, Statement> {
+        let statement = &self.statements.get_many;
+        if self.dialect.keys_at_once.is_none() {
+            return Cow::Borrowed(statement);
+        }
+        let marks = format!("(?{})", ", ?".repeat(padded(keys) - 1));
+        Cow::Owned(Statement::new(statement.sql.replacen("(?)", &marks, 1), statement.params))
+    }
+
+    pub(super) fn returns_what_it_writes(&self) -> bool {
+        self.dialect.returning
     }
 
     /// How long a connection may take to answer before it goes back to its pool. `None` if it leads to no
@@ -157,6 +187,11 @@ impl Settings {
     /// The table's name in quotes, after its schema's if that is named.
     pub(super) fn quoted_table(&self) -> String {
         quoted(self.dialect.quote, self.schema.as_deref(), &self.table)
+    }
+
+    /// The name of the table of the users' texts, in the same way.
+    pub(super) fn quoted_users(&self) -> String {
+        quoted(self.dialect.quote, self.schema.as_deref(), &beside(&self.table, USERS))
     }
 
     /// A statement with its parameters bound, to be executed once.
@@ -184,8 +219,25 @@ impl Settings {
             Param::TtlMillis => query.bind(i64::try_from(values.ttl.as_millis()).unwrap_or(i64::MAX)),
             Param::Now => query.bind(now()),
             Param::TimeZone => query.bind(&*self.time_zone),
+            Param::KeyList => query.bind(&*serde_json::to_string(values.keys).unwrap_or_default()),
+            Param::EachKey => {
+                let last = values.keys.last().map(|last| &**last).unwrap_or_default();
+                let count = padded(values.keys.len()) - values.keys.len();
+                let keys = values.keys.iter().map(|key| &**key);
+                keys.chain(std::iter::repeat_n(last, count)).fold(query, |query, key| query.bind(key))
+            }
+            Param::User => query.bind(values.user),
+            Param::Text => query.bind(values.text),
+            Param::Was => query.bind(values.was),
+            Param::WasHash => query.bind(text_hash(values.was.as_bytes())),
         })
     }
+}
+
+/// How many parameters a statement has for this many keys. The last key fills the rest, so that a connection prepares
+/// few statements however many keys there are.
+fn padded(keys: usize) -> usize {
+    keys.max(1).next_power_of_two()
 }
 
 fn quoted(quote: char, schema: Option<&str>, table: &str) -> String {

@@ -64,7 +64,7 @@ impl<'a> UserLogs<'a> {
 
     /// Takes an id from a user's list whose record is gone. Nobody is told of a failure: the entry is dropped later.
     pub(crate) async fn forget(&self, user: &str, id: &SessionId) {
-        if let Err(error) = self.append(user, &Event::forget([id])).await {
+        if let Err(error) = self.append(user, &Event::forget(std::slice::from_ref(id))).await {
             let error: &(dyn std::error::Error + 'static) = &error;
             tracing::warn!(error, "an ended session stays in its user's list for now");
         }
@@ -99,28 +99,31 @@ impl<'a> UserLogs<'a> {
         counts: impl Fn(&Entry) -> bool,
     ) -> Result<usize, WriteError> {
         let ended: Vec<_> = log.entries().into_iter().filter(|(_, entry)| entry.ended).collect();
-        let ids: Vec<_> = ended.iter().map(|(id, _)| id.clone()).collect();
-        let records = self.store.get_many(&ids).await?;
-        let left: Vec<_> = ended.into_iter().zip(records).filter(|(_, record)| record.is_some()).collect();
-        self.destroy(left.iter().map(|((id, _), _)| id)).await?;
-        let places: HashSet<_> =
-            left.iter().filter(|((_, entry), _)| counts(entry)).map(|((_, entry), _)| entry.place).collect();
+        let records = self.records(ended.iter().map(|(id, _)| id)).await?;
+        let (mut left, mut places) = (Vec::new(), HashSet::new());
+        for ((id, entry), _) in ended.into_iter().zip(records).filter(|(_, record)| record.is_some()) {
+            if counts(&entry) {
+                places.insert(entry.place);
+            }
+            left.push(id);
+        }
+        self.destroy(&left).await?;
         Ok(places.len())
     }
 
-    async fn destroy<'i>(&self, ids: impl Iterator<Item = &'i SessionId>) -> Result<(), WriteError> {
+    async fn destroy(&self, ids: &[SessionId]) -> Result<(), WriteError> {
         // Boxed, because the compiler cannot show otherwise that this future can be sent between threads.
-        let calls: Vec<BoxFuture<'_, _>> = ids.map(|id| self.store.destroy(id).boxed()).collect();
+        let calls: Vec<BoxFuture<'_, _>> = ids.iter().map(|id| self.store.destroy(id).boxed()).collect();
         futures_util::stream::iter(calls).buffer_unordered(AT_ONCE).try_collect().await
     }
 
     /// Looks up the records of a user's list. What is left of ended sessions is destroyed, and entries without a record
     /// are dropped once they are old enough.
     pub(crate) async fn sift(&self, user: &str, log: UserLog) -> Result<Sifted, WriteError> {
-        let entries = log.entries();
-        let ids: Vec<_> = entries.iter().map(|(id, _)| id.clone()).collect();
-        let records = self.store.get_many(&ids).await?;
+        // Invariant: an entry is found to be old before its record is found to be absent.
         let old = self.now().saturating_sub(u64::try_from(GRACE.as_millis()).unwrap_or(u64::MAX));
+        let entries = log.entries();
+        let records = self.records(entries.iter().map(|(id, _)| id)).await?;
         let (mut live, mut ended, mut dead, mut missing) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for ((id, entry), record) in entries.into_iter().zip(records) {
             match record {
@@ -136,11 +139,8 @@ impl<'a> UserLogs<'a> {
                 }
             }
         }
-        self.destroy(ended.iter()).await?;
-        if dead.is_empty() {
-            return Ok(Sifted { log, live, missing });
-        }
-        let log = self.append(user, &Event::forget(&dead)).await?;
+        self.destroy(&ended).await?;
+        let log = if dead.is_empty() { log } else { self.drop_entries(user, dead).await? };
         Ok(Sifted { log, live, missing })
     }
 
@@ -164,6 +164,30 @@ impl<'a> UserLogs<'a> {
                 return Ok(live);
             }
         }
+    }
+
+    /// Drops entries that are old and were found without a record. A login may have stood still for so long that it
+    /// creates its record only now: it sees that its entry is closed, or it has looked before and its record is found
+    /// here.
+    async fn drop_entries(&self, user: &str, dead: Vec<SessionId>) -> Result<UserLog, WriteError> {
+        self.append(user, &Event::close(&dead)).await?;
+        let records = self.records(dead.iter()).await?;
+        let late: Vec<_> = dead
+            .iter()
+            .zip(records)
+            .filter(|(_, record)| record.is_some())
+            .map(|(id, _)| id.clone())
+            .collect();
+        self.destroy(&late).await?;
+        Ok(self.append(user, &Event::forget(&dead)).await?)
+    }
+
+    async fn records<'i>(
+        &self,
+        ids: impl Iterator<Item = &'i SessionId>,
+    ) -> Result<Vec<Option<Stored>>, StoreError> {
+        let ids: Vec<_> = ids.cloned().collect();
+        if ids.is_empty() { Ok(Vec::new()) } else { self.store.get_many(&ids).await }
     }
 
     /// Makes a text short that has many superfluous lines. It is no error if that fails: the next one does it.

@@ -25,6 +25,9 @@ pub(crate) enum Event {
     EndOthers { keep: u64, epoch: SmolStr },
     /// The sessions with these places are over, whatever ids they have got meanwhile.
     End { places: Vec<u64> },
+    /// These ids have no record, and are not to get one any more. Unlike an end it does not reach the other ids of their
+    /// sessions: a session that has changed its id lives on under the new one.
+    Close { ids: Vec<SmolStr> },
     /// These ids have no record any more.
     Forget { ids: Vec<SmolStr> },
     /// What the lines before came to, which were removed.
@@ -36,7 +39,7 @@ pub(crate) enum Event {
 pub(crate) struct LogIn {
     pub(crate) id: SmolStr,
     pub(crate) at: u64,
-    /// The epoch when the login began; empty, if no end had come before. `None`: the login begins with this event.
+    /// The number and the epoch of the last end when the login began. `None`: the login begins with this event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) epoch: Option<SmolStr>,
     /// The number of sessions from which on the login is refused.
@@ -52,6 +55,10 @@ pub(crate) struct LogIn {
 pub(crate) struct State {
     /// The epoch of the last end of all sessions; empty, if none has come.
     epoch: SmolStr,
+    /// The number of ends of all sessions. An end that is appended twice, with another one in between, brings its epoch
+    /// back, but not the number.
+    #[serde(default)]
+    ends: u64,
     /// The place of the next login.
     next: u64,
     entries: HashMap<SmolStr, Entry, RandomState>,
@@ -92,9 +99,17 @@ impl Event {
         line
     }
 
-    pub(crate) fn forget<'a>(ids: impl IntoIterator<Item = &'a SessionId>) -> Self {
-        Self::Forget { ids: ids.into_iter().map(|id| id.as_str().into()).collect() }
+    pub(crate) fn close(ids: &[SessionId]) -> Self {
+        Self::Close { ids: texts(ids) }
     }
+
+    pub(crate) fn forget(ids: &[SessionId]) -> Self {
+        Self::Forget { ids: texts(ids) }
+    }
+}
+
+fn texts(ids: &[SessionId]) -> Vec<SmolStr> {
+    ids.iter().map(|id| id.as_str().into()).collect()
 }
 
 impl UserLog {
@@ -126,7 +141,18 @@ impl UserLog {
                 let over = state.entries.values_mut().filter(|entry| places.contains(&entry.place));
                 over.for_each(|entry| entry.ended = true);
             }
-            Event::Forget { ids } => ids.iter().for_each(|id| drop(state.entries.remove(id))),
+            Event::Close { ids } => {
+                for id in &ids {
+                    if let Some(entry) = state.entries.get_mut(id) {
+                        entry.ended = true;
+                    }
+                }
+            }
+            Event::Forget { ids } => {
+                for id in &ids {
+                    state.entries.remove(id);
+                }
+            }
             Event::State(before) => {
                 (self.lines, self.entries_before) = (0, before.entries.len());
                 *state = before;
@@ -135,8 +161,8 @@ impl UserLog {
     }
 
     /// The epoch that a login takes along which begins now.
-    pub(crate) fn epoch(&self) -> &SmolStr {
-        &self.state.epoch
+    pub(crate) fn epoch(&self) -> SmolStr {
+        self.state.epoch()
     }
 
     /// Whether a session is noted under this id, and is not over.
@@ -179,7 +205,7 @@ impl UserLog {
 impl State {
     fn log_in(&mut self, login: LogIn) {
         let LogIn { id, at, epoch, limit, acted } = login;
-        let is_late = epoch.is_some_and(|epoch| epoch != self.epoch);
+        let is_late = epoch.is_some_and(|epoch| epoch != self.epoch());
         if is_late
             || self.entries.contains_key(&id)
             || limit.is_some_and(|limit| self.places().len() >= limit)
@@ -195,9 +221,13 @@ impl State {
         if epoch == self.epoch {
             return;
         }
-        self.epoch = epoch;
+        (self.epoch, self.ends) = (epoch, self.ends + 1);
         let over = self.entries.values_mut().filter(|entry| keep != Some(entry.place));
         over.for_each(|entry| entry.ended = true);
+    }
+
+    fn epoch(&self) -> SmolStr {
+        format!("{}.{}", self.ends, self.epoch).into()
     }
 
     fn places(&self) -> Vec<u64> {

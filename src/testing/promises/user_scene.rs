@@ -177,6 +177,11 @@ impl<S: SessionStore> Scene<S> {
         Work::Commit(visitor, session)
     }
 
+    /// A browser with the cookie of this id.
+    pub(super) fn visitor_of(&self, id: &SessionId) -> Visitor {
+        Visitor::with_id(&self.rival, id)
+    }
+
     /// The text of the user's list.
     pub(super) async fn text(&self) -> String {
         let index = self.probe.inner().users().expect("the store keeps lists");

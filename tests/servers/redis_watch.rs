@@ -1,0 +1,221 @@
+//! What a `RedisStore` that announces ends tells other stores, and what it hears.
+
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
+use redis::AsyncCommands as _;
+use sessile::{Record, RedisStore, Replaced, SessionId, SessionStore};
+use sessile_test_servers::{self as servers, Server};
+
+use crate::redis::{CLUSTER, connection_to, tell};
+use crate::redis_rights::{RIGHTS, user};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+type Ids = BoxStream<'static, SessionId>;
+
+async fn announcing(server: &Server) -> RedisStore {
+    let url = format!("redis://{}/", server.address());
+    RedisStore::builder().announce_ends(true).connect(url).await.unwrap()
+}
+
+/// The next id, which has to come.
+async fn next(ids: &mut Ids) -> SessionId {
+    tokio::time::timeout(Duration::from_secs(10), ids.next()).await.expect("nothing was heard").unwrap()
+}
+
+/// A stream that listens already: it hears of the ends of a session that `other` ends for the purpose.
+async fn watch(store: &impl SessionStore, other: &impl SessionStore) -> Ids {
+    let mut ids = store.watch().expect("the store announces ends");
+    let probe = SessionId::random();
+    for _ in 0..100 {
+        other.destroy(&probe).await.unwrap();
+        if let Ok(id) = tokio::time::timeout(Duration::from_millis(100), ids.next()).await {
+            assert_eq!(id, Some(probe.clone()));
+            // What else was announced of it.
+            while let Ok(id) = tokio::time::timeout(Duration::from_millis(200), ids.next()).await {
+                assert_eq!(id, Some(probe.clone()));
+            }
+            return ids;
+        }
+    }
+    panic!("nothing was heard");
+}
+
+/// Each way to end a session is announced, and nothing else.
+async fn ends_are_heard(one: &impl SessionStore, two: &impl SessionStore) {
+    let mut heard = watch(one, two).await;
+    let (ended, moved, kept) = (SessionId::random(), SessionId::random(), SessionId::random());
+    let (first, second) = (Record::default(), Record::from_json(r#"{"cookie":{},"n":2}"#).unwrap());
+    for id in [&ended, &moved, &kept] {
+        two.set(id, &first, MINUTE).await.unwrap();
+    }
+    let version = two.get(&kept).await.unwrap().unwrap().version.unwrap();
+    let done = two.replace(&kept, &version, &second, MINUTE).await.unwrap();
+    assert!(matches!(done, Replaced::Done(_)));
+    let conflict = two.destroy_if(&kept, &version).await.unwrap();
+    assert!(matches!(conflict, Replaced::Conflict(_)));
+    let gone = two.destroy_if(&SessionId::random(), &version).await.unwrap();
+    assert!(matches!(gone, Replaced::Gone));
+    two.touch(&kept, MINUTE).await.unwrap();
+    two.users().unwrap().append("ada", "[1]\n").await.unwrap();
+    two.users().unwrap().replace("ada", "[1]\n", "").await.unwrap();
+    two.destroy(&ended).await.unwrap();
+    assert_eq!(next(&mut heard).await, ended);
+    assert!(matches!(two.destroy_if(&moved, &version).await.unwrap(), Replaced::Done(_)));
+    assert_eq!(next(&mut heard).await, moved);
+    // A store hears of its own as well.
+    one.destroy(&kept).await.unwrap();
+    assert_eq!(next(&mut heard).await, kept);
+}
+
+#[tokio::test]
+async fn ends_are_heard_on_a_server() {
+    for server in [servers::redis(&[]), servers::valkey(&[])].into_iter().flatten() {
+        ends_are_heard(&announcing(&server).await, &announcing(&server).await).await;
+    }
+}
+
+#[tokio::test]
+async fn ends_are_heard_on_a_cluster() {
+    let Some(urls) = CLUSTER.url.as_deref() else { return };
+    // Of its own prefix, for the cluster is shared.
+    let prefix = format!("{}:", SessionId::random().as_str());
+    let connect = |urls: Vec<String>| {
+        RedisStore::builder().prefix(prefix.clone()).announce_ends(true).connect_cluster(urls)
+    };
+    let urls: Vec<_> = urls.split(',').map(str::to_owned).collect();
+    let one = connect(urls.clone()).await.unwrap();
+    // The other one listens at another node.
+    let two = connect(urls.into_iter().rev().collect()).await.unwrap();
+    ends_are_heard(&one, &two).await;
+    ends_are_heard(&two, &one).await;
+}
+
+#[tokio::test]
+async fn stores_with_another_prefix_are_not_heard() {
+    let Some(server) = servers::redis(&["--notify-keyspace-events", "Egxe"]) else { return };
+    let store = announcing(&server).await;
+    let mut heard = watch(&store, &store).await;
+    let (id, other) = (SessionId::random(), store.clone().prefix("shop:"));
+    other.set(&id, &Record::default(), MINUTE).await.unwrap();
+    other.destroy(&id).await.unwrap();
+    store.destroy(&SessionId::new("last").unwrap()).await.unwrap();
+    assert_eq!(next(&mut heard).await.as_str(), "last");
+}
+
+/// The logout of an Express application is a `DEL`, which announces nothing by itself.
+#[tokio::test]
+async fn keys_that_are_gone_are_heard_of_where_the_server_tells() {
+    let Some(server) = servers::redis(&["--notify-keyspace-events", "Egxe"]) else { return };
+    let url = format!("redis://{}/3", server.address());
+    let store = RedisStore::builder().announce_ends(true).connect(url.as_str()).await.unwrap();
+    let mut heard = watch(&store, &store).await;
+    let mut express = connection_to(&server.address()).await;
+    let id = SessionId::random();
+    let key = format!("sess:{}", id.as_str());
+    // In another database there are other sessions.
+    let () = express.set("sess:elsewhere", "{}").await.unwrap();
+    let () = express.del("sess:elsewhere").await.unwrap();
+    let () = redis::cmd("SELECT").arg(3).query_async(&mut express).await.unwrap();
+    // What has no such prefix is no session.
+    let () = express.set("cart:1", "{}").await.unwrap();
+    let () = express.del("cart:1").await.unwrap();
+    store.users().unwrap().append("ada", "[1]\n").await.unwrap();
+    store.users().unwrap().replace("ada", "[1]\n", "").await.unwrap();
+    store.set(&id, &Record::default(), MINUTE).await.unwrap();
+    let () = express.del(&key).await.unwrap();
+    assert_eq!(next(&mut heard).await, id);
+    store.set(&id, &Record::default(), MINUTE).await.unwrap();
+    let () = express.pexpire(&key, 1).await.unwrap();
+    assert_eq!(next(&mut heard).await, id);
+}
+
+#[tokio::test]
+async fn the_stream_ends_with_its_connection() {
+    let Some(server) = servers::redis(&[]) else { return };
+    let (one, two) = (announcing(&server).await, announcing(&server).await);
+    let mut heard = watch(&one, &two).await;
+    tell(&server, &["CLIENT", "KILL", "TYPE", "pubsub"]).await;
+    let end = tokio::time::timeout(Duration::from_secs(10), heard.next()).await.expect("it does not end");
+    assert_eq!(end, None);
+    // Another one hears again.
+    ends_are_heard(&one, &two).await;
+    // Where there is no server the stream ends, and is no error.
+    let address = server.address();
+    drop(server);
+    let mut heard = one.watch().unwrap();
+    let end = tokio::time::timeout(Duration::from_secs(10), heard.next()).await.expect("it does not end");
+    assert_eq!(end, None, "{address}");
+}
+
+#[tokio::test]
+async fn who_drops_the_stream_leaves_no_connection() {
+    let Some(server) = servers::redis(&[]) else { return };
+    let store = announcing(&server).await;
+    let listeners = async || {
+        let redis::Value::BulkString(list) = tell(&server, &["CLIENT", "LIST", "TYPE", "pubsub"]).await
+        else {
+            panic!("no list")
+        };
+        String::from_utf8(list).unwrap().lines().count()
+    };
+    let heard = watch(&store, &store).await;
+    assert_eq!(listeners().await, 1);
+    drop(heard);
+    let began = std::time::Instant::now();
+    while listeners().await > 0 {
+        assert!(began.elapsed() < Duration::from_secs(10), "the connection stays");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn who_does_not_ask_for_it_announces_and_hears_nothing() {
+    let Some(server) = servers::redis(&[]) else { return };
+    let store = RedisStore::connect(format!("redis://{}/", server.address())).await.unwrap();
+    assert!(store.watch().is_none());
+    let mut heard = watch(&announcing(&server).await, &announcing(&server).await).await;
+    store.destroy(&SessionId::random()).await.unwrap();
+    let last = SessionId::random();
+    announcing(&server).await.destroy(&last).await.unwrap();
+    assert_eq!(next(&mut heard).await, last);
+    // A connection from outside has no address to listen at.
+    let store = RedisStore::new(connection_to(&server.address()).await);
+    assert!(store.watch().is_none());
+}
+
+#[tokio::test]
+async fn the_documented_rights_are_enough_to_announce_and_to_hear() {
+    let Some(server) = servers::redis(&["--notify-keyspace-events", "Egxe"]) else { return };
+    const OWN: &str = "+publish +subscribe &sessile:ended:*";
+    let connect = async |rules: &str| {
+        let url =
+            user(&server, "teller", &format!("resetchannels ~sess:* ~sessile:users:* {RIGHTS} {rules}"))
+                .await;
+        RedisStore::builder().prefix("sess:").announce_ends(true).connect(url).await
+    };
+    // Without a right to the events there are the announcements.
+    let index = "+append +multi +exec";
+    let store = connect(&format!("{OWN} {index}")).await.unwrap();
+    ends_are_heard(&store, &store).await;
+    let store = connect(&format!("{OWN} &__keyevent@0__:*")).await.unwrap();
+    let mut heard = watch(&store, &store).await;
+    let mut express = connection_to(&server.address()).await;
+    let () = express.set("sess:express", "{}").await.unwrap();
+    let () = express.del("sess:express").await.unwrap();
+    assert_eq!(next(&mut heard).await.as_str(), "express");
+    // What is missing is named when the store connects.
+    for (rules, missing) in [
+        ("+subscribe &sessile:ended:*", "+publish"),
+        ("+publish +subscribe", "the channel `sessile:ended:sess:`"),
+    ] {
+        let refused = connect(rules).await.unwrap_err();
+        let why = std::error::Error::source(&refused).unwrap().to_string();
+        assert!(why.contains(missing), "{why}");
+    }
+    // Who announces nothing needs no such right.
+    let url = user(&server, "plain", &format!("resetchannels ~sess:* {RIGHTS}")).await;
+    RedisStore::connect(url).await.unwrap().check().await.unwrap();
+}
