@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _};
-use smol_str::SmolStr;
 use uuid::Uuid;
 
 use super::UserIndex;
