@@ -21,12 +21,12 @@ impl<'c> Execution<'c> {
         let record = self.compose(None)?;
         match self.lists(&record, None) {
             None => self.create(record).await,
-            Some(lists) => Box::pin(self.begin_listed(record, lists)).await,
+            Some(lists) => Box::pin(self.begin_listed(record, &lists)).await,
         }
     }
 
-    async fn begin_listed(&self, record: Record, lists: Membership<'_>) -> Result<Snapshot, SessionError> {
-        let new = self.create_listed(record, &lists).await?;
+    async fn begin_listed(&self, record: Record, lists: &Membership<'_>) -> Result<Snapshot, SessionError> {
+        let new = self.create_listed(record, lists).await?;
         lists.look(&new.id).await?;
         Ok(new)
     }
@@ -113,14 +113,19 @@ impl<'c> Execution<'c> {
         };
         self.stored_id = Some(new.id.clone());
         let (id, before) = (new.id.clone(), from.clone());
-        let removed = self.remove(how, new, from, lists.is_some());
+        let removed = self.remove(how, new, from, lists.as_ref());
         let new = match &lists {
             None => removed.await?,
             Some(lists) => {
                 // Both need nothing but that the new record is there.
                 let (new, looked) = futures_util::future::join(removed, lists.look(&id)).await;
-                looked?;
-                new?
+                match new {
+                    Ok(new) if new.id != id => new,
+                    new => {
+                        looked?;
+                        new?
+                    }
+                }
             }
         };
         let metadata = Metadata::of(&new.record);
@@ -139,14 +144,14 @@ impl<'c> Execution<'c> {
         how: NewId,
         new: Snapshot,
         old: Option<Snapshot>,
-        is_listed: bool,
+        lists: Option<&Membership<'_>>,
     ) -> Result<Snapshot, SessionError> {
         match (how, old) {
             (_, None) => Ok(new),
             (NewId::Regenerate | NewId::AfterDestroy, Some(old)) => {
                 self.destroy_old(&old).await.map(|()| new)
             }
-            (NewId::Cycle, Some(old)) => self.remove_old(new, old, is_listed).await,
+            (NewId::Cycle, Some(old)) => self.remove_old(new, old, lists).await,
         }
     }
 
@@ -167,7 +172,7 @@ impl<'c> Execution<'c> {
         &mut self,
         mut new: Snapshot,
         mut old: Snapshot,
-        is_listed: bool,
+        lists: Option<&Membership<'_>>,
     ) -> Result<Snapshot, SessionError> {
         let mut lock = None;
         let mut is_unanswered = false;
@@ -180,7 +185,7 @@ impl<'c> Execution<'c> {
                     is_unanswered = false;
                     old.refresh(fresh);
                     self.recognise(&old);
-                    new = self.rewrite_new(new, Some(&old.record), is_listed).await?;
+                    new = self.rewrite_new(new, Some(&old.record), lists.is_some()).await?;
                     backoff(attempt).await;
                 }
                 Ok(Replaced::Gone) if is_unanswered => return Ok(new),
@@ -192,13 +197,32 @@ impl<'c> Execution<'c> {
                     let _ = self.config.store.destroy(&new.id).await;
                     return Err(SessionError::Gone);
                 }
-                // Another request has destroyed the session: the new record must keep none of its data.
-                Ok(Replaced::Gone) => return self.rewrite_new(new, None, is_listed).await,
+                Ok(Replaced::Gone) => {
+                    if let Some(lists) = lists.filter(|lists| lists.has_login_in_place()) {
+                        return self.log_in_apart(new, lists).await;
+                    }
+                    // Another request has destroyed the session: the new record must keep none of its data.
+                    return self.rewrite_new(new, None, lists.is_some()).await;
+                }
                 Err(_) if !is_unanswered => is_unanswered = true,
                 Err(error) => return Err(error.into()),
             }
         }
         Err(SessionError::Conflict)
+    }
+
+    /// Logs in as if there had been no session: the place of the old one is over, or another request has taken it along
+    /// to a new id.
+    async fn log_in_apart(
+        &mut self,
+        tried: Snapshot,
+        lists: &Membership<'_>,
+    ) -> Result<Snapshot, SessionError> {
+        self.config.store.destroy(&tried.id).await?;
+        lists.leave(&tried.id).await;
+        self.stored_id = None;
+        self.id = Some(self.config.new_id());
+        self.begin_listed(self.compose(None)?, &lists.apart()).await
     }
 
     /// Writes the new record again, over another base.
