@@ -10,6 +10,7 @@ use crate::session::snapshot::Snapshot;
 use crate::session::stage::NewId;
 use crate::store::Replaced;
 use crate::store::loaded::{Expiry, ReplaceOutcome};
+use crate::store::watched::Ended;
 
 /// How many ids are tried for a new record. A second one is needed only when `genid` returns an id that is
 /// taken.
@@ -188,7 +189,10 @@ impl<'c> Execution<'c> {
                     new = self.rewrite_new(new, Some(&old.record), lists.is_some()).await?;
                     backoff(attempt).await;
                 }
-                Ok(Replaced::Gone) if is_unanswered => return Ok(new),
+                Ok(Replaced::Gone) if is_unanswered => {
+                    self.config.store.watched().end(&old.id, Ended::Moved);
+                    return Ok(new);
+                }
                 // An earlier commit of this request got no answer. Whether it has removed the record, or
                 // another request has logged the user out since, cannot be told, so the session ends.
                 Ok(Replaced::Gone) if self.removal_failed => {
