@@ -21,10 +21,10 @@ pub(crate) enum Event {
     Move { from: SmolStr, to: SmolStr, at: u64 },
     /// All sessions are over. The epoch, which is random, tells this end from all others.
     EndAll { epoch: SmolStr },
-    /// All sessions are over but this one.
-    EndOthers { keep: SmolStr, epoch: SmolStr },
-    /// These sessions are over, whatever ids they have got meanwhile.
-    End { ids: Vec<SmolStr> },
+    /// All sessions are over but the one with this place, whatever id it has got meanwhile.
+    EndOthers { keep: u64, epoch: SmolStr },
+    /// The sessions with these places are over, whatever ids they have got meanwhile.
+    End { places: Vec<u64> },
     /// These ids have no record, and are not to get one any more. Unlike an end it does not reach the other ids of their
     /// sessions: a session that has changed its id lives on under the new one.
     Close { ids: Vec<SmolStr> },
@@ -136,12 +136,8 @@ impl UserLog {
                 }
             }
             Event::EndAll { epoch } => state.end_all(epoch, None),
-            Event::EndOthers { keep, epoch } => {
-                let keep = state.entries.get(&keep).map(|entry| entry.place);
-                state.end_all(epoch, keep);
-            }
-            Event::End { ids } => {
-                let places: Vec<_> = ids.iter().filter_map(|id| Some(state.entries.get(id)?.place)).collect();
+            Event::EndOthers { keep, epoch } => state.end_all(epoch, Some(keep)),
+            Event::End { places } => {
                 let over = state.entries.values_mut().filter(|entry| places.contains(&entry.place));
                 over.for_each(|entry| entry.ended = true);
             }
@@ -190,12 +186,6 @@ impl UserLog {
     /// The places of the sessions that count, lowest first: those that are not over, and that nobody else acts in.
     pub(crate) fn places(&self) -> Vec<u64> {
         self.state.places()
-    }
-
-    /// The ids that have this place.
-    pub(crate) fn ids_at(&self, place: u64) -> Vec<SmolStr> {
-        let at = self.state.entries.iter().filter(|(_, entry)| entry.place == place);
-        at.map(|(id, _)| id.clone()).collect()
     }
 
     /// Whether so many lines came after the last state that the text should be made short.
