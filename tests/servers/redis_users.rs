@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use redis::AsyncCommands as _;
-use sessile::{Record, RedisStore, SessionId, SessionStore};
+use sessile::testing::Visitor;
+use sessile::{Record, RedisStore, SessionConfig, SessionId, SessionStore};
 use sessile_test_servers as servers;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -359,6 +360,52 @@ async fn round_trips_of_an_index() {
         println!("round trips of append, read, replace, get_many of 1,000: {counted:?}");
         assert_eq!(counted, [1, 1, 1, 1]);
     }
+}
+
+/// A login costs one round trip more than before over a session of a guest, and two more without one: it is noted, the
+/// record is created, and the list is read while the old record is removed. A read of a user costs none.
+#[tokio::test]
+async fn round_trips_of_a_login() {
+    let Some(server) = servers::redis(&[]) else { return };
+    let (url, trips) = counting(server.address()).await;
+    let store = RedisStore::connect(url).await.unwrap();
+    let config =
+        SessionConfig::builder("a secret of at least 32 bytes, for tests").store(store).build().unwrap();
+    let mut counted = Vec::new();
+    let mut before = trips.load(Ordering::SeqCst);
+    let mut count = || {
+        let now = trips.load(Ordering::SeqCst);
+        counted.push(now - std::mem::replace(&mut before, now));
+    };
+    let (mut fresh, mut guest) = (Visitor::new(&config), Visitor::new(&config));
+    let session = guest.open().await.unwrap();
+    session.insert("cart", 1).unwrap();
+    guest.commit(&session).await.unwrap();
+    count();
+    for visitor in [&mut fresh, &mut guest] {
+        let session = visitor.open().await.unwrap();
+        session.log_in("ada").unwrap();
+        visitor.commit(&session).await.unwrap();
+        count();
+    }
+    let session = guest.open().await.unwrap();
+    assert!(session.belongs_to("ada"));
+    drop(session.commit().await.unwrap());
+    count();
+    assert_eq!(config.sessions_of("ada").list().await.unwrap().len(), 2);
+    count();
+    session.cycle_id();
+    guest.commit(&session).await.unwrap();
+    count();
+    let session = guest.open().await.unwrap();
+    session.log_out();
+    guest.commit(&session).await.unwrap();
+    count();
+    println!(
+        "round trips of a guest, a login, a guest's login, a read, a list, a change of id, a logout: {counted:?}"
+    );
+    // Each visitor that has a cookie loads the session first.
+    assert_eq!(counted, [1, 3, 1 + 3, 1, 2, 4, 1 + 2]);
 }
 
 /// `cargo test --release --features redis,testing --test servers ten_thousand -- --ignored --nocapture`

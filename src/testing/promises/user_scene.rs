@@ -151,7 +151,7 @@ impl<S: SessionStore> Scene<S> {
                 let mut staff = log_in(config, &self.staff).await;
                 let session = open(&staff).await;
                 session.impersonate(&self.user).expect("staff is logged in");
-                drop(staff.commit(&session).await.expect("staff acts as the user"));
+                staff.commit(&session).await.expect("staff acts as the user");
                 staff
             }
             Deed::MoveSecond | Deed::EndSecond => in_process(config, &self.second),
@@ -224,7 +224,7 @@ async fn store(config: &SessionConfig, fill: impl FnOnce(&Session)) -> Visitor {
     let session = open(&visitor).await;
     fill(&session);
     session.insert("kept", 1).expect("insert");
-    drop(visitor.commit(&session).await.expect("commit"));
+    visitor.commit(&session).await.expect("commit");
     visitor
 }
 
