@@ -207,6 +207,15 @@ impl Record {
         self.members().map(|(key, value)| (key.of(text), value.of(text)))
     }
 
+    /// The raw JSON of what this crate itself keeps of the session.
+    pub(crate) fn metadata(&self) -> Option<&[u8]> {
+        // Most records have none, and this is known without a search.
+        if !self.0.has_metadata() {
+            return None;
+        }
+        self.member(METADATA).map(|(_, value)| self.within(value))
+    }
+
     /// Whether both records share one buffer.
     pub(crate) fn is(&self, other: &Self) -> bool {
         self.0.shares_buffer_with(&other.0)

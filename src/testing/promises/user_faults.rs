@@ -2,7 +2,10 @@
 //!
 //! The checks pass without a test for a store that keeps no lists of users.
 
+use std::pin::pin;
 use std::sync::Arc;
+
+use futures_util::future::{Either, select};
 
 use super::setup::{Probed, open, value};
 use super::user_scene::{Deed, Scene, Work};
@@ -110,10 +113,7 @@ pub async fn a_dropped_step_leaves_nothing_behind<S: SessionStore>(store: S) {
             let mut work = scene.prepare(deed, &scene.config).await;
             let hold = scene.probe.hold_nth(None, step);
             let mut task = tokio::spawn(async move { work.run().await.map(drop) });
-            let is_held = tokio::select! {
-                () = hold.reached() => true,
-                _ = &mut task => false,
-            };
+            let is_held = matches!(select(pin!(hold.reached()), &mut task).await, Either::Left(_));
             if !is_held {
                 assert!(step > 0, "{deed:?} makes no call");
                 break;

@@ -3,7 +3,10 @@
 //!
 //! The checks pass without a test for a store that keeps no lists of users.
 
+use std::pin::pin;
 use std::sync::Arc;
+
+use futures_util::future::{Either, select};
 
 use super::setup::{open, value};
 use super::user_scene::{Deed, Options, Scene, Work, log_in};
@@ -74,9 +77,9 @@ async fn race<S: SessionStore>(
                 let answer = work.run().await;
                 (work, answer)
             });
-            let is_held = tokio::select! {
-                () = hold.reached() => true,
-                done = &mut task => {
+            let is_held = match select(pin!(hold.reached()), &mut task).await {
+                Either::Left(_) => true,
+                Either::Right((done, _)) => {
                     done.expect("no panic").1.expect("nobody disturbs this one");
                     false
                 }
