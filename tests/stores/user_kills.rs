@@ -41,13 +41,19 @@ async fn work(folder: &Path) {
         }
         let session = visitor.open().await.unwrap();
         match n % 6 {
-            2 => drop(ada.end(&ada.list().await.unwrap()[1].handle()).await.unwrap()),
+            2 => {
+                ada.end(&ada.list().await.unwrap()[1].handle()).await.unwrap();
+            }
             3 => {
                 session.log_out();
                 visitor.commit(&session).await.unwrap();
             }
-            4 => drop(ada.end_others(&session).await.unwrap()),
-            5 => drop(ada.end_all().await.unwrap()),
+            4 => {
+                ada.end_others(&session).await.unwrap();
+            }
+            5 => {
+                ada.end_all().await.unwrap();
+            }
             _ => {}
         }
     }

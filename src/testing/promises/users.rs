@@ -129,7 +129,7 @@ impl<S: SessionStore> Race<S> {
         assert_eq!(session.origin(), Origin::Loaded, "{what}: a session is lost");
         assert!(session.belongs_to(&self.scene.user), "{what}: the user is logged out");
         session.cycle_id();
-        drop(visitor.commit(&session).await.expect("the session moves again"));
+        visitor.commit(&session).await.expect("the session moves again");
         assert_eq!(value(&visitor, "kept").await, Some(1), "{what}: data is lost");
         assert!(open(&visitor).await.belongs_to(&self.scene.user), "{what}: the move logs out");
     }
