@@ -25,7 +25,6 @@ use std::time::Duration;
 
 use memchr::memchr;
 
-use super::METADATA;
 use crate::json::object::Span;
 use crate::json::text::{is_key, text};
 
@@ -98,15 +97,21 @@ impl Index {
 impl IndexedText {
     /// Copies JSON and its spans into a new buffer. The spans from number `keys` on are a key, its value,
     /// the next key and so on.
-    pub(super) fn new(spans: &[Span], keys: usize, max_age: Option<Duration>, text: &str) -> Self {
+    /// `metadata`: whether one of the keys is that of metadata.
+    pub(super) fn new(
+        spans: &[Span],
+        keys: usize,
+        max_age: Option<Duration>,
+        text: &str,
+        metadata: bool,
+    ) -> Self {
         let mut builder = IndexedTextBuilder::new(spans.len(), max_age, text.len());
         for (at, span) in spans.iter().enumerate() {
             builder.set(at, *span);
         }
-        let mut keys = spans[keys..].iter().step_by(2).map(|key| key.within(text.as_bytes()));
-        let escapes = keys.clone().any(|key| memchr(b'\\', key).is_some());
-        builder.note_metadata(escapes || keys.any(|key| key == METADATA.as_bytes()));
-        builder.note_escapes(escapes);
+        let mut keys = spans[keys..].iter().step_by(2);
+        builder.note_escapes(keys.any(|key| memchr(b'\\', key.within(text.as_bytes())).is_some()));
+        builder.note_metadata(metadata);
         builder.push(text.as_bytes());
         builder.finish()
     }

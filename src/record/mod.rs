@@ -108,7 +108,8 @@ impl Record {
         let (max_age, expires) = (find("originalMaxAge"), find("expires"));
         spans.extend([object, max_age, expires]);
         spans.extend(members.iter().flat_map(|member| [member.key, member.value]));
-        Ok(Self(IndexedText::new(&spans, MEMBERS, parse_max_age(max_age.of(json)), json)))
+        let metadata = members.iter().any(|member| member.is(json, METADATA));
+        Ok(Self(IndexedText::new(&spans, MEMBERS, parse_max_age(max_age.of(json)), json, metadata)))
     }
 
     /// The record as JSON, byte for byte as it was read or composed.
