@@ -451,3 +451,10 @@ async fn ten_thousand_sessions_of_a_user() {
         times[19]
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_process_logs_in_while_another_ends_all() {
+    let Some(url) = SINGLE.url.as_deref() else { return };
+    let (one, other) = (RedisStore::connect(url).await.unwrap(), RedisStore::connect(url).await.unwrap());
+    crate::users::one_logs_in_while_another_ends_all(one, other).await;
+}

@@ -98,10 +98,18 @@ impl Work {
     /// Does it. The answer is the list of the user's sessions, if it was asked for.
     pub(super) async fn run(&mut self) -> Result<Vec<SessionHandle>, SessionError> {
         match self {
-            Self::Commit(visitor, session) => drop(visitor.commit(session).await?),
-            Self::Others(sessions, own) => drop(sessions.end_others(own).await?),
-            Self::One(sessions, handle) => drop(sessions.end(handle).await?),
-            Self::All(sessions) => drop(sessions.end_all().await?),
+            Self::Commit(visitor, session) => {
+                visitor.commit(session).await?;
+            }
+            Self::Others(sessions, own) => {
+                sessions.end_others(own).await?;
+            }
+            Self::One(sessions, handle) => {
+                sessions.end(handle).await?;
+            }
+            Self::All(sessions) => {
+                sessions.end_all().await?;
+            }
             Self::List(sessions) => {
                 return Ok(sessions.list().await?.iter().map(|one| one.handle()).collect());
             }
@@ -160,7 +168,7 @@ impl<S: SessionStore> Scene<S> {
         let session = open(&visitor).await;
         match deed {
             Deed::LogInWith => session.log_in_with(begun),
-            deed if deed == Deed::Impersonate => session.impersonate(&self.user).expect("staff is logged in"),
+            Deed::Impersonate => session.impersonate(&self.user).expect("staff is logged in"),
             deed if deed.logs_in() || deed == Deed::LogInAgain => session.log_in(&self.user).expect("log_in"),
             Deed::StopImpersonating => session.stop_impersonating(),
             Deed::LogOut => session.log_out(),
