@@ -114,8 +114,9 @@ async fn login(
         NOTICE.push(&session, "Wrong name or password.".into())?;
         return Ok((session.commit().await?, Redirect::to("/login")));
     }
-    // The session gets a new id, so that an id planted in this browser earlier is worth nothing.
-    session.cycle_id();
+    // The session gets a new id, so that an id planted in this browser earlier is worth nothing, and nothing of
+    // another user who was logged in here goes over.
+    session.log_in(&form.name)?;
     session.set_max_age(form.remember.map(|_| REMEMBERED));
     USER.insert(&session, User { name: form.name })?;
     Ok((session.commit().await?, Redirect::to("/")))

@@ -128,47 +128,44 @@
 //! ```
 //!
 //! # WebSockets
-//! A cookie can be set on the response to the handshake and never after it, so commit before the upgrade. On
-//! the open socket, load the session again with [`session_from_headers`](SessionConfig::session_from_headers)
-//! whenever it matters. The socket then also notices a logout elsewhere:
+//! A cookie can be set on the response to the handshake and never after it, so commit before the upgrade. The
+//! open socket notices the end of its session with [`ended`](Session::ended), whose future resolves after a logout
+//! in another tab, when all sessions of the user are ended, and when the session expires:
 //!
 //! ```
-//! use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
-//! use axum::extract::State;
-//! use axum::http::HeaderMap;
-//! use axum::response::{IntoResponse, Response};
-//! use sessile::{Origin, Session, SessionConfig, SessionError};
+//! use std::pin::pin;
 //!
-//! async fn chat(
-//!     session: Session,
-//!     State(sessions): State<SessionConfig>,
-//!     headers: HeaderMap,
-//!     upgrade: WebSocketUpgrade,
-//! ) -> Result<Response, SessionError> {
+//! use axum::extract::ws::{WebSocket, WebSocketUpgrade};
+//! use axum::response::{IntoResponse, Response};
+//! use sessile::{Ended, Session, SessionError};
+//!
+//! async fn chat(session: Session, upgrade: WebSocketUpgrade) -> Result<Response, SessionError> {
 //!     let guard = session.commit().await?;
-//!     Ok((guard, upgrade.on_upgrade(move |socket| talk(socket, sessions, headers))).into_response())
+//!     let ended = session.ended();
+//!     Ok((guard, upgrade.on_upgrade(|socket| talk(socket, ended))).into_response())
 //! }
 //!
-//! async fn talk(mut socket: WebSocket, sessions: SessionConfig, headers: HeaderMap) {
-//!     while let Some(Ok(Message::Text(text))) = socket.recv().await {
-//!         let Ok(session) = sessions.session_from_headers(&headers).await else { break };
-//!         if session.origin() != Origin::Loaded {
-//!             break; // Logged out, or expired.
-//!         }
-//!         let counted = session.update("messages", |count: Option<u64>| Some(count.unwrap_or(0) + 1));
-//!         if counted.is_err() || session.commit().await.is_err() {
-//!             break;
-//!         }
-//!         if socket.send(Message::Text(text)).await.is_err() {
-//!             break;
+//! async fn talk(mut socket: WebSocket, ended: impl Future<Output = Ended>) {
+//!     let mut ended = pin!(ended);
+//!     loop {
+//!         tokio::select! {
+//!             _ = &mut ended => break, // Logged out, or expired: the socket closes.
+//!             received = socket.recv() => {
+//!                 let Some(Ok(message)) = received else { break };
+//!                 if socket.send(message).await.is_err() {
+//!                     break;
+//!                 }
+//!             }
 //!         }
 //!     }
 //! }
 //! # let _: axum::Router = axum::Router::new().route("/chat", axum::routing::get(chat))
-//! #     .with_state(SessionConfig::new("a secret of at least 32 bytes, from the environment").unwrap());
+//! #     .with_state(sessile::SessionConfig::new("a secret of at least 32 bytes, from the environment").unwrap());
 //! ```
 //!
-//! Do not give a session a new id on an open socket: the browser would never learn the id.
+//! The example `chat` is a whole page. To read or write the session on an open socket, load it again with
+//! [`session_from_headers`](SessionConfig::session_from_headers). Do not give a session a new id there: the browser
+//! would never learn the id.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -267,6 +264,7 @@ pub use store::sql::sqlite::SqliteStore;
 pub use store::sweeper::SweepHandle;
 pub use store::users::UserIndex;
 pub use store::version::Version;
+pub use store::watched::Ended;
 pub use store::{Replaced, SessionStore, Stored};
 pub use users::created::CreatedSession;
 pub use users::{UserSession, UserSessions};

@@ -104,10 +104,15 @@ impl<'c> Execution<'c> {
         match (write, self.snapshot.take()) {
             (Write::Nothing, _) => Ok(CommitOutcome::Nothing),
             (Write::Create, _) => self.begin().await.map(CommitOutcome::Written),
-            (Write::NewId(how), from) => self.change_id(how, from).await.map(CommitOutcome::Written),
+            // Boxed, as are the calls for users' lists, so that the future of a plain write stays small.
+            (Write::NewId(how), from) => {
+                Box::pin(self.change_id(how, from)).await.map(CommitOutcome::Written)
+            }
             (Write::Destroy, Some(snapshot)) => {
                 self.config.store.destroy(&snapshot.id).await?;
-                leave_lists(self.config, &snapshot, None).await;
+                if snapshot.record.metadata().is_some() {
+                    Box::pin(leave_lists(self.config, &snapshot, None)).await;
+                }
                 Ok(CommitOutcome::Nothing)
             }
             (Write::Replace { modified }, Some(snapshot)) => {
@@ -117,7 +122,8 @@ impl<'c> Execution<'c> {
                     Err(error) => Err(error),
                     Ok(written) => {
                         if let Some(before) = before {
-                            leave_lists(self.config, &before, Some(&Metadata::of(&written.record))).await;
+                            let now = Metadata::of(&written.record);
+                            Box::pin(leave_lists(self.config, &before, Some(&now))).await;
                         }
                         Ok(CommitOutcome::Written(written))
                     }

@@ -4,6 +4,8 @@
 //! ends all sessions of a user either finds the note and destroys the record, or marks the note before it is read again;
 //! and a process that is killed leaves no record that is in no list.
 
+use std::sync::OnceLock;
+
 use smallvec::SmallVec;
 use smol_str::SmolStr;
 
@@ -33,6 +35,8 @@ struct List {
     from: Option<SessionId>,
     /// Without a login, a session whose old id is over is over as well.
     login: Option<Login>,
+    /// The epoch of the list when the session was noted in the place of the old one.
+    noted: OnceLock<SmolStr>,
 }
 
 /// A session that gets a place of its own.
@@ -67,7 +71,7 @@ impl<'c> Membership<'c> {
                 None if from.is_some() => None,
                 None => Some(Login { epoch: None, older: Vec::new(), acted: new.actor.is_some() }),
             };
-            List { user: user.clone(), from, login }
+            List { user: user.clone(), from, login, noted: OnceLock::new() }
         };
         Some(Self { config, logs, lists: new.users().map(list).collect() })
     }
@@ -84,7 +88,9 @@ impl<'c> Membership<'c> {
         if let Some(from) = &list.from {
             let (from, to) = (from.as_str().into(), id.as_str().into());
             let moved = Event::Move { from, to, at: self.logs.now() };
-            if self.logs.append(&list.user, &moved).await?.has(id) {
+            let log = self.logs.append(&list.user, &moved).await?;
+            if log.has(id) {
+                list.noted.get_or_init(|| log.epoch());
                 return Ok(());
             }
         }
@@ -169,24 +175,18 @@ impl<'c> Membership<'c> {
         }
         // Sessions that have expired do not count.
         self.sift_older(login).await?;
-        let mut log = self.logs.sift(&list.user, log).await?.log;
+        let log = self.logs.sift(&list.user, log).await?.log;
         self.logs.finish(&log).await?;
-        loop {
-            let (older, places) = (self.older_places(login).await?, log.places());
-            let surplus = (older.len() + places.len()).saturating_sub(most);
-            if surplus == 0 {
-                return Ok(log);
-            }
-            for (user, ids) in older.iter().take(surplus) {
-                self.logs.end(user, ids.clone()).await?;
-            }
-            let lowest = places.iter().take(surplus.saturating_sub(older.len()));
-            let ids: Vec<_> = lowest.flat_map(|place| log.ids_at(*place)).collect();
-            if !ids.is_empty() {
-                log = self.logs.end(&list.user, ids).await?.0;
-            }
-            // A session that has got a new id since the list was read has not ended, and is counted again.
+        let (older, places) = (self.older_places(login).await?, log.places());
+        let surplus = (older.len() + places.len()).saturating_sub(most);
+        for (user, place) in older.iter().take(surplus) {
+            self.logs.end(user, vec![*place]).await?;
         }
+        let lowest: Vec<_> = places.into_iter().take(surplus.saturating_sub(older.len())).collect();
+        if lowest.is_empty() {
+            return Ok(log);
+        }
+        Ok(self.logs.end(&list.user, lowest).await?.0)
     }
 
     /// Drops what has expired from the lists of older secrets.
@@ -198,15 +198,34 @@ impl<'c> Membership<'c> {
         Ok(())
     }
 
-    /// The user's sessions in the lists of older secrets, in the order of their logins: each by its list and its ids.
-    async fn older_places(&self, login: &Login) -> Result<Vec<(SmolStr, Vec<SmolStr>)>, SessionError> {
+    /// The user's sessions in the lists of older secrets, in the order of their logins: each by its list and its place.
+    async fn older_places(&self, login: &Login) -> Result<Vec<(SmolStr, u64)>, SessionError> {
         let mut sessions = Vec::new();
         for user in login.older.iter().rev() {
             let log = self.logs.read(user).await?;
             self.logs.finish(&log).await?;
-            sessions.extend(log.places().into_iter().map(|place| (user.clone(), log.ids_at(place))));
+            sessions.extend(log.places().into_iter().map(|place| (user.clone(), place)));
         }
         Ok(sessions)
+    }
+
+    /// Whether a login keeps the place that the old session of the same user has.
+    pub(super) fn has_login_in_place(&self) -> bool {
+        self.lists.iter().any(|list| list.login.is_some() && list.from.is_some())
+    }
+
+    /// The same lists, for a login that gets a place of its own. It began when the session was noted, so an end that has
+    /// come since ends it.
+    pub(super) fn apart(&self) -> Self {
+        let list = |list: &List| {
+            let login = list.login.as_ref().map(|login| Login {
+                epoch: login.epoch.clone().or_else(|| list.noted.get().cloned()),
+                older: login.older.clone(),
+                acted: login.acted,
+            });
+            List { user: list.user.clone(), from: None, login, noted: OnceLock::new() }
+        };
+        Self { config: self.config, logs: self.logs, lists: self.lists.iter().map(list).collect() }
     }
 
     /// Takes an id out of every list, under which no record is or will be.

@@ -10,6 +10,7 @@ use crate::session::snapshot::Snapshot;
 use crate::session::stage::NewId;
 use crate::store::Replaced;
 use crate::store::loaded::{Expiry, ReplaceOutcome};
+use crate::store::watched::Ended;
 
 /// How many ids are tried for a new record. A second one is needed only when `genid` returns an id that is
 /// taken.
@@ -19,16 +20,21 @@ impl<'c> Execution<'c> {
     /// Creates the record of a session that has none.
     pub(super) async fn begin(&self) -> Result<Snapshot, SessionError> {
         let record = self.compose(None)?;
-        let lists = self.lists(&record, None);
-        let new = self.create(record, lists.as_ref()).await?;
-        if let Some(lists) = &lists {
-            lists.look(&new.id).await?;
+        match self.lists(&record, None) {
+            None => self.create(record).await,
+            Some(lists) => Box::pin(self.begin_listed(record, &lists)).await,
         }
+    }
+
+    async fn begin_listed(&self, record: Record, lists: &Membership<'_>) -> Result<Snapshot, SessionError> {
+        let new = self.create_listed(record, lists).await?;
+        lists.look(&new.id).await?;
         Ok(new)
     }
 
     /// The lists of users in which a new record is to stand. `None`, for most records: in none.
     fn lists(&self, record: &Record, old: Option<&Snapshot>) -> Option<Membership<'c>> {
+        record.metadata()?;
         Membership::of(self.config, &Metadata::of(record), old, self.log.login())
     }
 
@@ -40,27 +46,39 @@ impl<'c> Execution<'c> {
     }
 
     /// Creates a record, under another new id when the first one is taken.
-    async fn create(&self, record: Record, lists: Option<&Membership<'_>>) -> Result<Snapshot, SessionError> {
+    async fn create(&self, record: Record) -> Result<Snapshot, SessionError> {
         let ttl = self.config.policy.ttl(record.max_age());
-        debug_assert!(self.id.is_some());
-        let mut id = self.id.clone().unwrap_or_else(|| self.config.new_id());
+        let mut id = self.first_id();
         for _ in 0..NEW_IDS {
-            if let Some(lists) = lists {
-                lists.note(&id).await?;
-            }
             if self.config.store.create(&id, &record, ttl).await? {
                 return Ok(self.created(id, record));
             }
-            if let Some(lists) = lists {
-                if let Some(own) = self.stored(&id).await?.filter(|stored| is_same_login(stored, &record)) {
-                    return self.rewrite_listed(own, record).await;
-                }
-                lists.leave(&id).await;
-            }
             id = self.config.new_id();
         }
-        tracing::error!("every id that genid gave is taken");
-        Err(SessionError::Conflict)
+        Err(no_free_id())
+    }
+
+    /// The same for a record that is to stand in users' lists.
+    async fn create_listed(&self, record: Record, lists: &Membership<'_>) -> Result<Snapshot, SessionError> {
+        let ttl = self.config.policy.ttl(record.max_age());
+        let mut id = self.first_id();
+        for _ in 0..NEW_IDS {
+            lists.note(&id).await?;
+            if self.config.store.create(&id, &record, ttl).await? {
+                return Ok(self.created(id, record));
+            }
+            if let Some(own) = self.stored(&id).await?.filter(|stored| is_same_login(stored, &record)) {
+                return self.rewrite_listed(own, record).await;
+            }
+            lists.leave(&id).await;
+            id = self.config.new_id();
+        }
+        Err(no_free_id())
+    }
+
+    fn first_id(&self) -> SessionId {
+        debug_assert!(self.id.is_some());
+        self.id.clone().unwrap_or_else(|| self.config.new_id())
     }
 
     /// The record that the store has under a new id.
@@ -85,7 +103,8 @@ impl<'c> Execution<'c> {
         let record = self.compose(kept)?;
         let lists = self.lists(&record, from.as_ref());
         let new = match (&self.stored_id, &lists) {
-            (None, _) => self.create(record, lists.as_ref()).await?,
+            (None, None) => self.create(record).await?,
+            (None, Some(lists)) => self.create_listed(record, lists).await?,
             (Some(id), None) => self.set_new(id.clone(), record).await?,
             (Some(id), Some(lists)) => {
                 lists.note(id).await?;
@@ -95,14 +114,19 @@ impl<'c> Execution<'c> {
         };
         self.stored_id = Some(new.id.clone());
         let (id, before) = (new.id.clone(), from.clone());
-        let removed = self.remove(how, new, from, lists.is_some());
+        let removed = self.remove(how, new, from, lists.as_ref());
         let new = match &lists {
             None => removed.await?,
             Some(lists) => {
                 // Both need nothing but that the new record is there.
                 let (new, looked) = futures_util::future::join(removed, lists.look(&id)).await;
-                looked?;
-                new?
+                match new {
+                    Ok(new) if new.id != id => new,
+                    new => {
+                        looked?;
+                        new?
+                    }
+                }
             }
         };
         let metadata = Metadata::of(&new.record);
@@ -121,14 +145,14 @@ impl<'c> Execution<'c> {
         how: NewId,
         new: Snapshot,
         old: Option<Snapshot>,
-        is_listed: bool,
+        lists: Option<&Membership<'_>>,
     ) -> Result<Snapshot, SessionError> {
         match (how, old) {
             (_, None) => Ok(new),
             (NewId::Regenerate | NewId::AfterDestroy, Some(old)) => {
                 self.destroy_old(&old).await.map(|()| new)
             }
-            (NewId::Cycle, Some(old)) => self.remove_old(new, old, is_listed).await,
+            (NewId::Cycle, Some(old)) => self.remove_old(new, old, lists).await,
         }
     }
 
@@ -149,7 +173,7 @@ impl<'c> Execution<'c> {
         &mut self,
         mut new: Snapshot,
         mut old: Snapshot,
-        is_listed: bool,
+        lists: Option<&Membership<'_>>,
     ) -> Result<Snapshot, SessionError> {
         let mut lock = None;
         let mut is_unanswered = false;
@@ -162,10 +186,13 @@ impl<'c> Execution<'c> {
                     is_unanswered = false;
                     old.refresh(fresh);
                     self.recognise(&old);
-                    new = self.rewrite_new(new, Some(&old.record), is_listed).await?;
+                    new = self.rewrite_new(new, Some(&old.record), lists.is_some()).await?;
                     backoff(attempt).await;
                 }
-                Ok(Replaced::Gone) if is_unanswered => return Ok(new),
+                Ok(Replaced::Gone) if is_unanswered => {
+                    self.config.store.watched().end(&old.id, Ended::Moved);
+                    return Ok(new);
+                }
                 // An earlier commit of this request got no answer. Whether it has removed the record, or
                 // another request has logged the user out since, cannot be told, so the session ends.
                 Ok(Replaced::Gone) if self.removal_failed => {
@@ -174,13 +201,32 @@ impl<'c> Execution<'c> {
                     let _ = self.config.store.destroy(&new.id).await;
                     return Err(SessionError::Gone);
                 }
-                // Another request has destroyed the session: the new record must keep none of its data.
-                Ok(Replaced::Gone) => return self.rewrite_new(new, None, is_listed).await,
+                Ok(Replaced::Gone) => {
+                    if let Some(lists) = lists.filter(|lists| lists.has_login_in_place()) {
+                        return self.log_in_apart(new, lists).await;
+                    }
+                    // Another request has destroyed the session: the new record must keep none of its data.
+                    return self.rewrite_new(new, None, lists.is_some()).await;
+                }
                 Err(_) if !is_unanswered => is_unanswered = true,
                 Err(error) => return Err(error.into()),
             }
         }
         Err(SessionError::Conflict)
+    }
+
+    /// Logs in as if there had been no session: the place of the old one is over, or another request has taken it along
+    /// to a new id.
+    async fn log_in_apart(
+        &mut self,
+        tried: Snapshot,
+        lists: &Membership<'_>,
+    ) -> Result<Snapshot, SessionError> {
+        self.config.store.destroy(&tried.id).await?;
+        lists.leave(&tried.id).await;
+        self.stored_id = None;
+        self.id = Some(self.config.new_id());
+        self.begin_listed(self.compose(None)?, &lists.apart()).await
     }
 
     /// Writes the new record again, over another base.
@@ -220,6 +266,11 @@ impl<'c> Execution<'c> {
         }
         Err(SessionError::Conflict)
     }
+}
+
+fn no_free_id() -> SessionError {
+    tracing::error!("every id that genid gave is taken");
+    SessionError::Conflict
 }
 
 /// Whether an earlier attempt at the same login has created this record, which must then not be left behind: it stands in

@@ -10,7 +10,7 @@ use arrayvec::ArrayString;
 use super::cookie_object::CookieTemplate;
 use super::draft::{Draft, Edit, Kept, Source};
 use super::indexed_text::IndexedTextBuilder;
-use super::{EXPIRES, FLASH, MAX_AGE, MEMBERS, OBJECT, Record};
+use super::{EXPIRES, FLASH, MAX_AGE, MEMBERS, METADATA, OBJECT, Record};
 use crate::json::date::{null, time};
 use crate::json::object::{FEW, Span};
 use crate::json::text::escape;
@@ -79,11 +79,13 @@ impl Draft<'_> {
         let mut members = MemberWriter { builder, written: 0 };
         if let Some(base) = self.from.record() {
             members.builder.note_escapes(base.0.has_escapes());
+            members.builder.note_metadata(base.0.has_metadata());
             self.copy_members(base, &mut members);
         }
         for edit in &self.edits {
             if let (None, Some(value)) = (edit.member, &edit.value) {
                 let key = escape(edit.key);
+                members.builder.note_metadata(edit.key == METADATA);
                 members.builder.note_escapes(matches!(key, Cow::Owned(_)));
                 members.push(key.as_bytes(), value.as_bytes());
             }

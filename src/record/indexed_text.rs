@@ -7,8 +7,8 @@
 //!       └──────────┴───────────┴────────┴────────┴────────┴───   ───┴──────────┴──────────────┘
 //! ```
 //!
-//! - *head*, a `u32`: bit 0 is set where `w` is 4, bit 1 where a key is written with escapes; the other bits
-//!   are `n`, the number of spans.
+//! - *head*, a `u32`: bit 0 is set where `w` is 4, bit 1 where a key is written with escapes, bit 2 where
+//!   there may be metadata; the other bits are `n`, the number of spans.
 //! - *max-age*, a `u64`: the session's max-age in milliseconds, or [`NO_AGE`].
 //! - *span*, two numbers of `w` bytes each: where a part of the JSON starts and ends, counted from the start
 //!   of the JSON. `w` is 2 where the buffer was made for less than 64 KiB of JSON, else 4.
@@ -33,7 +33,7 @@ const HEAD_LEN: usize = size_of::<u32>();
 /// Where the spans start, in bytes: after the head and the max-age.
 const SPANS_START: usize = HEAD_LEN + size_of::<u64>();
 /// The bits of the head below the number of spans.
-const FLAG_BITS: u32 = 2;
+const FLAG_BITS: u32 = 3;
 /// What stands in place of the max-age of a session that has none.
 const NO_AGE: u64 = u64::MAX;
 
@@ -52,6 +52,8 @@ struct Index {
     width: usize,
     /// Whether a key is written with escapes.
     escapes: bool,
+    /// Whether a key may be that of metadata. Most records have none, and every load asks.
+    metadata: bool,
     /// The number of spans.
     spans: usize,
 }
@@ -59,22 +61,25 @@ struct Index {
 impl Index {
     /// An index over at most `max_len` bytes of JSON.
     fn new(spans: usize, max_len: usize) -> Self {
-        Self { width: if max_len <= usize::from(u16::MAX) { 2 } else { 4 }, escapes: false, spans }
+        let width = if max_len <= usize::from(u16::MAX) { 2 } else { 4 };
+        Self { width, escapes: false, metadata: false, spans }
     }
 
     fn read(bytes: &[u8]) -> Self {
         debug_assert!(bytes.len() >= SPANS_START, "a buffer is shorter than its head and its max-age");
         let head = bytes.first_chunk().map_or(0, |head| u32::from_le_bytes(*head)) as usize;
-        Self { width: if head & 1 == 0 { 2 } else { 4 }, escapes: head & 2 != 0, spans: head >> FLAG_BITS }
+        let width = if head & 1 == 0 { 2 } else { 4 };
+        Self { width, escapes: head & 2 != 0, metadata: head & 4 != 0, spans: head >> FLAG_BITS }
     }
 
     fn head(self) -> [u8; HEAD_LEN] {
-        // Invariant: JSON under 4 GiB has fewer than 2^30 spans, because its keys are distinct.
+        // Invariant: JSON under 2 GiB has fewer than 2^29 spans, because its keys are distinct.
         debug_assert!(
             self.spans <= (u32::MAX >> FLAG_BITS) as usize,
             "the number of spans does not fit the head"
         );
-        let flags = usize::from(self.escapes) << 1 | usize::from(self.width == 4);
+        let flags =
+            usize::from(self.metadata) << 2 | usize::from(self.escapes) << 1 | usize::from(self.width == 4);
         ((self.spans << FLAG_BITS | flags) as u32).to_le_bytes()
     }
 
@@ -92,13 +97,21 @@ impl Index {
 impl IndexedText {
     /// Copies JSON and its spans into a new buffer. The spans from number `keys` on are a key, its value,
     /// the next key and so on.
-    pub(super) fn new(spans: &[Span], keys: usize, max_age: Option<Duration>, text: &str) -> Self {
+    /// `metadata`: whether one of the keys is that of metadata.
+    pub(super) fn new(
+        spans: &[Span],
+        keys: usize,
+        max_age: Option<Duration>,
+        text: &str,
+        metadata: bool,
+    ) -> Self {
         let mut builder = IndexedTextBuilder::new(spans.len(), max_age, text.len());
         for (at, span) in spans.iter().enumerate() {
             builder.set(at, *span);
         }
         let mut keys = spans[keys..].iter().step_by(2);
         builder.note_escapes(keys.any(|key| memchr(b'\\', key.within(text.as_bytes())).is_some()));
+        builder.note_metadata(metadata);
         builder.push(text.as_bytes());
         builder.finish()
     }
@@ -112,6 +125,11 @@ impl IndexedText {
     /// Whether a key is written with escapes.
     pub(super) fn has_escapes(&self) -> bool {
         Index::read(&self.0).escapes
+    }
+
+    /// Whether a key may be that of metadata.
+    pub(super) fn has_metadata(&self) -> bool {
+        Index::read(&self.0).metadata
     }
 
     /// The number of spans.
@@ -245,6 +263,14 @@ impl IndexedTextBuilder {
     pub(super) fn note_escapes(&mut self, escapes: bool) {
         if escapes {
             self.index.escapes = true;
+            self.bytes[..HEAD_LEN].copy_from_slice(&self.index.head());
+        }
+    }
+
+    /// Notes that a key may be that of metadata. Once noted it stays so.
+    pub(super) fn note_metadata(&mut self, metadata: bool) {
+        if metadata {
+            self.index.metadata = true;
             self.bytes[..HEAD_LEN].copy_from_slice(&self.index.head());
         }
     }

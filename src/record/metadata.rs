@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use smol_str::SmolStr;
 
-use super::{METADATA, Record};
+use super::Record;
 use crate::json::text::text;
 
 /// What this crate itself keeps of a session, under one reserved key. It is written only when it is used; Express reads
@@ -35,7 +35,7 @@ pub(crate) struct Metadata {
 impl Metadata {
     /// The metadata of a record. What cannot be read is none: nobody is logged in.
     pub(crate) fn of(record: &Record) -> Self {
-        Self::read(record.member(METADATA).map(|(_, value)| record.within(value)))
+        Self::read(record.metadata())
     }
 
     /// The metadata in this JSON.
@@ -90,8 +90,7 @@ pub(crate) struct Owner {
 impl Owner {
     /// `None`, if the record has no metadata, or none that can be read.
     pub(crate) fn of(record: &Record) -> Option<Self> {
-        let (_, value) = record.member(METADATA)?;
-        serde_json::from_str(text(record.within(value))).ok()
+        serde_json::from_str(text(record.metadata()?)).ok()
     }
 
     pub(crate) fn users(&self) -> impl Iterator<Item = &SmolStr> {

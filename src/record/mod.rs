@@ -108,7 +108,8 @@ impl Record {
         let (max_age, expires) = (find("originalMaxAge"), find("expires"));
         spans.extend([object, max_age, expires]);
         spans.extend(members.iter().flat_map(|member| [member.key, member.value]));
-        Ok(Self(IndexedText::new(&spans, MEMBERS, parse_max_age(max_age.of(json)), json)))
+        let metadata = members.iter().any(|member| member.is(json, METADATA));
+        Ok(Self(IndexedText::new(&spans, MEMBERS, parse_max_age(max_age.of(json)), json, metadata)))
     }
 
     /// The record as JSON, byte for byte as it was read or composed.
@@ -205,6 +206,15 @@ impl Record {
     pub(crate) fn entries(&self) -> impl Iterator<Item = (&str, &str)> {
         let text = self.0.text();
         self.members().map(|(key, value)| (key.of(text), value.of(text)))
+    }
+
+    /// The raw JSON of what this crate itself keeps of the session.
+    pub(crate) fn metadata(&self) -> Option<&[u8]> {
+        // Most records have none, and this is known without a search.
+        if !self.0.has_metadata() {
+            return None;
+        }
+        self.member(METADATA).map(|(_, value)| self.within(value))
     }
 
     /// Whether both records share one buffer.

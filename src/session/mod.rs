@@ -4,6 +4,7 @@
 //! and for `commit`, `save` and `reload` in `commit/mod.rs`.
 
 pub(crate) mod change;
+mod ended;
 pub(crate) mod flash;
 mod flash_queue;
 pub(crate) mod handle;

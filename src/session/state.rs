@@ -12,6 +12,7 @@ use crate::session::snapshot::Snapshot;
 use crate::session::stage::{CommitState, NewId, PendingId, Stage};
 use crate::session::view::View;
 use crate::store::loaded::Expiry;
+use crate::store::watched::Unstored;
 
 /// A session's stage, the changes that are not yet written, and the progress of its commit.
 ///
@@ -36,6 +37,8 @@ pub(crate) struct State {
     pub(crate) commit_state: CommitState,
     /// What the response does to the cookie, as the commits of this request have decided so far.
     pub(crate) cookie_action: Option<CookieAction>,
+    /// The id under which the next commit stores the session, if somebody waits for its end already.
+    pub(super) unstored: Option<Box<Unstored>>,
 }
 
 /// What a commit that has begun writes.
@@ -89,6 +92,7 @@ impl State {
             touch: false,
             commit_state: CommitState::Pending,
             cookie_action: None,
+            unstored: None,
         }
     }
 
@@ -192,6 +196,7 @@ impl State {
             return;
         }
         self.stage = Stage::Existing(snapshot);
+        self.unstored = None;
         self.forget_changes();
     }
 
@@ -211,6 +216,9 @@ impl State {
         debug_assert!(changes <= self.log.len());
         self.log.drain(..changes.min(self.log.len()));
         self.unanswered.clear();
+        if !is_changed && let Some(unstored) = self.unstored.take() {
+            unstored.stored(&written.id);
+        }
         match &mut self.stage {
             // Another handle has changed the stage during the write. The next commit continues from the
             // written record.

@@ -3,6 +3,7 @@
 use crate::id::SessionId;
 use crate::session::stage::{CommitState, NewId, PendingId, Stage};
 use crate::session::state::State;
+use crate::store::watched::Ended;
 
 impl State {
     /// Chooses the id of a session that has none yet.
@@ -33,6 +34,7 @@ impl State {
             }
             Stage::NewId { replaces, how: NewId::Cycle, .. } => (replaces, how),
         };
+        self.leave_unstored(if how == NewId::Cycle { Ended::Moved } else { Ended::Destroyed });
         self.commit_state = CommitState::Pending;
         self.stage = Stage::NewId { id: PendingId::NotChosen, replaces, how };
         self.stage_changes += 1;
@@ -50,6 +52,7 @@ impl State {
                 return;
             }
         };
+        self.leave_unstored(Ended::Destroyed);
         self.stage = Stage::Destroyed { stored, next_id: None };
         self.stage_changes += 1;
         self.commit_state = CommitState::Pending;
@@ -66,6 +69,7 @@ impl State {
         } = &mut self.stage
         {
             self.stage = Stage::Destroyed { stored: replaces.take(), next_id: None };
+            self.leave_unstored(Ended::Destroyed);
             self.stage_changes += 1;
             self.commit_state = CommitState::Pending;
             self.forget_changes();

@@ -17,11 +17,14 @@ use crate::record::Record;
 use crate::store::keyed_locks::{KeyedLocks, RecordLock};
 use crate::store::loaded::{CompareBy, Loaded, ReplaceOutcome};
 use crate::store::users::UserIndex;
+use crate::store::watched::{Ended, Watched};
 
-/// A store whose type is not known, and the locks of the records that this configuration writes.
+/// A store whose type is not known, the locks of the records that this configuration writes, and the sessions whose end
+/// somebody waits for: every end in this process passes through here.
 pub(crate) struct ErasedStore {
     kind: Kind,
     locks: KeyedLocks,
+    watched: Arc<Watched>,
 }
 
 /// The memory store is called directly: it answers when its future is polled for the first time, so no future
@@ -52,7 +55,7 @@ impl ErasedStore {
             Some(memory) => Kind::Memory(memory.clone()),
             None => Kind::Other(ExclusiveStore::new(store, locks.clone())),
         };
-        Self { kind, locks }
+        Self { kind, locks, watched: Arc::default() }
     }
 
     /// Runs a future that calls this store, and returns its output if it completes without waiting.
@@ -114,8 +117,17 @@ impl ErasedStore {
         dispatch!(self.set(id, record, ttl))
     }
 
+    /// The sessions whose end somebody waits for.
+    pub(crate) fn watched(&self) -> &Arc<Watched> {
+        &self.watched
+    }
+
     pub(crate) async fn destroy(&self, id: &SessionId) -> Result<(), WriteError> {
-        dispatch!(self.destroy(id))
+        let ending = self.watched.ending(id);
+        let destroyed: Result<(), WriteError> = dispatch!(self.destroy(id));
+        destroyed?;
+        ending.confirmed(Ended::Destroyed);
+        Ok(())
     }
 
     pub(crate) async fn touch(&self, id: &SessionId, ttl: Duration) -> Result<bool, WriteError> {
@@ -153,18 +165,23 @@ impl ErasedStore {
         }
     }
 
-    /// Removes the record if the store still holds `base`, as far as `compare_by` can tell. `lock` is the lock of this
-    /// id, where the caller holds it.
+    /// Removes the record of a session that has got another id, if the store still holds `base`, as far as `compare_by`
+    /// can tell. `lock` is the lock of this id, where the caller holds it.
     pub(crate) async fn destroy_if(
         &self,
         lock: &mut Option<RecordLock>,
         id: &SessionId,
         (base, compare_by): (&Record, &CompareBy),
     ) -> Result<Replaced, WriteError> {
-        match &self.kind {
-            Kind::Memory(store) => Ok(store.destroy_if(id, &compare_by.expected(base)).await?),
-            Kind::Other(store) => store.destroy_if(lock, id, (base, compare_by)).await,
+        let ending = self.watched.ending(id);
+        let answer = match &self.kind {
+            Kind::Memory(store) => store.destroy_if(id, &compare_by.expected(base)).await?,
+            Kind::Other(store) => store.destroy_if(lock, id, (base, compare_by)).await?,
+        };
+        if let Replaced::Done(_) = answer {
+            ending.confirmed(Ended::Moved);
         }
+        Ok(answer)
     }
 
     pub(crate) async fn check(&self) -> Result<(), StoreError> {

@@ -19,6 +19,7 @@ pub(crate) mod sql;
 pub(crate) mod sweeper;
 pub(crate) mod users;
 pub(crate) mod version;
+pub(crate) mod watched;
 
 use std::future::Future;
 use std::time::Duration;

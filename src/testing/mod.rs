@@ -55,6 +55,16 @@
 //! | 6. Nothing is written after a failed load | [`promises::a_failed_load_writes_nothing`] |
 //! | | [`promises::an_undecodable_record_is_left_alone`] |
 //! | 7. Cancelling is safe | [`promises::a_dropped_request_leaves_no_half`] |
+//! | 8. End all means all | [`promises::an_end_of_all_ends_what_is_under_way`] |
+//! | | [`promises::an_end_of_the_others_spares_the_session`] |
+//! | | [`promises::an_end_of_one_session_ends_no_other`] |
+//! | | [`promises::a_session_is_ended_wherever_it_moves`] |
+//! | | [`promises::a_failed_step_can_be_repeated`] |
+//! | | [`promises::a_dropped_step_leaves_nothing_behind`] |
+//! | 9. A listed session is live, a live one is listed | [`promises::a_list_shows_what_lives`] |
+//! | | [`promises::a_session_that_moves_stays_one`] |
+//! | 10. Never more than the limit | [`promises::the_oldest_sessions_end_beyond_the_limit`] |
+//! | | [`promises::logins_beyond_the_limit_are_refused`] |
 //! | A commit that failed can be repeated | [`promises::a_failed_commit_can_be_repeated`] |
 //! | | [`promises::a_repeated_commit_counts_once`] |
 //! | | [`promises::a_repeated_commit_counts_once_after_a_change_of_id`] |
@@ -193,6 +203,16 @@ macro_rules! session_store_tests {
             a_cut_off_write_loses_no_other
             a_cut_off_write_revives_no_session
             check_reaches_the_store
+            an_end_of_all_ends_what_is_under_way
+            an_end_of_the_others_spares_the_session
+            an_end_of_one_session_ends_no_other
+            a_session_is_ended_wherever_it_moves
+            a_failed_step_can_be_repeated
+            a_dropped_step_leaves_nothing_behind
+            a_list_shows_what_lives
+            a_session_that_moves_stays_one
+            the_oldest_sessions_end_beyond_the_limit
+            logins_beyond_the_limit_are_refused
         }
     };
     (@$group:ident $make:expr; $($check:ident)*) => {

@@ -147,8 +147,14 @@ impl<S> Probe<S> {
 
     /// Makes the next call of this method wait, before it reaches the store, until the [`Hold`] is dropped.
     pub fn hold(&self, op: Op) -> Hold {
+        self.hold_nth(op, 0)
+    }
+
+    /// Makes the `n`-th call from now (0: the next one) wait, before it reaches the store, until the [`Hold`] is
+    /// dropped. `None` counts the calls of every method.
+    pub fn hold_nth(&self, op: impl Into<Option<Op>>, n: u64) -> Hold {
         let gate = Arc::new(Gate { reached: Semaphore::new(0), released: Semaphore::new(0) });
-        self.plan(Some(op), 0, Intervention::Hold(Arc::clone(&gate)));
+        self.plan(op.into(), n, Intervention::Hold(Arc::clone(&gate)));
         Hold(gate)
     }
 

@@ -90,8 +90,7 @@ impl UserSessions {
     /// Ends all sessions but this one, and returns how many. A login that is under way ends as well.
     ///
     /// # Errors
-    /// - [`Gone`](SessionError::Gone), when `session` is not a live session of this user, or gets a new id at the same
-    ///   moment. Then none was ended.
+    /// - [`Gone`](SessionError::Gone), when `session` is not a live session of this user. Then none was ended.
     /// - Those of [`list`](Self::list). Some sessions may then live on; the call can be made again.
     pub async fn end_others(&self, session: &Session) -> Result<usize, SessionError> {
         self.end_all_but(Some(session)).await.map_err(SessionError::logged)
@@ -146,9 +145,8 @@ impl UserSessions {
         let mut sessions = Vec::new();
         // The list of the oldest secret first, whose sessions are the oldest.
         for user in self.users.iter().rev() {
-            let sifted = logs.sift(user, logs.read(user).await?).await?;
             let mut last = None;
-            for (id, entry, stored) in sifted.live {
+            for (id, entry, stored) in logs.live(user).await? {
                 let Some(session) = self.session(user, id, &entry, stored) else { continue };
                 // While a session gets a new id, it has two records.
                 if last == Some(entry.place) {
@@ -188,11 +186,10 @@ impl UserSessions {
         let logs = self.logs()?;
         for user in self.users.iter().rev() {
             let log = logs.read(user).await?;
-            let ids = log.entries().into_iter().map(|(id, _)| id);
-            let found: Vec<_> = ids.filter(|id| handle.is_of(self.config.inner(), id)).collect();
-            if !found.is_empty() {
-                let ids = found.iter().map(|id| id.as_str().into()).collect();
-                let (_, ended) = logs.end(user, ids).await?;
+            let mut entries = log.entries().into_iter();
+            let found = entries.find(|(id, _)| handle.is_of(self.config.inner(), id));
+            if let Some((_, entry)) = found {
+                let (_, ended) = logs.end(user, vec![entry.place]).await?;
                 return Ok(ended > 0);
             }
         }
@@ -208,20 +205,19 @@ impl UserSessions {
         let mut ended = 0;
         // New logins go to the list of the newest secret, which is ended last.
         for user in self.users.iter().rev() {
-            let keep = kept.as_ref().filter(|(own, _)| own == user).map(|(_, id)| id);
+            let keep = kept.as_ref().filter(|(own, _)| own == user).map(|(_, place)| *place);
             ended += logs.end_all(user, keep).await?.ok_or(SessionError::Gone)?;
         }
         Ok(ended)
     }
 
-    /// The list in which a session stands, and its id there.
-    async fn own(&self, logs: UserLogs<'_>, session: &Session) -> Result<(SmolStr, SessionId), SessionError> {
+    /// The list in which a session stands, and its place there.
+    async fn own(&self, logs: UserLogs<'_>, session: &Session) -> Result<(SmolStr, u64), SessionError> {
         let (id, metadata) = session.stored_metadata().ok_or(SessionError::Gone)?;
         let user = self.users.iter().find(|user| metadata.is_of(user)).ok_or(SessionError::Gone)?;
-        if !logs.read(user).await?.has(&id) {
-            return Err(SessionError::Gone);
-        }
-        Ok((user.clone(), id))
+        let log = logs.read(user).await?;
+        let own = log.entry(&id).filter(|entry| !entry.ended).ok_or(SessionError::Gone)?;
+        Ok((user.clone(), own.place))
     }
 }
 

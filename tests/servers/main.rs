@@ -48,6 +48,8 @@ mod sqlite_disk;
 mod switch;
 #[cfg(any(feature = "redis", feature = "postgres", feature = "mysql", feature = "sqlite"))]
 mod trips;
+#[cfg(any(feature = "redis", feature = "postgres", feature = "mysql", feature = "sqlite"))]
+mod users;
 
 #[cfg(not(all(feature = "redis", feature = "postgres", feature = "mysql", feature = "sqlite")))]
 #[test]

@@ -472,3 +472,10 @@ async fn a_text_longer_than_a_packet_is_refused_and_stays() {
         assert!(index.replace("long", &text, "{}\n").await.unwrap(), "it can be made shorter");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_process_logs_in_while_another_ends_all() {
+    let Some(one) = store("users_in_two").await else { return };
+    let other = store("users_in_two").await.unwrap();
+    crate::users::one_logs_in_while_another_ends_all(one, other).await;
+}

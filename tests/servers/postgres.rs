@@ -636,3 +636,10 @@ async fn a_server_that_cannot_be_reached_announces_nothing() {
     let ends = futures_util::StreamExt::collect::<Vec<_>>(store.watch().unwrap());
     assert!(ends.await.is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_process_logs_in_while_another_ends_all() {
+    let Some(one) = store(&UTC, "users_in_two").await else { return };
+    let other = store(&UTC, "users_in_two").await.unwrap();
+    crate::users::one_logs_in_while_another_ends_all(one, other).await;
+}

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use redis::AsyncCommands as _;
-use sessile::{Record, RedisStore, SessionId, SessionStore};
+use sessile::testing::Visitor;
+use sessile::{Record, RedisStore, SessionConfig, SessionId, SessionStore};
 use sessile_test_servers as servers;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -295,7 +296,7 @@ async fn an_append_finds_a_key_that_has_moved_to_another_node() {
 
 /// A proxy that counts round trips: it holds answers back until the client asks nothing more, so that a client
 /// which waits for one answer before its next question waits as often as it takes trips.
-async fn counting(server: String) -> (String, Arc<AtomicU64>) {
+async fn counting(server: String, held: Duration) -> (String, Arc<AtomicU64>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("redis://{}/", listener.local_addr().unwrap());
     let trips = Arc::new(AtomicU64::new(0));
@@ -303,13 +304,13 @@ async fn counting(server: String) -> (String, Arc<AtomicU64>) {
     tokio::spawn(async move {
         while let Ok((client, _)) = listener.accept().await {
             let server = TcpStream::connect(&server).await.unwrap();
-            tokio::spawn(hold_back(client, server, Arc::clone(&counter)));
+            tokio::spawn(hold_back(client, server, held, Arc::clone(&counter)));
         }
     });
     (url, trips)
 }
 
-async fn hold_back(mut client: TcpStream, mut server: TcpStream, trips: Arc<AtomicU64>) {
+async fn hold_back(mut client: TcpStream, mut server: TcpStream, at_least: Duration, trips: Arc<AtomicU64>) {
     let (mut question, mut answer, mut held) = (vec![0; 1 << 16], vec![0; 1 << 16], Vec::new());
     loop {
         tokio::select! {
@@ -321,7 +322,7 @@ async fn hold_back(mut client: TcpStream, mut server: TcpStream, trips: Arc<Atom
                 Ok(read @ 1..) => held.extend_from_slice(&answer[..read]),
                 _ => return,
             },
-            () = tokio::time::sleep(Duration::from_millis(50)), if !held.is_empty() => {
+            () = tokio::time::sleep(at_least), if !held.is_empty() => {
                 trips.fetch_add(1, Ordering::SeqCst);
                 if client.write_all(&std::mem::take(&mut held)).await.is_err() {
                     return;
@@ -334,7 +335,7 @@ async fn hold_back(mut client: TcpStream, mut server: TcpStream, trips: Arc<Atom
 #[tokio::test]
 async fn round_trips_of_an_index() {
     for server in [servers::redis(&[]), servers::valkey(&[])].into_iter().flatten() {
-        let (url, trips) = counting(server.address()).await;
+        let (url, trips) = counting(server.address(), Duration::from_millis(50)).await;
         let store = RedisStore::connect(url).await.unwrap();
         let ids: Vec<_> = (0..1000).map(|_| SessionId::random()).collect();
         let direct = RedisStore::connect(format!("redis://{}/", server.address())).await.unwrap();
@@ -359,6 +360,61 @@ async fn round_trips_of_an_index() {
         println!("round trips of append, read, replace, get_many of 1,000: {counted:?}");
         assert_eq!(counted, [1, 1, 1, 1]);
     }
+}
+
+/// A login costs one round trip more than without a list over a session of a guest, and two more without one: it is
+/// noted, the record is created, and the list is read while the old record is removed. A read of a user costs none.
+///
+/// Calls at the same time are one round trip, so the time is measured, with answers that take long.
+#[tokio::test]
+async fn round_trips_of_a_login() {
+    const TRIP: Duration = Duration::from_millis(200);
+    let Some(server) = servers::redis(&[]) else { return };
+    let (url, _) = counting(server.address(), TRIP).await;
+    let store = RedisStore::connect(url).await.unwrap();
+    let config =
+        SessionConfig::builder("a secret of at least 32 bytes, for tests").store(store).build().unwrap();
+    // Scripts are loaded at their first use.
+    let mut guest = Visitor::new(&config);
+    let mut counted = Vec::new();
+    for _ in 0..2 {
+        counted.clear();
+        let mut began = Instant::now();
+        let mut count = || {
+            let time = std::mem::replace(&mut began, Instant::now()).elapsed();
+            counted.push(time.as_millis() / TRIP.as_millis());
+        };
+        let mut fresh = Visitor::new(&config);
+        let session = guest.open().await.unwrap();
+        session.insert("cart", 1).unwrap();
+        guest.commit(&session).await.unwrap();
+        count();
+        let session = fresh.open().await.unwrap();
+        session.log_in("ada").unwrap();
+        fresh.commit(&session).await.unwrap();
+        count();
+        let session = guest.open().await.unwrap();
+        count();
+        session.log_in("ada").unwrap();
+        guest.commit(&session).await.unwrap();
+        count();
+        let session = guest.open().await.unwrap();
+        assert!(session.belongs_to("ada"));
+        drop(session.commit().await.unwrap());
+        count();
+        assert!(config.sessions_of("ada").list().await.unwrap().len() >= 2);
+        count();
+        session.cycle_id();
+        guest.commit(&session).await.unwrap();
+        count();
+        session.log_out();
+        guest.commit(&session).await.unwrap();
+        count();
+    }
+    println!(
+        "round trips of a guest, a login, a load, the guest's login, a read, a list, a new id, a logout: {counted:?}"
+    );
+    assert_eq!(counted, [1, 3, 1, 3, 1, 2, 4, 2]);
 }
 
 /// `cargo test --release --features redis,testing --test servers ten_thousand -- --ignored --nocapture`
@@ -394,4 +450,11 @@ async fn ten_thousand_sessions_of_a_user() {
         times[10],
         times[19]
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_process_logs_in_while_another_ends_all() {
+    let Some(url) = SINGLE.url.as_deref() else { return };
+    let (one, other) = (RedisStore::connect(url).await.unwrap(), RedisStore::connect(url).await.unwrap());
+    crate::users::one_logs_in_while_another_ends_all(one, other).await;
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use redis::AsyncCommands as _;
-use sessile::{Record, RedisStore, Replaced, SessionId, SessionStore};
+use sessile::testing::Visitor;
+use sessile::{Ended, Record, RedisStore, Replaced, SessionConfig, SessionId, SessionStore};
 use sessile_test_servers::{self as servers, Server};
 
 use crate::redis::{CLUSTER, connection_to, tell};
@@ -148,6 +149,54 @@ async fn the_stream_ends_with_its_connection() {
     let mut heard = one.watch().unwrap();
     let end = tokio::time::timeout(Duration::from_secs(10), heard.next()).await.expect("it does not end");
     assert_eq!(end, None, "{address}");
+}
+
+/// Who waits for the end of a session learns of a logout in another process long before the next look at the store, and
+/// hears from its own process how a session ended that it has ended itself.
+#[tokio::test]
+async fn who_waits_for_an_end_hears_of_it() {
+    let Some(server) = servers::redis(&["--notify-keyspace-events", "Egxe"]) else { return };
+    let configure = |store| {
+        let builder = SessionConfig::builder("a secret of at least 32 bytes for tests").store(store);
+        builder.look_every(10 * MINUTE).build().unwrap()
+    };
+    let (one, two) = (configure(announcing(&server).await), configure(announcing(&server).await));
+    let log_in = async |user: &str| {
+        let mut visitor = Visitor::new(&one);
+        let session = visitor.open().await.unwrap();
+        session.log_in(user).unwrap();
+        visitor.commit(&session).await.unwrap();
+        (tokio::spawn(visitor.open().await.unwrap().ended()), visitor)
+    };
+    // As long as this one waits, the process listens.
+    let (standing, _visitor) = log_in("bob").await;
+    let listens = async {
+        loop {
+            let answer = tell(&server, &["PUBSUB", "NUMSUB", "sessile:ended:sess:"]).await;
+            if matches!(answer, redis::Value::Array(counts) if counts.last() != Some(&redis::Value::Int(0))) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), listens).await.expect("nobody listens");
+    for (process, call, how) in [
+        (&two, "log_out", Ended::Gone),
+        (&two, "cycle_id", Ended::Gone),
+        (&one, "log_out", Ended::Destroyed),
+        (&one, "cycle_id", Ended::Moved),
+    ] {
+        let (waiting, visitor) = log_in("ada").await;
+        let elsewhere = process.session_from_headers(&visitor.headers()).await.unwrap();
+        match call {
+            "log_out" => elsewhere.log_out(),
+            _ => elsewhere.cycle_id(),
+        }
+        drop(elsewhere.commit().await.unwrap());
+        let told = tokio::time::timeout(Duration::from_secs(10), waiting).await;
+        assert_eq!(told.expect("nothing was heard").unwrap(), how, "{call}");
+    }
+    assert!(!standing.is_finished());
 }
 
 #[tokio::test]

@@ -467,3 +467,9 @@ async fn time_of_a_list() {
     let folder = tempfile::tempdir().unwrap();
     sql_users::time_of_a_list("SQLite", &store(&folder).await).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_process_logs_in_while_another_ends_all() {
+    let folder = tempfile::tempdir().unwrap();
+    crate::users::one_logs_in_while_another_ends_all(store(&folder).await, store(&folder).await).await;
+}

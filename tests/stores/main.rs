@@ -18,3 +18,5 @@ mod file_kills;
 mod file_plants;
 #[cfg(all(unix, feature = "file"))]
 mod file_users;
+#[cfg(all(unix, feature = "file"))]
+mod user_kills;

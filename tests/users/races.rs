@@ -109,6 +109,6 @@ async fn a_session_that_gets_a_new_id_does_not_end_itself() {
     session.cycle_id();
     visitor.commit(&session).await.unwrap();
     drop(hold);
-    assert!(matches!(ending.await.unwrap(), Err(SessionError::Gone)));
+    assert_eq!(ending.await.unwrap().unwrap(), 0);
     assert!(is_alive(&visitor).await, "the session has ended itself");
 }

@@ -38,6 +38,8 @@ pub(crate) struct Sifted {
     pub(crate) log: UserLog,
     /// The sessions that are not over, in the order of their logins.
     pub(crate) live: Vec<(SessionId, Entry, Stored)>,
+    /// The ids without a record whose sessions are not marked as over.
+    missing: Vec<(SessionId, Entry)>,
 }
 
 impl<'a> UserLogs<'a> {
@@ -68,21 +70,17 @@ impl<'a> UserLogs<'a> {
         }
     }
 
-    /// Marks all sessions as over, but the one with the id to `keep`, and destroys their records. Returns how many were
-    /// live. `None`: the session to keep is over, or has got another id, so that it may have ended nobody.
-    pub(crate) async fn end_all(
-        &self,
-        user: &str,
-        keep: Option<&SessionId>,
-    ) -> Result<Option<usize>, WriteError> {
+    /// Marks all sessions as over, but the one with the place to `keep`, and destroys their records. Returns how many were
+    /// live. `None`: the session to keep is over, so that it may have ended nobody.
+    pub(crate) async fn end_all(&self, user: &str, keep: Option<u64>) -> Result<Option<usize>, WriteError> {
         let epoch: SmolStr = Uuid::new_v4().simple().to_string().into();
         let event = match keep {
             None => Event::EndAll { epoch: epoch.clone() },
-            Some(keep) => Event::EndOthers { keep: keep.as_str().into(), epoch: epoch.clone() },
+            Some(keep) => Event::EndOthers { keep, epoch: epoch.clone() },
         };
         let log = self.append(user, &event).await?;
         let ended = self.finish_ended(&log, |_| true).await?;
-        let had_effect = keep.is_none_or(|keep| log.has(keep)) || log.is_last_end(&epoch);
+        let had_effect = keep.is_none_or(|keep| log.has_place(keep)) || log.is_last_end(&epoch);
         Ok(had_effect.then_some(ended))
     }
 
@@ -91,16 +89,9 @@ impl<'a> UserLogs<'a> {
         self.finish_ended(log, |_| false).await.map(drop)
     }
 
-    /// Marks sessions as over, and destroys their records. Returns how many were live.
-    pub(crate) async fn end(&self, user: &str, ids: Vec<SmolStr>) -> Result<(UserLog, usize), WriteError> {
-        let asked: HashSet<_> = ids.iter().cloned().collect();
-        let log = self.append(user, &Event::End { ids }).await?;
-        let entries = log.entries();
-        let places: HashSet<_> = entries
-            .iter()
-            .filter(|(id, _)| asked.contains(id.as_str()))
-            .map(|(_, entry)| entry.place)
-            .collect();
+    /// Marks the sessions with these places as over, and destroys their records. Returns how many were live.
+    pub(crate) async fn end(&self, user: &str, places: Vec<u64>) -> Result<(UserLog, usize), WriteError> {
+        let log = self.append(user, &Event::End { places: places.clone() }).await?;
         let ended = self.finish_ended(&log, |entry| places.contains(&entry.place)).await?;
         Ok((log, ended))
     }
@@ -140,18 +131,46 @@ impl<'a> UserLogs<'a> {
         let old = self.now().saturating_sub(u64::try_from(GRACE.as_millis()).unwrap_or(u64::MAX));
         let entries = log.entries();
         let records = self.records(entries.iter().map(|(id, _)| id)).await?;
-        let (mut live, mut ended, mut dead) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut live, mut ended, mut dead, mut missing) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for ((id, entry), record) in entries.into_iter().zip(records) {
             match record {
                 Some(_) if entry.ended => ended.push(id),
                 Some(record) => live.push((id, entry, record)),
-                None if entry.at < old => dead.push(id),
-                None => {}
+                None => {
+                    if entry.at < old {
+                        dead.push(id.clone());
+                    }
+                    if !entry.ended {
+                        missing.push((id, entry));
+                    }
+                }
             }
         }
         self.destroy(&ended).await?;
         let log = if dead.is_empty() { log } else { self.drop_entries(user, dead).await? };
-        Ok(Sifted { log, live })
+        Ok(Sifted { log, live, missing })
+    }
+
+    /// The user's live sessions, in the order of their logins.
+    pub(crate) async fn live(&self, user: &str) -> Result<Vec<(SessionId, Entry, Stored)>, WriteError> {
+        let mut log = self.read(user).await?;
+        loop {
+            let Sifted { live, missing, .. } = self.sift(user, log).await?;
+            if missing.is_empty() {
+                return Ok(live);
+            }
+            // A session may have got another id after the list was read and before its record was.
+            log = self.read(user).await?;
+            let seen: HashSet<_> =
+                live.iter().map(|(id, ..)| id).chain(missing.iter().map(|(id, _)| id)).collect();
+            let has_moved = |(id, entry): &(SessionId, Entry)| {
+                let is_missing = missing.iter().any(|(_, missing)| missing.place == entry.place);
+                is_missing && !entry.ended && !seen.contains(id)
+            };
+            if !log.entries().iter().any(has_moved) {
+                return Ok(live);
+            }
+        }
     }
 
     /// Drops entries that are old and were found without a record. A login may have stood still for so long that it

@@ -21,10 +21,11 @@ pub(crate) enum Event {
     Move { from: SmolStr, to: SmolStr, at: u64 },
     /// All sessions are over. The epoch, which is random, tells this end from all others.
     EndAll { epoch: SmolStr },
-    /// All sessions are over but this one. It has no effect if this one is over.
-    EndOthers { keep: SmolStr, epoch: SmolStr },
-    /// These sessions are over, whatever ids they have got meanwhile.
-    End { ids: Vec<SmolStr> },
+    /// All sessions are over but the one with this place, whatever id it has got meanwhile. It has no effect if
+    /// that one is over.
+    EndOthers { keep: u64, epoch: SmolStr },
+    /// The sessions with these places are over, whatever ids they have got meanwhile.
+    End { places: Vec<u64> },
     /// These ids have no record, and are not to get one any more. Unlike an end it does not reach the other ids of their
     /// sessions: a session that has changed its id lives on under the new one.
     Close { ids: Vec<SmolStr> },
@@ -137,12 +138,11 @@ impl UserLog {
             }
             Event::EndAll { epoch } => state.end_all(epoch, None),
             Event::EndOthers { keep, epoch } => {
-                if let Some(&Entry { place, ended: false, .. }) = state.entries.get(&keep) {
-                    state.end_all(epoch, Some(place));
+                if state.has_place(keep) {
+                    state.end_all(epoch, Some(keep));
                 }
             }
-            Event::End { ids } => {
-                let places: Vec<_> = ids.iter().filter_map(|id| Some(state.entries.get(id)?.place)).collect();
+            Event::End { places } => {
                 let over = state.entries.values_mut().filter(|entry| places.contains(&entry.place));
                 over.for_each(|entry| entry.ended = true);
             }
@@ -175,6 +175,11 @@ impl UserLog {
         self.state.epoch == *epoch
     }
 
+    /// Whether a session has this place, and is not over.
+    pub(crate) fn has_place(&self, place: u64) -> bool {
+        self.state.has_place(place)
+    }
+
     /// Whether a session is noted under this id, and is not over.
     pub(crate) fn has(&self, id: &SessionId) -> bool {
         self.entry(id).is_some_and(|entry| !entry.ended)
@@ -196,12 +201,6 @@ impl UserLog {
     /// The places of the sessions that count, lowest first: those that are not over, and that nobody else acts in.
     pub(crate) fn places(&self) -> Vec<u64> {
         self.state.places()
-    }
-
-    /// The ids that have this place.
-    pub(crate) fn ids_at(&self, place: u64) -> Vec<SmolStr> {
-        let at = self.state.entries.iter().filter(|(_, entry)| entry.place == place);
-        at.map(|(id, _)| id.clone()).collect()
     }
 
     /// Whether so many lines came after the last state that the text should be made short.
@@ -244,6 +243,10 @@ impl State {
 
     fn epoch(&self) -> SmolStr {
         format!("{}.{}", self.ends, self.epoch).into()
+    }
+
+    fn has_place(&self, place: u64) -> bool {
+        self.entries.values().any(|entry| entry.place == place && !entry.ended)
     }
 
     fn places(&self) -> Vec<u64> {

@@ -119,6 +119,7 @@ pub(crate) enum At {
     },
     AppendEnd {
         text: u8,
+        place: u8,
     },
     /// The texts before were marked and their records destroyed.
     Mark {
@@ -387,40 +388,31 @@ pub(crate) fn step(context: Context, call: Call, at: At, state: &State, ways: &m
                 _ => return,
             };
             let at = match state.text(text).entry(id) {
-                Some(_) => At::AppendEnd { text },
+                Some(entry) => At::AppendEnd { text, place: entry.place },
                 None if text < newest => At::Find { text: text + 1 },
                 None => At::Done(Outcome::Nothing),
             };
             add(next, at, false);
         }
-        At::AppendEnd { text } => {
-            let id = match call {
-                Call::End { id } => id,
-                _ => return,
-            };
+        At::AppendEnd { text, place } => {
             let marked_before = state.text(text).marked();
-            let Some((next, log)) = append(text, Line::End { ids: bit(id) }, ways) else { return };
-            let place = log.entry(id).map(|entry| entry.place);
+            let Some((next, log)) = append(text, Line::End { places: bit(place) }, ways) else { return };
             let ids = match (protocol.marks, protocol.finishes_others) {
-                (false, _) => bit(id),
+                (false, _) => log.ids_at(bit(place)),
                 (true, true) => log.marked(),
                 (true, false) => log.marked() & !marked_before,
             };
-            let outcome = place.map_or(Outcome::Nothing, |place| Outcome::Ended { text, place });
-            let at = sifted(Sift::finish(text, ids), Then::Done(outcome));
+            let at = sifted(Sift::finish(text, ids), Then::Done(Outcome::Ended { text, place }));
             ways.push(Way { state: next, at, appended: true, sent: false });
         }
         At::Mark { done, mut ends, keep } => {
             let text = if protocol.newest_text_last { done } else { newest - done };
-            let own = match call {
-                Call::EndOthers { keep: id } if keep.is_some_and(|(own, _)| own == text) => Some(id),
-                _ => None,
-            };
+            let own = keep.filter(|(own, _)| *own == text).map(|(_, place)| place);
             let line = own.map_or(Line::EndAll { drawn: context.drawn }, |keep| Line::EndOthers {
                 keep,
                 drawn: context.drawn,
             });
-            let is_over = own.is_some_and(|own| !context.sent && !state.text(text).is_held(own));
+            let is_over = own.is_some_and(|own| !context.sent && state.text(text).places() & bit(own) == 0);
             if !context.sent {
                 next.text_mut(text).append(protocol, line);
                 ends[usize::from(text)] = next.text(text).epoch.ends;
@@ -441,7 +433,8 @@ pub(crate) fn step(context: Context, call: Call, at: At, state: &State, ways: &m
             }
             let log = *next.text(text);
             // Whether the line had no effect, as far as the text tells. What is marked is destroyed all the same.
-            let is_gone = own.is_some_and(|own| !log.is_held(own)) && log.epoch.drawn != context.drawn;
+            let is_gone =
+                own.is_some_and(|own| log.places() & bit(own) == 0) && log.epoch.drawn != context.drawn;
             let others = log.ids(|entry| Some((text, entry.place)) != keep);
             let ids = if protocol.marks { log.marked() } else { others };
             let then = match done < newest {

@@ -42,7 +42,7 @@ pub(crate) enum Look {
         log: Text,
     },
     EndNewest {
-        ids: Ids,
+        places: u8,
     },
     FinishNewest(Sift, Text),
     /// Whether the session still stands in the list.
@@ -166,8 +166,7 @@ impl Look {
                 // One place after the other, the lowest first.
                 let ended = left & left.wrapping_neg();
                 if !context.sent {
-                    let ids = state.text(text - 1).ids(|entry| bit(entry.place) == ended);
-                    next.text_mut(text - 1).append(protocol, Line::End { ids });
+                    next.text_mut(text - 1).append(protocol, Line::End { places: ended });
                     if protocol.reads_later {
                         return add(next, self, true, true);
                     }
@@ -178,7 +177,7 @@ impl Look {
                 });
                 let (sift, left) = (Sift::finish(text - 1, ids), left & !ended);
                 let now = match sift.is_over() {
-                    true => Self::next_older(context, left, places, place, log),
+                    true => Self::next_older(left, places, place, log),
                     false => Self::FinishOlder { sift, left, places, log },
                 };
                 add(next, now, true, false);
@@ -190,21 +189,21 @@ impl Look {
                         add(state, Self::FinishOlder { sift, left, places, log }, appended, false)
                     }
                     Sifting::Over(_) => {
-                        add(state, Self::next_older(context, left, places, place, log), appended, false)
+                        add(state, Self::next_older(left, places, place, log), appended, false)
                     }
                 })
             }
-            Self::EndNewest { ids } => {
+            Self::EndNewest { places } => {
                 if !context.sent {
-                    next.text_mut(text).append(protocol, Line::End { ids });
+                    next.text_mut(text).append(protocol, Line::End { places });
                     if protocol.reads_later {
                         return add(next, self, true, true);
                     }
                 }
                 let log = *next.text(text);
-                let sift = Sift::finish(text, if protocol.marks { log.marked() } else { ids });
+                let sift = Sift::finish(text, if protocol.marks { log.marked() } else { log.ids_at(places) });
                 let now = match sift.is_over() {
-                    true => Self::ended(context, place, log),
+                    true => Self::Over(log.is_held(place.id)),
                     false => Self::FinishNewest(sift, log),
                 };
                 add(next, now, true, false);
@@ -212,7 +211,7 @@ impl Look {
             Self::FinishNewest(sift, log) => sift.step(context, state, |state, now, appended| match now {
                 Sifting::Sent => add(state, self, appended, true),
                 Sifting::On(sift) => add(state, Self::FinishNewest(sift, log), appended, false),
-                Sifting::Over(_) => add(state, Self::ended(context, place, log), appended, false),
+                Sifting::Over(_) => add(state, Self::Over(log.is_held(place.id)), appended, false),
             }),
             Self::Over(_) => {}
         }
@@ -245,7 +244,7 @@ impl Look {
         if left != 0 {
             Self::EndOlder { left, places, log }
         } else {
-            Self::EndNewest { ids: log.lowest(places.into()) }
+            Self::EndNewest { places: log.lowest(places.into()) }
         }
     }
 
@@ -254,21 +253,13 @@ impl Look {
         if place.text > 0 { Self::CountAgain(log) } else { Self::surplus(0, place, log) }
     }
 
-    /// A session that has got a new id meanwhile was not ended, so that there may be too many still.
-    fn ended(context: Context, place: Place, log: Text) -> Self {
-        match context.protocol.limit_ends_again {
-            true => Self::again(place, log),
-            false => Self::Over(log.is_held(place.id)),
-        }
-    }
-
-    fn next_older(context: Context, left: Ids, places: u8, place: Place, log: Text) -> Self {
+    fn next_older(left: Ids, places: u8, place: Place, log: Text) -> Self {
         if left != 0 {
             return Self::EndOlder { left, places, log };
         }
         match log.lowest(places.into()) {
-            0 => Self::ended(context, place, log),
-            ids => Self::EndNewest { ids },
+            0 => Self::Over(log.is_held(place.id)),
+            places => Self::EndNewest { places },
         }
     }
 }

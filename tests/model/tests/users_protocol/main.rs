@@ -227,7 +227,6 @@ fn every_part_is_needed() {
         ("the record before the entry at a logout", Protocol { logout_destroys_first: false, ..whole }),
         ("the end of a move whose session is gone", Protocol { gone_ends_the_move: false, ..whole }),
         ("the ends that a login finishes before it counts", Protocol { limit_finishes: false, ..whole }),
-        ("the count after the oldest have ended", Protocol { limit_ends_again: false, ..whole }),
         ("the older text in the limit", Protocol { limit_counts_older: false, ..whole }),
     ] {
         assert!(breaks(protocol), "nothing breaks without {part}");

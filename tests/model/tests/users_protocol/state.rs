@@ -84,12 +84,14 @@ pub(crate) enum Line {
     EndAll {
         drawn: u8,
     },
+    /// `keep`: a place.
     EndOthers {
         keep: u8,
         drawn: u8,
     },
+    /// `places`: a set.
     End {
-        ids: Ids,
+        places: u8,
     },
     /// Ends these ids alone, and not the place.
     Close {
@@ -161,10 +163,14 @@ impl Text {
             .fold(0, |places, entry| places | bit(entry.place))
     }
 
-    /// The ids of the lowest places that are not ended, so many of them.
-    pub(crate) fn lowest(&self, places: u32) -> Ids {
-        let meant = each(self.places()).take(places as usize).map(bit).sum::<u8>();
-        self.ids(|entry| meant & bit(entry.place) != 0)
+    /// The lowest places that are not ended, so many of them.
+    pub(crate) fn lowest(&self, places: u32) -> u8 {
+        each(self.places()).take(places as usize).map(bit).sum()
+    }
+
+    /// The ids of these places.
+    pub(crate) fn ids_at(&self, places: u8) -> Ids {
+        self.ids(|entry| places & bit(entry.place) != 0)
     }
 
     /// Appends a line. What it does depends on the lines before it alone.
@@ -195,20 +201,13 @@ impl Text {
             }
             Line::EndAll { drawn } => self.end_together(protocol, drawn, None),
             Line::EndOthers { keep, drawn } => {
-                let entry = self.entry(keep);
-                if protocol.condemned_end_nobody && !self.is_held(keep) {
-                    return;
+                if self.places() & bit(keep) != 0 || !protocol.condemned_end_nobody {
+                    self.end_together(protocol, drawn, Some(keep));
                 }
-                self.end_together(protocol, drawn, entry.map(|entry| entry.place));
             }
-            Line::End { ids } => {
-                let places = each(ids)
-                    .filter_map(|id| self.entry(id))
-                    .fold(0, |places, entry| places | bit(entry.place));
-                let ids = match protocol.ends_whole_places {
-                    true => self.ids(|entry| places & bit(entry.place) != 0),
-                    false => ids,
-                };
+            Line::End { places } => {
+                let all = self.ids(|entry| places & bit(entry.place) != 0);
+                let ids = if protocol.ends_whole_places { all } else { all & all.wrapping_neg() };
                 self.mark(if protocol.marks { ids } else { 0 });
             }
             Line::Close { ids } => {

@@ -1,0 +1,132 @@
+//! Promises 8 to 10 where a call to the store fails, its answer is lost, or the request is dropped: at each call in turn.
+//!
+//! The checks pass without a test for a store that keeps no lists of users.
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use futures_util::future::{Either, select};
+
+use super::setup::{Probed, open, value};
+use super::user_scene::{Deed, Scene, Work};
+use crate::session::origin::Origin;
+use crate::store::SessionStore;
+
+const DEEDS: [Deed; 14] = [
+    Deed::LogIn,
+    Deed::LogInWith,
+    Deed::LogInOfGuest,
+    Deed::LogInAgain,
+    Deed::LogInOverStaff,
+    Deed::Move,
+    Deed::Impersonate,
+    Deed::StopImpersonating,
+    Deed::MoveImpersonated,
+    Deed::LogOut,
+    Deed::List,
+    Deed::EndSecond,
+    Deed::EndOthers,
+    Deed::EndAll,
+];
+
+/// Makes the call with this number go wrong.
+type Fault<S> = fn(&Probed<S>, u64);
+
+fn faults<S>() -> [(&'static str, Fault<S>); 2] {
+    [
+        ("fails", |probe: &Probed<S>, step| probe.fail(None, step)),
+        ("loses its answer", |probe: &Probed<S>, step| probe.lose_answer(None, step)),
+    ]
+}
+
+impl<S: SessionStore> Scene<S> {
+    /// Promise 8: an end of all sessions of the user, and of those who act as the user, finds whatever was left behind.
+    async fn nothing_outlives_its_end(&self, what: &str) {
+        for user in [&self.user, &self.staff] {
+            self.rival.sessions_of(user).end_all().await.expect("the sessions are ended");
+            let alive = self.alive(user).await;
+            assert!(alive.is_empty(), "{what}: {} records outlive the end of all", alive.len());
+        }
+    }
+}
+
+/// Promises 5 and 8: after a failed call or a lost answer the old session lives or the new one; the call can be made again,
+/// and then everything is as if nothing had failed.
+pub async fn a_failed_step_can_be_repeated<S: SessionStore>(store: S) {
+    if store.users().is_none() {
+        return;
+    }
+    let store = Arc::new(store);
+    for (fault, fail) in faults::<S>() {
+        for deed in DEEDS {
+            for step in 0.. {
+                let scene = Scene::new(&store, |options| options).await;
+                let mut work = scene.prepare(deed, &scene.config).await;
+                let before = scene.probe.total();
+                fail(&scene.probe, step);
+                let answer = work.run().await;
+                if scene.probe.total() - before <= step {
+                    assert!(step > 0, "{deed:?} makes no call");
+                    break;
+                }
+                let what = format!("{deed:?}, whose call {step} {fault} ({answer:?})");
+                if answer.is_err() {
+                    one_of_the_two_lives(&scene, deed, &work, &what).await;
+                    let again = work.run().await;
+                    assert!(again.is_ok(), "{what}: the second attempt: {again:?}");
+                }
+                assert_eq!(scene.count(&what).await, deed.leaves(), "{what}");
+                if let Work::Commit(visitor, _) = &work
+                    && deed != Deed::LogOut
+                {
+                    let session = open(visitor).await;
+                    assert_eq!(session.origin(), Origin::Loaded, "{what}: the session is lost");
+                    assert_eq!(value(visitor, "written").await, Some(1), "{what}: a change is lost");
+                }
+                scene.nothing_outlives_its_end(&what).await;
+            }
+        }
+    }
+}
+
+/// After an attempt that failed, the session from before works, or the new one does.
+async fn one_of_the_two_lives<S: SessionStore>(scene: &Scene<S>, deed: Deed, work: &Work, what: &str) {
+    if !deed.moves_first() {
+        return;
+    }
+    let Work::Commit(_, session) = work else { return };
+    let (old, new) = (open(&scene.first).await, scene.visitor_of(&session.id()));
+    let lives = old.belongs_to(&scene.user) || open(&new).await.belongs_to(&scene.user);
+    assert!(lives, "{what}: neither the old session lives nor the new one");
+}
+
+/// Promises 7 and 8: when a request is dropped, or a call fails and is never made again, an end of all sessions ends
+/// whatever was left behind, and the user's other session is as before.
+pub async fn a_dropped_step_leaves_nothing_behind<S: SessionStore>(store: S) {
+    if store.users().is_none() {
+        return;
+    }
+    let store = Arc::new(store);
+    for deed in DEEDS {
+        for step in 0.. {
+            let scene = Scene::new(&store, |options| options).await;
+            let mut work = scene.prepare(deed, &scene.config).await;
+            let hold = scene.probe.hold_nth(None, step);
+            let mut task = tokio::spawn(async move { work.run().await.map(drop) });
+            let is_held = matches!(select(pin!(hold.reached()), &mut task).await, Either::Left(_));
+            if !is_held {
+                assert!(step > 0, "{deed:?} makes no call");
+                break;
+            }
+            task.abort();
+            drop((task.await, hold));
+            let what = format!("{deed:?}, dropped at call {step}");
+            if !matches!(deed, Deed::EndSecond | Deed::EndOthers | Deed::EndAll) {
+                assert!(open(&scene.second).await.belongs_to(&scene.user), "{what}: another session is lost");
+            }
+            let listed = scene.rival.sessions_of(&scene.user).count().await.expect("the list is read");
+            assert!(listed <= scene.alive(&scene.user).await.len(), "{what}: a listed session is dead");
+            scene.nothing_outlives_its_end(&what).await;
+        }
+    }
+}
