@@ -308,6 +308,7 @@ impl Removal {
             }
             Self::Forsake => match state.record(to) {
                 // What was written to a session that is over is nobody's loss.
+                // The crate logs in once more here, under another id and with a place of its own; that is not explored.
                 Some(own) if is_login => {
                     next.put(to, Some(Record { data: u8::MAX, ..own }));
                     Self::Over
