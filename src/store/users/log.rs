@@ -208,11 +208,9 @@ impl UserLog {
         self.lines > 2 * self.entries_before + 16
     }
 
-    /// The text that says the same in one line; an empty one, if nothing is left to say.
+    /// The text that says the same in one line. It is never empty, so that places and epochs never begin anew: an end
+    /// that was read before and comes late would reach another session.
     pub(crate) fn shortened(self) -> String {
-        if self.state.entries.is_empty() && self.state.epoch.is_empty() {
-            return String::new();
-        }
         Event::State(self.state).line()
     }
 }

@@ -16,7 +16,7 @@ use crate::error::StoreError;
 ///
 /// - **Appending is one atomic step**: of two calls at the same time, both lines are kept, one after the other.
 /// - **Replacing is one atomic step**: the text is replaced only if it is, byte for byte, the expected one.
-/// - **The text has no expiry.** It is removed when it is replaced by an empty one.
+/// - **The text has no expiry.** It is removed only when it is replaced by an empty one.
 ///
 /// `user` is a keyed hash of up to 64 ASCII letters, digits and the characters `-`, `_` and `.`, and differs by case.
 /// A line is JSON without line breaks, ends with `\n`, and contains session ids. A text without lines is absent, and
