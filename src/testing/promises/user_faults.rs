@@ -124,8 +124,10 @@ pub async fn a_dropped_step_leaves_nothing_behind<S: SessionStore>(store: S) {
             if !matches!(deed, Deed::EndSecond | Deed::EndOthers | Deed::EndAll) {
                 assert!(open(&scene.second).await.belongs_to(&scene.user), "{what}: another session is lost");
             }
+            // A call that the request has left behind may still end a session, and makes none.
+            let alive = scene.alive(&scene.user).await.len();
             let listed = scene.rival.sessions_of(&scene.user).count().await.expect("the list is read");
-            assert!(listed <= scene.alive(&scene.user).await.len(), "{what}: a listed session is dead");
+            assert!(listed <= alive, "{what}: a listed session is dead");
             scene.nothing_outlives_its_end(&what).await;
         }
     }
