@@ -122,7 +122,26 @@ async fn a_login_keeps_the_data_of_express(servers: Arc<Servers>) {
     assert!(sessions.sessions_of("grace").list().await.unwrap().is_empty());
 }
 
+/// What `docs/guide/users.md` says under "What does not hold".
+async fn express_copies_a_login_past_its_list(servers: Arc<Servers>) {
+    let sessions = sessions(&servers).await;
+    let browser = browser(&servers, &log_in(&sessions, "joan").await);
+    let id = browser.id(Side::Express).await;
+    browser.post(Side::Express, "/cycle").await;
+    assert_ne!(browser.id(Side::Express).await, id);
+    let user = sessions.sessions_of("joan");
+    assert!(user.list().await.unwrap().is_empty());
+    assert_eq!(user.end_all().await.unwrap(), 0);
+    assert!(load(&sessions, &browser).await.belongs_to("joan"), "the end reaches it now: mend the guide");
+    // The way out that the guide names.
+    browser.delete(Side::Express, "/data/__sessile").await;
+    let session = load(&sessions, &browser).await;
+    assert!(!session.is_logged_in());
+    assert_eq!(session.get::<Value>("cart").unwrap(), Some(json!(["tea"])));
+}
+
 sessile_interop::on_each_store! {
+    express_copies_a_login_past_its_list
     express_leaves_a_login_alone
     a_login_keeps_the_data_of_express
 }
