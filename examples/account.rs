@@ -176,6 +176,7 @@ fn ago(time: SystemTime) -> String {
         0..60 => "just now".to_owned(),
         seconds @ 60..3600 => format!("{} min ago", seconds / 60),
         seconds @ 3600..86_400 => format!("{} h ago", seconds / 3600),
+        86_400..172_800 => "1 day ago".to_owned(),
         seconds => format!("{} days ago", seconds / 86_400),
     }
 }
@@ -248,8 +249,11 @@ async fn login(
 /// The name of the browser and its system, for the list of devices.
 fn device(headers: &HeaderMap) -> String {
     let agent = headers.get(USER_AGENT).and_then(|value| value.to_str().ok());
-    let parsed = agent.and_then(|agent| woothee::parser::Parser::new().parse(agent));
-    parsed.map_or_else(|| "Unknown device".to_owned(), |device| format!("{} on {}", device.name, device.os))
+    match agent.and_then(|agent| woothee::parser::Parser::new().parse(agent)) {
+        Some(device) if device.os == "UNKNOWN" => device.name.to_owned(),
+        Some(device) => format!("{} on {}", device.name, device.os),
+        None => "Unknown device".to_owned(),
+    }
 }
 
 async fn logout(session: Session) -> Result<impl IntoResponse, SessionError> {

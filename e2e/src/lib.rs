@@ -166,8 +166,17 @@ impl Browser {
 
     /// The text of an element, once it is there.
     pub async fn text(&self, css: &str) -> Result<String, Error> {
-        let element = self.0.wait().at_most(PATIENCE).for_element(Locator::Css(css)).await?;
-        Ok(element.text().await?)
+        let read = async {
+            loop {
+                let element = self.0.wait().at_most(PATIENCE).for_element(Locator::Css(css)).await?;
+                match element.text().await {
+                    // The next page has replaced the one on which the element was found.
+                    Err(error) if error.is_stale_element_reference() => {}
+                    read => return Ok(read?),
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, read).await?
     }
 
     /// The texts of all such elements on the page as it is.

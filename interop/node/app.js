@@ -20,7 +20,7 @@ passport.deserializeUser((id, done) => done(null, USERS.find((user) => user.id =
 
 /** What the application itself put into the session. */
 function data (session) {
-  const { cookie, flash, passport, __lastAccess, ...rest } = session
+  const { cookie, flash, passport, __lastAccess, __sessile, ...rest } = session
   return rest
 }
 
