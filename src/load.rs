@@ -10,8 +10,6 @@ use crate::config::{ConfigInner, SessionConfig};
 use crate::cookie::header::cookie_values;
 use crate::cookie::signature::Verified;
 use crate::error::{SessionRejection, cause};
-use crate::record::Record;
-use crate::record::metadata::Owner;
 use crate::request::{RequestLine, Transport};
 use crate::session::Session;
 use crate::session::origin::Origin;
@@ -73,7 +71,7 @@ async fn load_first_valid(session: &Session, headers: &HeaderMap) -> Result<(), 
         }
         lookups += 1;
         match inner.store.get(&verified.id, &inner.clock).await {
-            Ok(Some(loaded)) if is_over(inner, &loaded.record) => origin = origin.max(Origin::Unknown),
+            Ok(Some(loaded)) if inner.is_over(&loaded.record) => origin = origin.max(Origin::Unknown),
             Ok(Some(loaded)) => {
                 let snapshot = match to_snapshot(inner, verified, loaded) {
                     (snapshot, None) => Some(snapshot),
@@ -100,15 +98,6 @@ async fn load_first_valid(session: &Session, headers: &HeaderMap) -> Result<(), 
         session.state().not_loaded(origin);
     }
     Ok(())
-}
-
-/// Whether a session is over although its record is there: after its absolute timeout, or because it belongs to a user
-/// whose hash none of the secrets has made. Nobody could find the latter in that user's list.
-fn is_over(inner: &ConfigInner, record: &Record) -> bool {
-    let Some(owner) = Owner::of(record) else { return false };
-    let is_past = |end| end <= inner.clock.now();
-    owner.users().any(|user| !inner.derived.knows(user))
-        || owner.end(inner.policy.absolute_timeout).is_some_and(is_past)
 }
 
 /// Makes the snapshot of a loaded record. The duration is the `ttl` to touch the record with, if a touch is

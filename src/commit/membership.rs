@@ -45,6 +45,8 @@ struct Login {
     epoch: Option<SmolStr>,
     /// The hashes of the user by older secrets, newest first.
     older: Vec<SmolStr>,
+    /// The id that the session had before.
+    old: Option<SessionId>,
     /// Whether somebody else acts as the user. Such a session does not count.
     acted: bool,
 }
@@ -59,17 +61,23 @@ impl<'c> Membership<'c> {
         logged_in: Option<&LoggedIn>,
     ) -> Option<Self> {
         new.user.as_ref()?;
-        let logs = UserLogs::of(&config.store, &config.clock)?;
+        let logs = UserLogs::of(&config.store, &config.clock, config.policy.absolute_timeout)?;
         let before = Metadata::of_any(old.map(|old| &old.record));
         let list = |user: &SmolStr| {
-            let from = old.filter(|_| before.is_of(user)).map(|old| old.id.clone());
-            let login = match logged_in.filter(|login| login.user.first() == Some(user)) {
+            let logged_in = logged_in.filter(|login| login.user.first() == Some(user));
+            // Where somebody else acted as the user, the place does not count, and a login gets one that does.
+            let was_acted = before.user.as_ref() == Some(user)
+                && before.actor.as_ref().is_some_and(|actor| actor != user);
+            let stays = before.is_of(user) && !(logged_in.is_some() && was_acted);
+            let from = old.filter(|_| stays).map(|old| old.id.clone());
+            let login = match logged_in {
                 Some(login) => {
                     let older = login.user[1..].to_vec();
-                    Some(Login { epoch: login.epoch.clone(), older, acted: false })
+                    let old = old.map(|old| old.id.clone());
+                    Some(Login { epoch: login.epoch.clone(), older, old, acted: false })
                 }
                 None if from.is_some() => None,
-                None => Some(Login { epoch: None, older: Vec::new(), acted: new.actor.is_some() }),
+                None => Some(Login { epoch: None, older: Vec::new(), old: None, acted: new.actor.is_some() }),
             };
             List { user: user.clone(), from, login, noted: OnceLock::new() }
         };
@@ -199,12 +207,15 @@ impl<'c> Membership<'c> {
     }
 
     /// The user's sessions in the lists of older secrets, in the order of their logins: each by its list and its place.
+    /// The session that logs in is not among them: it leaves its place there.
     async fn older_places(&self, login: &Login) -> Result<Vec<(SmolStr, u64)>, SessionError> {
         let mut sessions = Vec::new();
         for user in login.older.iter().rev() {
             let log = self.logs.read(user).await?;
             self.logs.finish(&log).await?;
-            sessions.extend(log.places().into_iter().map(|place| (user.clone(), place)));
+            let own = login.old.as_ref().and_then(|old| log.entry(old)).map(|entry| entry.place);
+            let others = log.places().into_iter().filter(|place| own != Some(*place));
+            sessions.extend(others.map(|place| (user.clone(), place)));
         }
         Ok(sessions)
     }
@@ -221,11 +232,26 @@ impl<'c> Membership<'c> {
             let login = list.login.as_ref().map(|login| Login {
                 epoch: login.epoch.clone().or_else(|| list.noted.get().cloned()),
                 older: login.older.clone(),
+                old: login.old.clone(),
                 acted: login.acted,
             });
             List { user: list.user.clone(), from: None, login, noted: OnceLock::new() }
         };
         Self { config: self.config, logs: self.logs, lists: self.lists.iter().map(list).collect() }
+    }
+
+    /// Takes an id out of the lists that another session's record has; `None`, if that is gone. If it is a session of the
+    /// user, it was in the list before, and stays there.
+    pub(super) async fn leave_to(&self, id: &SessionId, other: Option<&Metadata>) {
+        let others = |list: &&List| !other.is_some_and(|other| other.is_of(&list.user));
+        for list in self.lists.iter().filter(others) {
+            self.logs.forget(&list.user, id).await;
+        }
+    }
+
+    /// Whether a session moves away from this id.
+    pub(super) fn is_from(&self, id: &SessionId) -> bool {
+        self.lists.iter().any(|list| list.from.as_ref() == Some(id))
     }
 
     /// Takes an id out of every list, under which no record is or will be.
@@ -240,7 +266,8 @@ impl<'c> Membership<'c> {
 /// longer stands. If that fails the entry is dropped later.
 pub(super) async fn leave_lists(config: &ConfigInner, before: &Snapshot, now: Option<&Metadata>) {
     let metadata = Metadata::of(&before.record);
-    let Some(logs) = UserLogs::of(&config.store, &config.clock) else { return };
+    let timeout = config.policy.absolute_timeout;
+    let Some(logs) = UserLogs::of(&config.store, &config.clock, timeout) else { return };
     for user in metadata.users().filter(|user| !now.is_some_and(|now| now.is_of(user))) {
         logs.forget(user, &before.id).await;
     }

@@ -31,7 +31,8 @@ impl Session {
     /// change of id.
     ///
     /// # Errors
-    /// - [`Gone`](SessionError::Gone), when the store has no record of this session, or no longer has it.
+    /// - [`Gone`](SessionError::Gone), when the store has no record of this session, or no longer has it, or the session
+    ///   has reached its absolute timeout.
     /// - [`Store`](SessionError::Store), when the store fails.
     /// - [`Destroyed`](SessionError::Destroyed), when the session was destroyed in this request.
     pub async fn reload(&self) -> Result<(), SessionError> {
@@ -291,7 +292,8 @@ async fn reload(session: &Session) -> Result<(), SessionError> {
         Stage::NewId { replaces: Some(snapshot), .. } => (snapshot.id.clone(), snapshot.signature),
     };
     let config = inner.config.inner();
-    let Some(loaded) = config.store.get(&id, &config.clock).await? else {
+    let loaded = config.store.get(&id, &config.clock).await?;
+    let Some(loaded) = loaded.filter(|loaded| !config.is_over(&loaded.record)) else {
         session.state().record_is_gone();
         return Err(SessionError::Gone);
     };

@@ -67,10 +67,16 @@ impl<'c> Execution<'c> {
             if self.config.store.create(&id, &record, ttl).await? {
                 return Ok(self.created(id, record));
             }
-            if let Some(own) = self.stored(&id).await?.filter(|stored| is_same_login(stored, &record)) {
-                return self.rewrite_listed(own, record).await;
+            let taken = self.stored(&id).await?;
+            match taken {
+                Some(own) if !lists.is_from(&id) && is_same_login(&own, &record) => {
+                    return self.rewrite_listed(own, record).await;
+                }
+                taken => {
+                    let other = taken.map(|taken| Metadata::of(&taken.record));
+                    lists.leave_to(&id, other.as_ref()).await;
+                }
             }
-            lists.leave(&id).await;
             id = self.config.new_id();
         }
         Err(no_free_id())

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use crate::config::ConfigInner;
 use crate::config::builder::SessionConfigBuilder;
 use crate::config::policy::AtLimit;
 use crate::error::config::ConfigError;
+use crate::record::Record;
+use crate::record::metadata::Owner;
 use crate::store::erased::ErasedStore;
 
 impl SessionConfigBuilder {
@@ -57,5 +60,16 @@ impl SessionConfigBuilder {
             Some(_) if store.users().is_none() => Err(ConfigError::PerUser),
             _ => Ok(()),
         }
+    }
+}
+
+impl ConfigInner {
+    /// Whether a session is over although its record is there: after its absolute timeout, or because it belongs to a user
+    /// whose hash none of the secrets has made. Nobody could find the latter in that user's list.
+    pub(crate) fn is_over(&self, record: &Record) -> bool {
+        let Some(owner) = Owner::of(record) else { return false };
+        let is_past = |end| end <= self.clock.now();
+        owner.users().any(|user| !self.derived.knows(user))
+            || owner.end(self.policy.absolute_timeout).is_some_and(is_past)
     }
 }

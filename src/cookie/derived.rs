@@ -28,7 +28,14 @@ struct Derived {
 
 impl DerivedKeys {
     pub(crate) fn new(secrets: &Secrets) -> Self {
-        Self(secrets.bytes().filter_map(Derived::new).collect())
+        let mut keys: Vec<Derived> = Vec::new();
+        for key in secrets.bytes().filter_map(Derived::new) {
+            // A secret that stands in the list twice would give each user two lists that are one.
+            if !keys.iter().any(|known| known.is(&key)) {
+                keys.push(key);
+            }
+        }
+        Self(keys)
     }
 
     /// The hashes of a user, one for each secret, newest first.
@@ -58,6 +65,10 @@ impl Derived {
         let (names, users) = (derive("\0sessile key name")?, derive("\0sessile user")?);
         let name = encode::<KEY_NAME>(&names, "").into();
         Some(Self { name, users, handles: derive("\0sessile handle")? })
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        mac::<HASH>(&self.users, "") == mac::<HASH>(&other.users, "")
     }
 }
 

@@ -1,6 +1,6 @@
 //! Whose session it is: login, confirmation, and acting as another user.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,13 +21,18 @@ const MAX_LABEL: usize = 256;
 
 /// A login that has begun: made by `begin_login` before the password is checked, and taken by
 /// [`Session::log_in_with`] after it. If the user's sessions are all ended in between, the login fails.
-#[derive(Debug)]
 #[must_use = "a login takes place with `Session::log_in_with`"]
 pub struct Login {
     /// The hashes of the user, newest first.
     pub(crate) user: Vec<SmolStr>,
     /// The epoch of the user's list when the login began.
     pub(crate) epoch: SmolStr,
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Login(REDACTED)")
+    }
 }
 
 impl Session {
@@ -137,23 +142,28 @@ impl Session {
     /// - [`Encode`](SessionError::Encode), when the user is an empty text.
     pub fn impersonate(&self, user: impl Display) -> Result<(), SessionError> {
         let hashes = self.hashes(user)?;
-        let metadata = self.state().view().metadata();
+        // Under one lock, as the other calls that change the user: a commit between the two steps would leave the user's
+        // change to a write that keeps no lists.
+        let mut state = self.state();
+        let metadata = state.view().metadata();
         let (Some(actor), None, Some(user)) = (metadata.user, metadata.actor, hashes.into_iter().next())
         else {
+            drop(state);
             return Err(SessionError::NotLoggedIn.logged());
         };
-        self.state().change_id(NewId::Cycle);
-        self.push_metadata(MetadataChange::Impersonate { actor, user });
+        state.change_id(NewId::Cycle);
+        state.push(Change::Metadata(Arc::new(MetadataChange::Impersonate { actor, user })));
         Ok(())
     }
 
     /// Ends [`impersonate`](Self::impersonate): the session gets a new id and belongs to the user who has logged in. If
     /// nobody is impersonated, the call does nothing.
     pub fn stop_impersonating(&self) {
-        let actor = self.state().view().metadata().actor;
+        let mut state = self.state();
+        let actor = state.view().metadata().actor;
         if let Some(actor) = actor {
-            self.state().change_id(NewId::Cycle);
-            self.push_metadata(MetadataChange::StopImpersonating { actor });
+            state.change_id(NewId::Cycle);
+            state.push(Change::Metadata(Arc::new(MetadataChange::StopImpersonating { actor })));
         }
     }
 

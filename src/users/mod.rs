@@ -136,7 +136,7 @@ impl UserSessions {
 
     fn logs(&self) -> Result<UserLogs<'_>, SessionError> {
         let config = self.config.inner();
-        let logs = UserLogs::of(&config.store, &config.clock);
+        let logs = UserLogs::of(&config.store, &config.clock, config.policy.absolute_timeout);
         Ok(logs.ok_or_else(|| StoreError::unsupported("the store keeps no lists of users' sessions"))?)
     }
 

@@ -13,10 +13,11 @@ use super::log::{Entry, Event, UserLog};
 use crate::clock::ErasedClock;
 use crate::error::StoreError;
 use crate::id::SessionId;
-use crate::record::metadata::to_millis;
+use crate::record::metadata::{Metadata, to_millis};
 use crate::store::Stored;
 use crate::store::erased::ErasedStore;
 use crate::store::exclusive::WriteError;
+use crate::store::watched::Ended;
 
 /// How old an entry without a record is when it is dropped. A younger one may belong to a login whose record is about
 /// to be created. It is longer than any call to a store takes.
@@ -31,6 +32,8 @@ pub(crate) struct UserLogs<'a> {
     store: &'a ErasedStore,
     index: &'a dyn UserIndex,
     clock: &'a ErasedClock,
+    /// How long a session lives at most.
+    absolute_timeout: Option<Duration>,
 }
 
 /// The entries of a user's list, each with its record.
@@ -44,8 +47,12 @@ pub(crate) struct Sifted {
 
 impl<'a> UserLogs<'a> {
     /// `None`: the store cannot keep lists.
-    pub(crate) fn of(store: &'a ErasedStore, clock: &'a ErasedClock) -> Option<Self> {
-        Some(Self { store, index: store.users()?, clock })
+    pub(crate) fn of(
+        store: &'a ErasedStore,
+        clock: &'a ErasedClock,
+        absolute_timeout: Option<Duration>,
+    ) -> Option<Self> {
+        Some(Self { store, index: store.users()?, clock, absolute_timeout })
     }
 
     /// The time, as events note it.
@@ -108,8 +115,9 @@ impl<'a> UserLogs<'a> {
         let ended: Vec<_> = log.entries().into_iter().filter(|(_, entry)| entry.ended).collect();
         let records = self.records(ended.iter().map(|(id, _)| id)).await?;
         let (mut left, mut places) = (Vec::new(), HashSet::new());
-        for ((id, entry), _) in ended.into_iter().zip(records).filter(|(_, record)| record.is_some()) {
-            if counts(&entry) {
+        for ((id, entry), record) in ended.into_iter().zip(records) {
+            let Some(record) = record else { continue };
+            if counts(&entry) && !self.is_too_old(&record) {
                 places.insert(entry.place);
             }
             left.push(id);
@@ -124,8 +132,8 @@ impl<'a> UserLogs<'a> {
         futures_util::stream::iter(calls).buffer_unordered(AT_ONCE).try_collect().await
     }
 
-    /// Looks up the records of a user's list. What is left of ended sessions is destroyed, and entries without a record
-    /// are dropped once they are old enough.
+    /// Looks up the records of a user's list. What is left of ended sessions is destroyed, also of those that have reached
+    /// their absolute timeout, and entries without a record are dropped once they are old enough.
     pub(crate) async fn sift(&self, user: &str, log: UserLog) -> Result<Sifted, WriteError> {
         // Invariant: an entry is found to be old before its record is found to be absent.
         let old = self.now().saturating_sub(u64::try_from(GRACE.as_millis()).unwrap_or(u64::MAX));
@@ -135,6 +143,12 @@ impl<'a> UserLogs<'a> {
         for ((id, entry), record) in entries.into_iter().zip(records) {
             match record {
                 Some(_) if entry.ended => ended.push(id),
+                // Nobody can use the session any more, and its record would go on to count.
+                Some(record) if self.is_too_old(&record) => {
+                    self.store.watched().end(&id, Ended::Expired);
+                    dead.push(id.clone());
+                    ended.push(id);
+                }
                 Some(record) => live.push((id, entry, record)),
                 None => {
                     if entry.at < old {
@@ -149,6 +163,13 @@ impl<'a> UserLogs<'a> {
         self.destroy(&ended).await?;
         let log = if dead.is_empty() { log } else { self.drop_entries(user, dead).await? };
         Ok(Sifted { log, live, missing })
+    }
+
+    /// Whether a session has reached its absolute timeout, although its record is there.
+    fn is_too_old(&self, stored: &Stored) -> bool {
+        let is_past = |end| end <= self.clock.now();
+        self.absolute_timeout.is_some()
+            && Metadata::of(&stored.record).end(self.absolute_timeout).is_some_and(is_past)
     }
 
     /// The user's live sessions, in the order of their logins.
