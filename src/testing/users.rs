@@ -1,4 +1,4 @@
-//! Checks of a store's [`UserIndex`] and of `get_many`. They pass without a test for a store that has no index.
+//! Checks of a store's [`UserIndex`](crate::UserIndex) and of `get_many`. They pass without a test for a store that has no index.
 
 use std::collections::HashSet;
 use std::sync::Arc;
