@@ -37,7 +37,7 @@ pub fn load(server: &Server, path: &str, cookies: &[String], load: Load) -> Samp
     command.arg("-s").arg(script.path()).arg(server.url("/"));
     let before = server.processor();
     let output = command.output().expect("wrk is installed");
-    // Of a server with several processes, one that has ended no longer counts.
+    // A thread that has ended no longer counts.
     let spent = server.processor().saturating_sub(before);
     let text = String::from_utf8_lossy(&output.stdout);
     let well = !text.contains("Non-2xx") && !text.contains("Socket errors");
