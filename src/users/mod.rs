@@ -54,7 +54,8 @@ pub struct UserSessions {
 /// A session in the list of a user.
 #[derive(Clone)]
 pub struct UserSession {
-    id: SessionId,
+    /// More than one while the session gets a new id, and after that has failed.
+    ids: Vec<SessionId>,
     handle: SessionHandle,
     created: SystemTime,
     last_seen: Option<SystemTime>,
@@ -142,15 +143,14 @@ impl UserSessions {
 
     async fn live(&self) -> Result<Vec<UserSession>, SessionError> {
         let logs = self.logs()?;
-        let mut sessions = Vec::new();
+        let mut sessions = Vec::<UserSession>::new();
         // The list of the oldest secret first, whose sessions are the oldest.
         for user in self.users.iter().rev() {
             let mut last = None;
             for (id, entry, stored) in logs.live(user).await? {
-                let Some(session) = self.session(user, id, &entry, stored) else { continue };
-                // While a session gets a new id, it has two records.
+                let Some(mut session) = self.session(user, id, &entry, stored) else { continue };
                 if last == Some(entry.place) {
-                    sessions.pop();
+                    session.ids.extend(sessions.pop().into_iter().flat_map(|before| before.ids));
                 }
                 last = Some(entry.place);
                 sessions.push(session);
@@ -174,7 +174,7 @@ impl UserSessions {
         let idle_end = stored.expires_in.and_then(|left| now.checked_add(left));
         Some(UserSession {
             handle: SessionHandle::of(config, &id),
-            id,
+            ids: vec![id],
             created: from_millis(metadata.born.unwrap_or(entry.at)),
             last_seen,
             expires: idle_end.into_iter().chain(end).min(),
@@ -262,7 +262,7 @@ impl UserSession {
     /// Whether it is this session.
     #[must_use]
     pub fn is(&self, session: &Session) -> bool {
-        session.stored_metadata().is_some_and(|(id, _)| id == self.id)
+        session.stored_metadata().is_some_and(|(id, _)| self.ids.contains(&id))
     }
 }
 

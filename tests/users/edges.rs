@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::http::HeaderMap;
 use axum::http::header::COOKIE;
-use sessile::testing::{TestClock, Visitor};
+use sessile::testing::{Op, Probe, TestClock, Visitor};
 use sessile::{
     AtLimit, MemoryStore, Origin, Record, SessionConfig, SessionConfigBuilder, SessionError, SessionId,
     SessionStore,
@@ -250,4 +250,24 @@ async fn a_session_outside_of_a_request_takes_what_it_needs_along() {
     });
     config.sessions_of(&user).end_all().await.unwrap();
     waiting.await.unwrap();
+}
+
+/// The old record lives on beside the new one, whose id nobody has been told.
+#[tokio::test]
+async fn a_session_whose_new_id_failed_is_this_one_in_the_list() {
+    let probe = Probe::new(MemoryStore::new());
+    let config = SessionConfig::builder(SECRET).store(probe.clone()).build().unwrap();
+    let mut visitor = log_in(&config, "ada").await.unwrap();
+    let session = visitor.open().await.unwrap();
+    session.cycle_id();
+    probe.fail(Op::DestroyIf, 0);
+    probe.fail(Op::DestroyIf, 0);
+    assert!(visitor.commit(&session).await.is_err());
+    drop(session);
+    let session = visitor.open().await.unwrap();
+    let list = config.sessions_of("ada").list().await.unwrap();
+    assert_eq!(list.len(), 1);
+    assert!(list[0].is(&session));
+    assert!(config.sessions_of("ada").end(&list[0].handle()).await.unwrap());
+    assert_eq!(visitor.open().await.unwrap().origin(), Origin::Unknown);
 }
