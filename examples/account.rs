@@ -240,7 +240,7 @@ async fn login(
         NOTICE.push(&session, "Wrong name or password.".into())?;
         return redirect(&session, "/login").await;
     }
-    session.log_in_with(login);
+    session.log_in_with(login)?;
     session.set_device_label(device(&headers));
     USER.insert(&session, User { name: form.name })?;
     redirect(&session, "/").await

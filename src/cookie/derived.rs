@@ -49,6 +49,11 @@ impl DerivedKeys {
         self.0.iter().any(|key| user.starts_with(key.name.as_str()))
     }
 
+    /// Whether a hash was made with the newest secret.
+    pub(crate) fn is_newest(&self, user: &str) -> bool {
+        self.0.first().is_some_and(|key| user.starts_with(key.name.as_str()))
+    }
+
     /// The handles of a session, one for each secret, newest first.
     pub(crate) fn handles(&self, id: &SessionId) -> impl Iterator<Item = [u8; HASH]> {
         self.0.iter().map(|key| mac(&key.handles, id.as_str()))

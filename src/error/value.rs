@@ -40,6 +40,8 @@ pub(crate) enum Refused {
     ReservedKey,
     #[error("the user is an empty text")]
     NoUser,
+    #[error("the login was begun with other secrets")]
+    ForeignLogin,
     #[error("the stored flash messages are not an object of arrays")]
     ForeignFlash,
 }

@@ -76,8 +76,18 @@ impl Session {
     /// Logs a user in like [`log_in`](Self::log_in), with a login that began earlier: `begin_login` comes before the
     /// password is checked. If the user's sessions are all ended in between, the commit returns
     /// [`Gone`](SessionError::Gone), and nobody is logged in with a password that is no longer right.
-    pub fn log_in_with(&self, login: Login) {
-        self.log_in_as(login.user, Some(login.epoch));
+    ///
+    /// # Errors
+    /// [`Encode`](SessionError::Encode), when the login was begun with the secrets of another configuration: nobody could
+    /// find the session in the user's list. The commit returns the errors that `log_in` names.
+    pub fn log_in_with(&self, login: Login) -> Result<(), SessionError> {
+        let Login { user, epoch } = login;
+        let newest = user.first();
+        if !newest.is_some_and(|user| self.0.config.inner().derived.is_newest(user)) {
+            return Err(SessionError::encode(METADATA, Refused::ForeignLogin));
+        }
+        self.log_in_as(user, Some(epoch));
+        Ok(())
     }
 
     /// `user` are the hashes of the user, newest first.

@@ -120,7 +120,7 @@ impl UserSessions {
     /// async fn log_in(sessions: SessionConfig, session: Session, user: u64, password: &str) -> Result<SessionGuard, SessionError> {
     ///     let login = sessions.sessions_of(user).begin_login().await?;
     ///     if is_right(password).await {
-    ///         session.log_in_with(login);
+    ///         session.log_in_with(login)?;
     ///     }
     ///     session.commit().await
     /// }

@@ -44,7 +44,7 @@ pub(crate) async fn one_logs_in_while_another_ends_all<S: SessionStore>(one: S, 
         moving.cycle_id();
         let logs_in = async {
             pause().await;
-            log_in(&one, |session| session.log_in_with(begun)).await
+            log_in(&one, |session| session.log_in_with(begun).unwrap()).await
         };
         let moves = async {
             pause().await;

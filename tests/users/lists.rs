@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
+use crate::{SECRET, origin};
 use sessile::testing::{Probe, TestClock, Visitor};
 use sessile::{ConfigError, MemoryStore, Origin, SessionConfig, SessionError, SessionHandle};
-
-const SECRET: &str = "a secret of at least 32 bytes for tests";
 
 async fn log_in(config: &SessionConfig, user: &str, device: &str) -> Visitor {
     let mut visitor = Visitor::new(config);
@@ -14,10 +13,6 @@ async fn log_in(config: &SessionConfig, user: &str, device: &str) -> Visitor {
     session.set_device_label(device);
     visitor.commit(&session).await.unwrap();
     visitor
-}
-
-async fn origin(visitor: &Visitor) -> Origin {
-    visitor.open().await.unwrap().origin()
 }
 
 #[tokio::test]
@@ -84,15 +79,24 @@ async fn a_login_that_began_before_the_end_fails() {
         ada.end_all().await.unwrap();
         let mut visitor = Visitor::new(&config);
         let session = visitor.open().await.unwrap();
-        session.log_in_with(login);
+        session.log_in_with(login).unwrap();
         assert!(matches!(visitor.commit(&session).await, Err(SessionError::Gone)), "end {ends}");
         assert_eq!(ada.count().await.unwrap(), 0);
         let login = ada.begin_login().await.unwrap();
         let session = visitor.open().await.unwrap();
-        session.log_in_with(login);
+        session.log_in_with(login).unwrap();
         visitor.commit(&session).await.unwrap();
         assert_eq!(ada.count().await.unwrap(), 1);
     }
+}
+
+#[tokio::test]
+async fn a_login_that_was_begun_with_other_secrets_is_refused() {
+    let other = SessionConfig::new("another secret of at least 32 bytes for tests").unwrap();
+    let session = Visitor::new(&SessionConfig::new(SECRET).unwrap()).open().await.unwrap();
+    let login = other.sessions_of("ada").begin_login().await.unwrap();
+    assert!(matches!(session.log_in_with(login), Err(SessionError::Encode { .. })));
+    assert!(!session.is_logged_in());
 }
 
 #[tokio::test]

@@ -167,7 +167,7 @@ impl<S: SessionStore> Scene<S> {
         };
         let session = open(&visitor).await;
         match deed {
-            Deed::LogInWith => session.log_in_with(begun),
+            Deed::LogInWith => session.log_in_with(begun).expect("the login was begun with these secrets"),
             Deed::Impersonate => session.impersonate(&self.user).expect("staff is logged in"),
             deed if deed.logs_in() || deed == Deed::LogInAgain => session.log_in(&self.user).expect("log_in"),
             Deed::StopImpersonating => session.stop_impersonating(),
