@@ -3,33 +3,11 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
+use crate::{HOUR, SECRET, builder, is_alive, log_in};
 use axum::http::HeaderMap;
 use axum::http::header::COOKIE;
-use sessile::testing::{Op, Probe, TestClock, Visitor};
-use sessile::{
-    AtLimit, MemoryStore, Origin, Record, SessionConfig, SessionConfigBuilder, SessionError, SessionId,
-    SessionStore,
-};
-
-const SECRET: &str = "a secret of at least 32 bytes for tests";
-const HOUR: Duration = Duration::from_secs(3600);
-
-fn builder(clock: &TestClock) -> SessionConfigBuilder {
-    let store = MemoryStore::builder().clock(clock.clone()).build();
-    SessionConfig::builder(SECRET).store(store).clock(clock.clone()).save_uninitialized(false)
-}
-
-async fn log_in(config: &SessionConfig, user: &str) -> Result<Visitor, SessionError> {
-    let mut visitor = Visitor::new(config);
-    let session = visitor.open().await.unwrap();
-    session.log_in(user)?;
-    visitor.commit(&session).await?;
-    Ok(visitor)
-}
-
-async fn is_alive(visitor: &Visitor) -> bool {
-    visitor.open().await.unwrap().origin() == Origin::Loaded
-}
+use sessile::testing::{Op, Probe, TestClock};
+use sessile::{AtLimit, MemoryStore, Origin, Record, SessionConfig, SessionError, SessionId, SessionStore};
 
 #[tokio::test]
 async fn a_session_past_its_absolute_end_takes_no_place() {

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::SECRET;
 use futures_util::FutureExt as _;
 use futures_util::stream::BoxStream;
 use sessile::testing::{Op, Probe, TestClock, Visitor};
@@ -14,7 +15,6 @@ use sessile::{
 use tokio::runtime::Handle;
 use tokio::sync::broadcast;
 
-const SECRET: &str = "a secret of at least 32 bytes for tests";
 const LOOK: Duration = Duration::from_secs(5);
 
 /// A configuration over a probe, with a clock that the test moves. Looks follow tokio's clock.

@@ -2,35 +2,16 @@
 
 use std::time::Duration;
 
+use crate::{HOUR, builder, is_alive, log_in};
 use sessile::testing::{TestClock, Visitor};
-use sessile::{AtLimit, ConfigError, MemoryStore, Origin, SessionConfig, SessionConfigBuilder, SessionError};
-
-const SECRET: &str = "a secret of at least 32 bytes for tests";
-const HOUR: Duration = Duration::from_secs(3600);
-
-fn builder(clock: &TestClock) -> SessionConfigBuilder {
-    let store = MemoryStore::builder().clock(clock.clone()).build();
-    SessionConfig::builder(SECRET).store(store).clock(clock.clone()).save_uninitialized(false)
-}
-
-async fn log_in(config: &SessionConfig) -> Result<Visitor, SessionError> {
-    let mut visitor = Visitor::new(config);
-    let session = visitor.open().await.unwrap();
-    session.log_in("ada")?;
-    visitor.commit(&session).await?;
-    Ok(visitor)
-}
-
-async fn is_alive(visitor: &Visitor) -> bool {
-    visitor.open().await.unwrap().origin() == Origin::Loaded
-}
+use sessile::{AtLimit, ConfigError, Origin, SessionError};
 
 #[tokio::test]
 async fn the_oldest_session_ends() {
     let config = builder(&TestClock::new()).per_user(2, AtLimit::EndOldest).build().unwrap();
     let mut visitors = Vec::new();
     for _ in 0..5 {
-        visitors.push(log_in(&config).await.unwrap());
+        visitors.push(log_in(&config, "ada").await.unwrap());
         // A new id does not make a session younger.
         let oldest = &mut visitors[0];
         let session = oldest.open().await.unwrap();
@@ -51,10 +32,10 @@ async fn the_oldest_session_ends() {
 async fn a_login_beyond_the_limit_is_refused() {
     let clock = TestClock::new();
     let config = builder(&clock).per_user(2, AtLimit::Refuse).max_age(HOUR).build().unwrap();
-    let mut first = log_in(&config).await.unwrap();
-    let second = log_in(&config).await.unwrap();
+    let mut first = log_in(&config, "ada").await.unwrap();
+    let second = log_in(&config, "ada").await.unwrap();
     for _ in 0..2 {
-        let refused = log_in(&config).await.unwrap_err();
+        let refused = log_in(&config, "ada").await.unwrap_err();
         assert!(matches!(refused, SessionError::TooManySessions));
         assert_eq!(refused.status(), axum::http::StatusCode::CONFLICT);
     }
@@ -65,11 +46,11 @@ async fn a_login_beyond_the_limit_is_refused() {
     let session = first.open().await.unwrap();
     session.log_out();
     first.commit(&session).await.unwrap();
-    let third = log_in(&config).await.expect("a logout makes room at once");
-    assert!(matches!(log_in(&config).await, Err(SessionError::TooManySessions)));
+    let third = log_in(&config, "ada").await.expect("a logout makes room at once");
+    assert!(matches!(log_in(&config, "ada").await, Err(SessionError::TooManySessions)));
     clock.advance(HOUR + Duration::from_secs(1));
     assert!(!is_alive(&second).await && !is_alive(&third).await);
-    assert!(log_in(&config).await.is_ok(), "sessions that have expired do not count");
+    assert!(log_in(&config, "ada").await.is_ok(), "sessions that have expired do not count");
 }
 
 #[tokio::test]
@@ -78,7 +59,7 @@ async fn many_logins_at_once_leave_the_limit() {
         let config = builder(&TestClock::new()).per_user(3, at).build().unwrap();
         let logins = (0..20).map(|_| {
             let config = config.clone();
-            tokio::spawn(async move { log_in(&config).await.is_ok() })
+            tokio::spawn(async move { log_in(&config, "ada").await.is_ok() })
         });
         for login in logins.collect::<Vec<_>>() {
             login.await.unwrap();

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
+use crate::SECRET;
 use sessile::testing::{TestClock, Visitor};
 use sessile::{MemoryStore, Origin, SessionConfig, SessionError};
-
-const SECRET: &str = "a secret of at least 32 bytes for tests";
 
 fn config() -> SessionConfig {
     SessionConfig::builder(SECRET).save_uninitialized(false).build().unwrap()
