@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::error::SessionError;
 use crate::record::Record;
-use crate::record::metadata::Metadata;
+use crate::record::metadata::absolute_end;
 
 /// The default of `max_age` and `store_ttl`.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -91,7 +91,7 @@ impl Policy {
     /// The max-age of a record's cookie, which never reaches past the session's absolute end.
     pub(crate) fn cookie_age(&self, record: &Record, now: SystemTime) -> Option<Duration> {
         let max_age = record.max_age()?;
-        let end = self.absolute_timeout.and_then(|timeout| Metadata::of(record).end(Some(timeout)));
+        let end = absolute_end(record, self.absolute_timeout);
         let left = end.map(|end| end.duration_since(now).unwrap_or_default());
         Some(left.map_or(max_age, |left| max_age.min(left)))
     }

@@ -72,11 +72,6 @@ impl Metadata {
     pub(crate) fn is_of(&self, user: &str) -> bool {
         self.users().any(|own| own == user)
     }
-
-    /// When a session with this absolute timeout ends. `None`, where the session's birth is not known.
-    pub(crate) fn end(&self, timeout: Option<Duration>) -> Option<SystemTime> {
-        from_millis(self.born?).checked_add(timeout?)
-    }
 }
 
 /// The part of the metadata that every load looks at.
@@ -101,6 +96,18 @@ impl Owner {
     pub(crate) fn end(&self, timeout: Option<Duration>) -> Option<SystemTime> {
         from_millis(self.born?).checked_add(timeout?)
     }
+}
+
+/// When the session of this record ends by its absolute timeout. `None`, where there is none or the session's birth is
+/// not known.
+pub(crate) fn absolute_end(record: &Record, timeout: Option<Duration>) -> Option<SystemTime> {
+    // Without a timeout, the record is not read.
+    timeout.and_then(|_| Owner::of(record)?.end(timeout))
+}
+
+/// Whether a session has reached its absolute timeout, although its record is there.
+pub(crate) fn is_too_old(record: &Record, timeout: Option<Duration>, now: SystemTime) -> bool {
+    absolute_end(record, timeout).is_some_and(|end| end <= now)
 }
 
 /// The time in milliseconds since 1970; 0 for an earlier one.

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::config::{ConfigInner, SessionConfig};
 use crate::error::cause;
 use crate::id::SessionId;
-use crate::record::metadata::Metadata;
+use crate::record::metadata::is_too_old;
 use crate::session::Session;
 use crate::session::stage::Stage;
 use crate::session::state::State;
@@ -172,16 +172,12 @@ async fn look(config: &ConfigInner, ids: Vec<SessionId>, is_failing: &mut bool) 
     for (id, stored) in ids.iter().zip(found) {
         match stored {
             None => watched.is_absent(id, now),
-            Some(stored) if is_too_old(config, &stored, now) => watched.end(id, Ended::Expired),
+            Some(stored) if is_too_old(&stored.record, config.policy.absolute_timeout, now) => {
+                watched.end(id, Ended::Expired)
+            }
             Some(stored) => watched.is_there(id, expires(&stored, asked)),
         }
     }
-}
-
-/// Whether a session has reached its absolute timeout, although its record is there.
-fn is_too_old(config: &ConfigInner, stored: &Stored, now: SystemTime) -> bool {
-    let timeout = config.policy.absolute_timeout;
-    timeout.is_some() && Metadata::of(&stored.record).end(timeout).is_some_and(|end| end <= now)
 }
 
 /// When a record expires that was there at `asked`. Where the store does not tell, it is the cookie's expiry, unless a

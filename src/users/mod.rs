@@ -10,7 +10,7 @@ use smol_str::SmolStr;
 use crate::config::SessionConfig;
 use crate::error::{SessionError, StoreError};
 use crate::id::SessionId;
-use crate::record::metadata::{Metadata, from_millis};
+use crate::record::metadata::{Metadata, absolute_end, from_millis};
 use crate::session::Session;
 use crate::session::handle::SessionHandle;
 use crate::session::login::Login;
@@ -164,7 +164,7 @@ impl UserSessions {
     fn session(&self, user: &str, id: SessionId, entry: &Entry, stored: Stored) -> Option<UserSession> {
         let config = self.config.inner();
         let metadata = Metadata::of(&stored.record);
-        let (now, end) = (config.clock.now(), metadata.end(config.policy.absolute_timeout));
+        let (now, end) = (config.clock.now(), absolute_end(&stored.record, config.policy.absolute_timeout));
         if !metadata.is_of(user) || end.is_some_and(|end| end <= now) {
             return None;
         }

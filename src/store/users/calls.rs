@@ -13,7 +13,7 @@ use super::log::{Entry, Event, UserLog};
 use crate::clock::ErasedClock;
 use crate::error::StoreError;
 use crate::id::SessionId;
-use crate::record::metadata::{Metadata, to_millis};
+use crate::record::metadata::{is_too_old, to_millis};
 use crate::store::Stored;
 use crate::store::erased::ErasedStore;
 use crate::store::exclusive::WriteError;
@@ -115,9 +115,10 @@ impl<'a> UserLogs<'a> {
         let ended: Vec<_> = log.entries().into_iter().filter(|(_, entry)| entry.ended).collect();
         let records = self.records(ended.iter().map(|(id, _)| id)).await?;
         let (mut left, mut places) = (Vec::new(), HashSet::new());
-        for ((id, entry), record) in ended.into_iter().zip(records) {
-            let Some(record) = record else { continue };
-            if counts(&entry) && !self.is_too_old(&record) {
+        let now = self.clock.now();
+        for ((id, entry), stored) in ended.into_iter().zip(records) {
+            let Some(Stored { record, .. }) = stored else { continue };
+            if counts(&entry) && !is_too_old(&record, self.absolute_timeout, now) {
                 places.insert(entry.place);
             }
             left.push(id);
@@ -136,7 +137,8 @@ impl<'a> UserLogs<'a> {
     /// their absolute timeout, and entries without a record are dropped once they are old enough.
     pub(crate) async fn sift(&self, user: &str, log: UserLog) -> Result<Sifted, WriteError> {
         // Invariant: an entry is found to be old before its record is found to be absent.
-        let old = self.now().saturating_sub(u64::try_from(GRACE.as_millis()).unwrap_or(u64::MAX));
+        let now = self.clock.now();
+        let old = to_millis(now).saturating_sub(u64::try_from(GRACE.as_millis()).unwrap_or(u64::MAX));
         let entries = log.entries();
         let records = self.records(entries.iter().map(|(id, _)| id)).await?;
         let (mut live, mut ended, mut dead, mut missing) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -144,7 +146,7 @@ impl<'a> UserLogs<'a> {
             match record {
                 Some(_) if entry.ended => ended.push(id),
                 // Nobody can use the session any more, and its record would go on to count.
-                Some(record) if self.is_too_old(&record) => {
+                Some(stored) if is_too_old(&stored.record, self.absolute_timeout, now) => {
                     self.store.watched().end(&id, Ended::Expired);
                     dead.push(id.clone());
                     ended.push(id);
@@ -163,13 +165,6 @@ impl<'a> UserLogs<'a> {
         self.destroy(&ended).await?;
         let log = if dead.is_empty() { log } else { self.drop_entries(user, dead).await? };
         Ok(Sifted { log, live, missing })
-    }
-
-    /// Whether a session has reached its absolute timeout, although its record is there.
-    fn is_too_old(&self, stored: &Stored) -> bool {
-        let is_past = |end| end <= self.clock.now();
-        self.absolute_timeout.is_some()
-            && Metadata::of(&stored.record).end(self.absolute_timeout).is_some_and(is_past)
     }
 
     /// The user's live sessions, in the order of their logins.
