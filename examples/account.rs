@@ -1,6 +1,6 @@
-//! An account: login, "your devices" with an end for each and for all others, a new password that ends the other
-//! sessions, and a page that asks for the password again after ten minutes. The user is `alice`, the password is
-//! `correct horse`.
+//! An account: login, "your devices" with an end for each and for all others, a new password that ends the
+//! other sessions, and a page that asks for the password again after ten minutes. The user is `alice`, the
+//! password is `correct horse`.
 //!
 //! ```sh
 //! cargo add sessile tracing-subscriber
@@ -111,8 +111,8 @@ where
     }
 }
 
-/// A page for one user, which no cache may keep. `no-store` stands after the guard, because it replaces the guard's own
-/// `Cache-Control`.
+/// A page for one user, which no cache may keep. `no-store` stands after the guard, because it replaces the
+/// guard's own `Cache-Control`.
 async fn private(
     session: &Session,
     title: &str,

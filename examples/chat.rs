@@ -1,5 +1,5 @@
-//! A chat over WebSockets that closes in every tab when the user logs out in one of them, and when the session
-//! expires. Log in under any name, open the page in two tabs, and log out in one.
+//! A chat over WebSockets that closes in every tab when the user logs out in one of them, and when the
+//! session expires. Log in under any name, open the page in two tabs, and log out in one.
 //!
 //! ```sh
 //! cargo add sessile tracing-subscriber

@@ -114,8 +114,8 @@ async fn login(
         NOTICE.push(&session, "Wrong name or password.".into())?;
         return Ok((session.commit().await?, Redirect::to("/login")));
     }
-    // The session gets a new id, so that an id planted in this browser earlier is worth nothing, and nothing of
-    // another user who was logged in here goes over.
+    // The session gets a new id, so that an id planted in this browser earlier is worth nothing, and nothing
+    // of another user who was logged in here goes over.
     session.log_in(&form.name)?;
     session.set_max_age(form.remember.map(|_| REMEMBERED));
     USER.insert(&session, User { name: form.name })?;
@@ -131,8 +131,8 @@ async fn logout(session: Session) -> Result<impl IntoResponse, SessionError> {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     tracing_subscriber::fmt::init();
     let accounts = Accounts { name: "alice".into(), hash: password_auth::generate_hash("correct horse") };
-    // `openssl rand -base64 32` makes a secret. Without one, the sessions end with the process. In production, add
-    // `.secure(true)` or start from `SessionConfig::hardened`.
+    // `openssl rand -base64 32` makes a secret. Without one, the sessions end with the process. In
+    // production, add `.secure(true)` or start from `SessionConfig::hardened`.
     let secret = std::env::var("SESSION_SECRET").map_or_else(|_| Secrets::random(), Secrets::from);
     let sessions = SessionConfig::builder(secret).save_uninitialized(false).browser_session().build()?;
     let app = Router::new()

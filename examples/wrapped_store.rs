@@ -44,8 +44,8 @@ struct Measured<S> {
 }
 
 impl<S: SessionStore> SessionStore for Measured<S> {
-    // Everything that is not measured goes straight to the store inside. Without this line, `create`, `touch` and
-    // `destroy_if` would be the trait's own, which take two steps where the store inside takes one.
+    // Everything that is not measured goes straight to the store inside. Without this line, `create`, `touch`
+    // and `destroy_if` would be the trait's own, which take two steps where the store inside takes one.
     sessile::forward_store!(self => self.inner, except get, replace);
 
     async fn get(&self, id: &SessionId) -> Result<Option<Stored>, StoreError> {

@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use arrayvec::ArrayString;
-#[cfg(any(feature = "file", feature = "mysql"))]
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
@@ -27,7 +27,20 @@ pub struct SessionId(Text);
 enum Text {
     Short(ArrayString<SHORT>),
     Long(Arc<str>),
+    Keyed(Arc<Keyed>),
 }
+
+/// An id whose record stands under another one.
+struct Keyed {
+    id: SessionId,
+    key: SessionId,
+}
+
+/// What a key begins with that is the hash of an id.
+const HASHED: &str = "sha256-";
+/// The length of such a key: the hash is in hexadecimal, which no store takes for another one by its case.
+const HASHED_LEN: usize = HASHED.len() + 64;
+const _: () = assert!(HASHED_LEN <= MAX_LEN);
 
 /// The longest id that is kept inline, in bytes: the length of a UUID as text.
 const SHORT: usize = 36;
@@ -64,6 +77,13 @@ impl SessionId {
         Self::from_legal(Uuid::new_v4().hyphenated().encode_lower(&mut text))
     }
 
+    /// An id of the same form, of bytes that nobody can guess.
+    pub(crate) fn of_random(bytes: [u8; 16]) -> Self {
+        let mut text = Uuid::encode_buffer();
+        let uuid = uuid::Builder::from_random_bytes(bytes).into_uuid();
+        Self::from_legal(uuid.hyphenated().encode_lower(&mut text))
+    }
+
     /// The text under which a store keeps the id: the id itself where the store can hold it, else `=` and the
     /// id's SHA-256 in hexadecimal. No two ids have the same text, because an id that begins with `=` is
     /// hashed as well.
@@ -77,12 +97,74 @@ impl SessionId {
         Cow::Owned(["=", &hash].concat())
     }
 
+    /// The same id, whose record stands under the id's SHA-256. The hash is computed here, once.
+    pub(crate) fn hashed(self) -> Self {
+        let mut text = ArrayString::<HASHED_LEN>::new();
+        let mut hex = [0; HASHED_LEN - HASHED.len()];
+        let hash = Sha256::digest(self.as_str().as_bytes());
+        text.push_str(HASHED);
+        // Invariant: the digits of a SHA-256 fill `hex` exactly.
+        text.push_str(base16ct::lower::encode_str(&hash, &mut hex).unwrap_or_default());
+        debug_assert_eq!(text.len(), HASHED_LEN);
+        let key = Self(Text::Long(text.as_str().into()));
+        Self(Text::Keyed(Arc::new(Keyed { id: self, key })))
+    }
+
+    /// The id under which the store has the record, and under which everything outside of the cookie knows
+    /// the session: the lists of users, handles, and those who wait for the session's end. Mostly it is the
+    /// id itself. The key of a key is the key.
+    pub(crate) fn key(&self) -> &Self {
+        match &self.0 {
+            Text::Keyed(keyed) => &keyed.key,
+            Text::Short(_) | Text::Long(_) => self,
+        }
+    }
+
+    /// Whether it has the form of a hash.
+    pub(crate) fn is_hash(&self) -> bool {
+        let digits = self.as_str().strip_prefix(HASHED);
+        let is_digit = |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        digits.is_some_and(|digits| digits.len() == HASHED_LEN - HASHED.len() && digits.bytes().all(is_digit))
+    }
+
     /// The id as text, for a store's key. The text is a credential: keep it out of logs and pages.
     #[must_use]
     pub fn as_str(&self) -> &str {
         match &self.0 {
             Text::Short(id) => id,
             Text::Long(id) => id,
+            Text::Keyed(keyed) => keyed.id.as_str(),
+        }
+    }
+}
+
+/// Whether the store sees the SHA-256 of ids in place of the ids:
+/// [`hash_ids`](crate::SessionConfigBuilder::hash_ids).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HashIds {
+    /// The store sees hashes only. Sessions that were stored under their ids are over.
+    On,
+    /// New ids are hashed. Sessions that were stored under their ids before are found until this time, and
+    /// are over then.
+    ///
+    /// Such a session stays where it is, so that nothing that requests do to it at the same time is lost or
+    /// undone. It is hashed when it gets a new id: with a login, or with
+    /// [`cycle_id`](crate::Session::cycle_id). Until then each of its requests asks the store twice.
+    MovingUntil(SystemTime),
+}
+
+impl HashIds {
+    /// Whether a record may stand under this key.
+    pub(crate) fn admits(self, key: &SessionId, now: SystemTime) -> bool {
+        key.is_hash() || self.is_moving(now)
+    }
+
+    /// Whether sessions count that are stored under their ids.
+    pub(crate) fn is_moving(self, now: SystemTime) -> bool {
+        match self {
+            Self::On => false,
+            Self::MovingUntil(end) => now < end,
         }
     }
 }

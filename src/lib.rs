@@ -5,9 +5,9 @@
 //! the cookie as a part of the response. The guard is the proof that the store holds the session: no cookie
 //! is sent without it.
 //!
-//! The store is one line of the [`SessionConfig`], which is the application's state or a part of it. No handler
-//! names the store, so the same handlers run over memory in tests and over Redis in production. The example
-//! `swap_store` chooses the store when the program starts.
+//! The store is one line of the [`SessionConfig`], which is the application's state or a part of it. No
+//! handler names the store, so the same handlers run over memory in tests and over Redis in production. The
+//! example `swap_store` chooses the store when the program starts.
 //!
 //! ```no_run
 #![doc = include_str!("../examples/quickstart.rs")]
@@ -16,7 +16,6 @@
 //! # When your state has more in it
 //! The extractor finds the configuration in the state through [`FromRef`](axum::extract::FromRef). axum's derive,
 //! behind its feature `macros`, makes the implementation, for a state that is cloned and for one behind an `Arc`:
-//!
 //! ```
 //! use std::sync::Arc;
 //!
@@ -31,8 +30,8 @@
 //!     motto: String,
 //! }
 //!
-//! async fn motto(session: Session, State(app): State<Arc<App>>) -> Result<(SessionGuard, String), SessionError> {
-//!     session.insert("has_seen", &app.motto)?;
+//! async fn motto(session: Session, State(app): State<Arc<App>>) -> Result<(SessionGuard, String),
+//! SessionError> {     session.insert("has_seen", &app.motto)?;
 //!     Ok((session.commit().await?, app.motto.clone()))
 //! }
 //!
@@ -82,18 +81,19 @@
 //!    record cannot be decoded, it stays as it is, and the request gets a new session under a new id.
 //! 7. **Cancelling is safe.** A request that is dropped at any await leaves each record either as it was or
 //!    as it was to be.
-//! 8. **End all means all.** Once [`UserSessions::end_all`] has answered, no session of the user that existed, was being
-//!    refreshed or moved, or whose login began before it is alive or comes alive.
+//! 8. **End all means all.** Once [`UserSessions::end_all`] has answered, no session of the user that
+//!    existed, was being refreshed or moved, or whose login began before it is alive or comes alive.
 //! 9. **A listed session is live, and a live one is listed**, once its login was answered.
-//! 10. **Never more than the limit** of [`per_user`](SessionConfigBuilder::per_user) once the logins are answered.
+//! 10. **Never more than the limit** of [`per_user`](SessionConfigBuilder::per_user) once the logins are
+//!     answered.
 //!
 //! The last three hold among programs that use this crate: Express writes back what it has loaded.
 //!
 //! A commit that failed can be repeated, because the session keeps what the request did. There are two
 //! limits: if two requests take the same flash messages at the same time, both get them; and if the store had
-//! carried the failed commit out without being able to say so, and another request has written the record since, an
-//! `update` counts twice. If another request has written the very same record in the same millisecond, the repeated
-//! commit takes it for its own, and the `update` counts once for both.
+//! carried the failed commit out without being able to say so, and another request has written the record
+//! since, an `update` counts twice. If another request has written the very same record in the same
+//! millisecond, the repeated commit takes it for its own, and the `update` counts once for both.
 //!
 //! # When something is written
 #![doc = include_str!("../docs/commit-table.md")]
@@ -129,8 +129,8 @@
 //!
 //! # WebSockets
 //! A cookie can be set on the response to the handshake and never after it, so commit before the upgrade. The
-//! open socket notices the end of its session with [`ended`](Session::ended), whose future resolves after a logout
-//! in another tab, when all sessions of the user are ended, and when the session expires:
+//! open socket notices the end of its session with [`ended`](Session::ended), whose future resolves after a
+//! logout in another tab, when all sessions of the user are ended, and when the session expires:
 //!
 //! ```
 //! use std::pin::pin;
@@ -164,8 +164,8 @@
 //! ```
 //!
 //! The example `chat` is a whole page. To read or write the session on an open socket, load it again with
-//! [`session_from_headers`](SessionConfig::session_from_headers). Do not give a session a new id there: the browser
-//! would never learn the id.
+//! [`session_from_headers`](SessionConfig::session_from_headers). Do not give a session a new id there: the
+//! browser would never learn the id.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -173,6 +173,10 @@ mod clock;
 mod commit;
 mod config;
 mod cookie;
+#[cfg(feature = "cookie-session")]
+mod cookie_session;
+#[cfg(feature = "dbsc")]
+pub mod dbsc;
 mod error;
 mod http;
 mod id;
@@ -198,11 +202,17 @@ pub mod guide {
     pub mod coming_from_express {}
     #[doc = include_str!("../docs/guide/coming-from-tower-sessions.md")]
     pub mod coming_from_tower_sessions {}
+    // It links to items of the feature.
+    #[cfg(feature = "dbsc")]
+    #[doc = include_str!("../docs/guide/device-bound.md")]
+    pub mod device_bound {}
     #[doc = include_str!("../docs/guide/deploying.md")]
     #[doc = include_str!("../docs/guide/events.md")]
     pub mod deploying {}
     #[doc = include_str!("../docs/expiration.md")]
     pub mod expiration {}
+    #[doc = include_str!("../docs/guide/moving.md")]
+    pub mod moving {}
     #[doc = include_str!("../docs/guide/recipes.md")]
     pub mod recipes {}
     #[doc = include_str!("../docs/security.md")]
@@ -222,20 +232,28 @@ pub use ::cookie::SameSite;
 pub use clock::{Clock, SystemClock};
 pub use commit::guard::SessionGuard;
 pub use config::SessionConfig;
+pub use config::adopt::{Adopt, Adopted};
 pub use config::builder::SessionConfigBuilder;
+pub use config::event::{EndReason, RefusalReason, SessionEvent, SessionEventKind};
 pub use config::options::{CookieOptions, SessionOptions};
 pub use config::policy::AtLimit;
 pub use cookie::attributes::{Priority, Secure};
 pub use cookie::secrets::{Secret, Secrets};
+#[cfg(feature = "cookie-session")]
+#[cfg_attr(docsrs, doc(cfg(feature = "cookie-session")))]
+pub use cookie_session::CookieSession;
+#[cfg(feature = "cookie-session")]
+#[cfg_attr(docsrs, doc(cfg(feature = "cookie-session")))]
+pub use cookie_session::config::{CookieConfig, CookieConfigBuilder};
 pub use error::config::ConfigError;
 pub use error::{SessionError, SessionRejection, StoreError};
 pub use http::layer::{SessionFuture, SessionLayer, SessionService};
-pub use id::{InvalidSessionId, SessionId};
+pub use id::{HashIds, InvalidSessionId, SessionId};
 pub use record::Record;
 pub use session::Session;
 pub use session::flash::Flashes;
 pub use session::handle::{InvalidSessionHandle, SessionHandle};
-pub use session::key::{FlashKey, SessionKey};
+pub use session::key::{FlashKey, SessionData, SessionKey};
 pub use session::lifetime::CookieState;
 pub use session::login::Login;
 pub use session::origin::Origin;
@@ -244,11 +262,16 @@ pub use store::file::folder::Durability;
 #[cfg(feature = "file")]
 pub use store::file::{FileStore, FileStoreBuilder};
 pub use store::memory::{MemoryStore, MemoryStoreBuilder};
+pub use store::moving::Moving;
+pub use store::moving::drain::{Drain, Drained};
 #[cfg(feature = "redis")]
 #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
 pub use store::redis::RedisStore;
 #[cfg(feature = "redis")]
 pub use store::redis::builder::RedisStoreBuilder;
+#[cfg(feature = "sealed")]
+#[cfg_attr(docsrs, doc(cfg(feature = "sealed")))]
+pub use store::sealed::Sealed;
 #[cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))]
 pub use store::sql::identifier::InvalidIdentifier;
 #[cfg(feature = "mysql")]
@@ -275,16 +298,16 @@ pub mod __private {
     pub use futures_util::stream::BoxStream;
 }
 
-/// The version of the `redis` crate that [`RedisStore::new`] takes connections of. Its major version is part of this
-/// crate's public API.
+/// The version of the `redis` crate that [`RedisStore::new`] takes connections of. Its major version is
+/// part of this crate's public API.
 #[cfg(feature = "redis")]
 #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
 #[doc(no_inline)]
 pub use redis;
 
-/// The `sqlx` of the SQL stores, for a pool of your own: a pool of another version is another type. Where
-/// `sqlx` makes a release that breaks programs, the release of this crate that takes it breaks them as well, and
-/// says so in its version.
+/// The `sqlx` of the SQL stores, for a pool of your own: a pool of another version is another type.
+/// Where `sqlx` makes a release that breaks programs, the release of this crate that takes it breaks
+/// them as well, and says so in its version.
 #[cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))]
 #[doc(no_inline)]
 pub use sqlx;

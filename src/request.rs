@@ -10,11 +10,20 @@ pub(crate) struct RequestLine {
     pub(crate) method: Option<Method>,
     /// The path as the browser sent it, also inside a nested router.
     pub(crate) path: Option<PathAndQuery>,
+    /// Whether the request is for an endpoint to which a device brings its proof, so that it has none to
+    /// show.
+    #[cfg(feature = "dbsc")]
+    pub(crate) brings_proof: bool,
 }
 
 impl RequestLine {
     pub(crate) fn new(method: &Method, uri: &Uri, extensions: &Extensions) -> Self {
-        Self { method: Some(method.clone()), path: original(uri, extensions).path_and_query().cloned() }
+        Self {
+            method: Some(method.clone()),
+            path: original(uri, extensions).path_and_query().cloned(),
+            #[cfg(feature = "dbsc")]
+            brings_proof: false,
+        }
     }
 
     /// Whether a browser sends a cookie with this path along with the request. `true` where the request's

@@ -8,8 +8,9 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use fantoccini::cookies::Cookie;
+use fantoccini::wd::WebDriverCompatibleCommand;
 use fantoccini::{Client, ClientBuilder, Locator};
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
@@ -66,7 +67,12 @@ impl Driver {
 
     /// A browser on a profile: two with the same one, one after the other, are one browser started twice.
     pub async fn browser(&self, profile: &Path) -> Result<Browser, Error> {
-        let arguments = [
+        self.browser_with(profile, &[]).await
+    }
+
+    /// The same, with further switches. The browser keeps the events of its network: see [`Browser::events`].
+    pub async fn browser_with(&self, profile: &Path, switches: &[&str]) -> Result<Browser, Error> {
+        let own = [
             "--headless=new",
             "--no-sandbox",
             "--disable-gpu",
@@ -77,7 +83,11 @@ impl Driver {
             "--disable-sync",
             &format!("--user-data-dir={}", profile.display()),
         ];
-        let capabilities = json!({ "goog:chromeOptions": { "args": arguments } });
+        let arguments = [&own, switches].concat();
+        let capabilities = json!({
+            "goog:chromeOptions": { "args": arguments },
+            "goog:loggingPrefs": { "performance": if switches.is_empty() { "OFF" } else { "ALL" } },
+        });
         let serde_json::Value::Object(capabilities) = capabilities else { unreachable!("an object") };
         let connector = hyper_util::client::legacy::connect::HttpConnector::new();
         let client = ClientBuilder::new(connector)
@@ -124,11 +134,21 @@ impl Example {
         features: &[&str],
         environment: &[(&str, &str)],
     ) -> Result<Self, Error> {
+        Self::start_of("sessile", name, features, environment).await
+    }
+
+    /// An example of another crate of the workspace.
+    pub async fn start_of(
+        package: &str,
+        name: &str,
+        features: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Result<Self, Error> {
         let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
         let features = features.join(",");
         let cargo = |command: &str| {
             let mut cargo = Command::new(env!("CARGO"));
-            cargo.current_dir(&root).args([command, "--quiet", "--package", "sessile", "--example", name]);
+            cargo.current_dir(&root).args([command, "--quiet", "--package", package, "--example", name]);
             cargo.args(["--features", &features]);
             cargo
         };
@@ -205,12 +225,50 @@ impl Browser {
         Ok(cookies.into_iter().find(|cookie| cookie.name() == "connect.sid"))
     }
 
-    pub async fn script(&self, script: &str) -> Result<serde_json::Value, Error> {
+    /// Calls a method of the DevTools protocol.
+    pub async fn devtools(&self, method: &str, parameters: Value) -> Result<Value, Error> {
+        let body = json!({ "cmd": method, "params": parameters });
+        Ok(self.0.issue_cmd(Extension { path: "goog/cdp/execute", body }).await?)
+    }
+
+    /// The parameters of the DevTools events with this method since the last call for any. One that is still
+    /// to come is waited for by calling again.
+    pub async fn events(&self, method: &str) -> Result<Vec<Value>, Error> {
+        let log = Extension { path: "se/log", body: json!({ "type": "performance" }) };
+        let entries = self.0.issue_cmd(log).await?;
+        let mut events = Vec::new();
+        for entry in entries.as_array().into_iter().flatten() {
+            let entry: Value = serde_json::from_str(entry["message"].as_str().unwrap_or("null"))?;
+            if entry["message"]["method"] == method {
+                events.push(entry["message"]["params"].clone());
+            }
+        }
+        Ok(events)
+    }
+
+    pub async fn script(&self, script: &str) -> Result<Value, Error> {
         Ok(self.0.execute(script, Vec::new()).await?)
     }
 
     /// Quits as a user does, so that the profile is written.
     pub async fn quit(self) -> Result<(), Error> {
         Ok(self.0.close().await?)
+    }
+}
+
+/// A command of chromedriver that the standard does not have.
+#[derive(Debug)]
+struct Extension {
+    path: &'static str,
+    body: Value,
+}
+
+impl WebDriverCompatibleCommand for Extension {
+    fn endpoint(&self, base: &url::Url, session: Option<&str>) -> Result<url::Url, url::ParseError> {
+        base.join(&format!("session/{}/{}", session.unwrap_or_default(), self.path))
+    }
+
+    fn method_and_body(&self, _: &url::Url) -> (http::Method, Option<String>) {
+        (http::Method::POST, Some(self.body.to_string()))
     }
 }

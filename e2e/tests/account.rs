@@ -7,7 +7,8 @@ use sessile_e2e::{Browser, Driver, Error, Example, profile};
 
 const PASSWORD: &str = "correct horse";
 
-/// Two browsers that are logged in, in front of the running example; the test ends here where there is no browser.
+/// Two browsers that are logged in, in front of the running example; the test ends here where there is no
+/// browser.
 macro_rules! two_devices {
     ($example:ident, $first:ident, $second:ident, $environment:expr) => {
         let Some(driver) = Driver::start().await? else { return Ok(()) };

@@ -13,7 +13,8 @@ static ONE: LazyLock<Setup> = LazyLock::new(|| {
     setup
 });
 
-/// No header panics, none opens a session that was not signed here, and none in front of a good cookie hides it.
+/// No header panics, none opens a session that was not signed here, and none in front of a good cookie hides
+/// it.
 pub fn cookie(input: &[u8]) {
     let lines = || input.split(|&byte| byte == b'\n');
     assert_ne!(EMPTY.open(lines()).origin(), Origin::Loaded);

@@ -1,5 +1,5 @@
-//! Programs over the public API: several browsers, one request after the other, every call of a session, and a clock
-//! that moves. After each call the session is compared with a model, after each request the store.
+//! Programs over the public API: several browsers, one request after the other, every call of a session, and
+//! a clock that moves. After each call the session is compared with a model, after each request the store.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};

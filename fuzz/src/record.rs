@@ -10,8 +10,8 @@ use super::setup::{Setup, run};
 static SETUP: LazyLock<Setup> = LazyLock::new(Setup::new);
 const ADDED: &str = "added by the target";
 
-/// Whatever is a record is JSON, reads back as it was written, and stays a record when a key is added: every other
-/// value in it stays byte for byte.
+/// Whatever is a record is JSON, reads back as it was written, and stays a record when a key is added: every
+/// other value in it stays byte for byte.
 pub fn record(text: &str) {
     let Ok(record) = Record::from_json(text) else { return };
     assert_eq!(record.as_json(), text);

@@ -1,5 +1,4 @@
 //! What a commit writes to the store, and what it does to the cookie.
-//!
 #![doc = include_str!("../../docs/commit-table.md")]
 //!
 //! The row about a Secure cookie that cannot be delivered takes precedence over the other rows for a session
@@ -94,7 +93,7 @@ pub(crate) enum MaxAge {
 /// happens to the cookie.
 pub(crate) fn decide(facts: &Facts) -> (Write, CookieDecision) {
     let saving = facts.trigger == Trigger::Save;
-    let old_secret = facts.request_cookie == RequestCookie::OldSecret;
+    let cookie_due = facts.request_cookie.is_due();
     let set_if = |due| if due { CookieDecision::Set } else { CookieDecision::Keep };
     match facts.stage {
         StageFacts::Destroyed { stored: true } => (Write::Destroy, CookieDecision::Expire),
@@ -114,14 +113,14 @@ pub(crate) fn decide(facts: &Facts) -> (Write, CookieDecision) {
         }
         StageFacts::New => (Write::Nothing, CookieDecision::Keep),
         StageFacts::Existing if facts.modified => {
-            let due = facts.rolling || facts.max_age != MaxAge::None || old_secret;
+            let due = facts.rolling || facts.max_age != MaxAge::None || cookie_due;
             (Write::Replace { modified: true }, set_if(due))
         }
         StageFacts::Existing if facts.resave || saving => {
-            (Write::Replace { modified: false }, set_if(facts.rolling || old_secret))
+            (Write::Replace { modified: false }, set_if(facts.rolling || cookie_due))
         }
-        StageFacts::Existing if facts.rolling || facts.touch || old_secret => {
-            (Write::Touch, set_if(facts.rolling || old_secret))
+        StageFacts::Existing if facts.rolling || facts.touch || cookie_due => {
+            (Write::Touch, set_if(facts.rolling || cookie_due))
         }
         StageFacts::Existing => (Write::Nothing, CookieDecision::Keep),
     }

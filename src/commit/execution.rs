@@ -4,7 +4,7 @@
 use std::time::{Duration, SystemTime};
 
 use crate::commit::decision::Write;
-use crate::commit::membership::leave_lists;
+use crate::commit::leaving::{leave_lists, log_out};
 use crate::config::ConfigInner;
 use crate::error::SessionError;
 use crate::id::SessionId;
@@ -42,13 +42,18 @@ pub(crate) struct Execution<'c> {
     /// The record in the store: the one to write to, or the old one when the id changes.
     pub(super) snapshot: Option<Snapshot>,
     transport: Transport,
-    /// The writes of earlier commits of this request that got no answer, as far as their changes are in `log`.
+    /// The writes of earlier commits of this request that got no answer, as far as their changes are in
+    /// `log`.
     unanswered: Vec<Attempt>,
-    /// The changes as they were when some of them were found in the store. A record that is composed over nothing has all
-    /// of them.
+    /// The changes as they were when some of them were found in the store. A record that is composed over
+    /// nothing has all of them.
     whole_log: Option<Log>,
     /// The record that this commit has sent to the store, until the store answers.
     sent: Option<Record>,
+    /// The session that the commit begins with, if anybody wants to know what happens.
+    pub(super) before: Option<Box<(SessionId, Record)>>,
+    /// How often another request had written the record first.
+    pub(super) conflicts: u32,
     /// When the commit began. The new expiry counts from here.
     pub(crate) now: SystemTime,
 }
@@ -81,6 +86,8 @@ impl<'c> Execution<'c> {
                 (None, None)
             }
         };
+        let before = snapshot.as_ref().filter(|_| config.is_watched());
+        let before = before.map(|old| Box::new((old.id.clone(), old.record.clone())));
         let removal_failed = stored_id.is_some();
         let unanswered = state.unanswered().to_vec();
         let (log, now) = (state.begin_commit(), config.clock.now());
@@ -90,6 +97,8 @@ impl<'c> Execution<'c> {
             id,
             stored_id,
             removal_failed,
+            before,
+            conflicts: 0,
             snapshot,
             transport,
             unanswered,
@@ -111,7 +120,7 @@ impl<'c> Execution<'c> {
             (Write::Destroy, Some(snapshot)) => {
                 self.config.store.destroy(&snapshot.id).await?;
                 if snapshot.record.metadata().is_some() {
-                    Box::pin(leave_lists(self.config, &snapshot, None)).await;
+                    Box::pin(log_out(self.config, &snapshot, None)).await;
                 }
                 Ok(CommitOutcome::Nothing)
             }
@@ -123,7 +132,7 @@ impl<'c> Execution<'c> {
                     Ok(written) => {
                         if let Some(before) = before {
                             let now = Metadata::of(&written.record);
-                            Box::pin(leave_lists(self.config, &before, Some(&now))).await;
+                            Box::pin(leave_lists(self.config, &before, &now)).await;
                         }
                         Ok(CommitOutcome::Written(written))
                     }
@@ -193,6 +202,7 @@ impl<'c> Execution<'c> {
                     return Err(SessionError::Gone);
                 }
                 ReplaceOutcome::Conflict(fresh) => {
+                    self.conflicts += 1;
                     snapshot.refresh(fresh);
                     self.recognise(&snapshot);
                 }
@@ -217,11 +227,16 @@ impl<'c> Execution<'c> {
         Err(SessionError::Conflict)
     }
 
-    /// Looks whether the store holds what an earlier commit of this request has sent without an answer. Its changes are
-    /// then in the record, and are not made again.
+    /// Whether a user logs in.
+    pub(super) fn logs_in(&self) -> bool {
+        self.whole_log.as_ref().unwrap_or(&self.log).login().is_some()
+    }
+
+    /// Looks whether the store holds what an earlier commit of this request has sent without an answer. Its
+    /// changes are then in the record, and are not made again.
     ///
-    /// A record that another request has written over it cannot be told from any other record: changes in it are made
-    /// twice.
+    /// A record that another request has written over it cannot be told from any other record: changes in it
+    /// are made twice.
     pub(super) fn recognise(&mut self, stored: &Snapshot) {
         let mut unanswered = self.unanswered.iter();
         let Some(attempt) = unanswered.find(|attempt| attempt.record.same(&stored.record)) else { return };

@@ -8,6 +8,8 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, IntoResponseParts, Response, ResponseParts};
 
 use crate::cookie::header::is_same_cookie;
+#[cfg(feature = "dbsc")]
+use crate::session::device::DeviceHeaders;
 use crate::session::state::CookieAction;
 
 /// Sets the session's cookie on a response, after [`commit`](crate::Session::commit) has stored the session.
@@ -48,23 +50,73 @@ use crate::session::state::CookieAction;
 /// ```
 #[derive(Clone)]
 #[must_use = "the guard must be returned as a part of the response, otherwise the browser gets no cookie"]
-pub struct SessionGuard(Option<(CookieAction, HeaderValue)>);
+pub struct SessionGuard {
+    cookie: Option<(CookieAction, HeaderValue)>,
+    clears_site_data: bool,
+    /// The line that expires the cookie of the library from which the session was adopted.
+    expired: Option<Box<HeaderValue>>,
+    #[cfg(feature = "dbsc")]
+    device: Option<Box<DeviceHeaders>>,
+}
 
 impl SessionGuard {
     /// A guard that sets or expires the cookie with this `Set-Cookie` line; `None` leaves the browser's
     /// cookie as it is.
     pub(crate) fn new(cookie: Option<(CookieAction, HeaderValue)>) -> Self {
-        Self(cookie)
+        Self {
+            cookie,
+            clears_site_data: false,
+            expired: None,
+            #[cfg(feature = "dbsc")]
+            device: None,
+        }
+    }
+
+    /// Asks the browser to forget what it keeps of this site, at logout: its cached pages, its storage, and its
+    /// cookies, also those of others than this crate (`Clear-Site-Data`).
+    ///
+    /// It is for computers that several people use: nobody finds the pages of the user before with the button
+    /// that goes back. Browsers obey it over https alone, take some tenths of a second for it, and delete the
+    /// cookies of sibling domains as well. If the guard sets a cookie, because the logout was followed by a
+    /// flash message, the browser is not asked to delete cookies, or it would lose that one.
+    ///
+    /// ```
+    /// use sessile::{Session, SessionError, SessionGuard};
+    ///
+    /// async fn log_out(session: Session) -> Result<SessionGuard, SessionError> {
+    ///     session.log_out();
+    ///     Ok(session.commit().await?.clear_site_data())
+    /// }
+    /// ```
+    pub fn clear_site_data(self) -> Self {
+        Self { clears_site_data: true, ..self }
+    }
+
+    /// The guard that also expires the cookie of the library from which the session was adopted.
+    pub(crate) fn with_expired(self, cookie: HeaderValue) -> Self {
+        Self { expired: Some(Box::new(cookie)), ..self }
+    }
+
+    /// The guard with what the response says of the browser's device.
+    #[cfg(feature = "dbsc")]
+    pub(crate) fn with_device(self, device: Option<Box<DeviceHeaders>>) -> Self {
+        Self { device, ..self }
+    }
+
+    /// What the guard does to the cookie.
+    #[cfg(feature = "cookie-session")]
+    pub(crate) fn action(&self) -> Option<CookieAction> {
+        self.cookie.as_ref().map(|(action, _)| *action)
     }
 
     /// The line of `Set-Cookie`, if there is one.
     pub(crate) fn line(&self) -> Option<&HeaderValue> {
-        self.0.as_ref().map(|(_, line)| line)
+        self.cookie.as_ref().map(|(_, line)| line)
     }
 
     /// Whether both guards set or expire a cookie, and a browser keeps only that of the `later` one.
     pub(crate) fn is_overwritten_by(&self, later: &Self) -> bool {
-        match (&self.0, &later.0) {
+        match (&self.cookie, &later.cookie) {
             (Some((_, line)), Some((_, later))) => is_same_cookie(line, later),
             _ => false,
         }
@@ -73,25 +125,70 @@ impl SessionGuard {
     /// Sets the headers of a response.
     pub(crate) fn apply(self, headers: &mut HeaderMap) {
         add_vary_cookie(headers);
-        let Some((cookie_action, cookie)) = self.0 else { return };
-        match headers.entry(SET_COOKIE) {
-            Entry::Vacant(place) => {
-                place.insert(cookie);
-            }
-            Entry::Occupied(mut given) if given.iter().any(|line| is_same_cookie(line, &cookie)) => {
-                let others: Vec<_> =
-                    given.iter().filter(|line| !is_same_cookie(line, &cookie)).cloned().collect();
-                let mut lines = others.into_iter().chain([cookie]);
-                lines.next().map(|line| given.insert(line));
-                lines.for_each(|line| given.append(line));
-            }
-            Entry::Occupied(mut given) => given.append(cookie),
+        if self.clears_site_data {
+            let sets_cookie = matches!(self.cookie, Some((CookieAction::Set, _)));
+            add_clear_site_data(headers, sets_cookie);
         }
+        #[cfg(feature = "dbsc")]
+        if let Some(device) = self.device {
+            let DeviceHeaders { registration, cookie } = *device;
+            cookie.into_iter().for_each(|cookie| add_cookie(headers, cookie));
+            registration.into_iter().for_each(|registration| add_registration(headers, registration));
+        }
+        let Some((cookie_action, cookie)) = self.cookie else { return };
+        // Where both cookies are one to a browser, ours takes the other's place.
+        if let Some(expired) = self.expired {
+            add_cookie(headers, *expired);
+        }
+        add_cookie(headers, cookie);
         forbid_cdns(headers);
         match cookie_action {
             CookieAction::Set => forbid_shared_caches(headers),
             CookieAction::Expire => drop(headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"))),
         }
+    }
+}
+
+/// Adds what the browser is to forget. Several lines of the header are one list.
+fn add_clear_site_data(headers: &mut HeaderMap, sets_cookie: bool) {
+    let what = if sets_cookie { r#""cache", "storage""# } else { r#""cache", "cookies", "storage""# };
+    let line = HeaderValue::from_static(what);
+    add_line(headers, HeaderName::from_static("clear-site-data"), line, |one, other| one == other);
+}
+
+/// Adds a `Set-Cookie` line in the place of one that a browser could not tell from it.
+fn add_cookie(headers: &mut HeaderMap, cookie: HeaderValue) {
+    add_line(headers, SET_COOKIE, cookie, is_same_cookie);
+}
+
+/// Adds a registration of devices in the place of one for the same endpoint: a layer applies the guard of a
+/// session that a handler has committed already.
+#[cfg(feature = "dbsc")]
+fn add_registration(headers: &mut HeaderMap, registration: HeaderValue) {
+    fn endpoint(line: &HeaderValue) -> Option<&str> {
+        line.to_str().ok()?.split(';').find(|part| part.starts_with("path="))
+    }
+    let is_same = |one: &HeaderValue, other: &HeaderValue| endpoint(one) == endpoint(other);
+    add_line(headers, HeaderName::from_static("secure-session-registration"), registration, is_same);
+}
+
+fn add_line(
+    headers: &mut HeaderMap,
+    name: HeaderName,
+    line: HeaderValue,
+    is_same: impl Fn(&HeaderValue, &HeaderValue) -> bool,
+) {
+    match headers.entry(name) {
+        Entry::Vacant(place) => {
+            place.insert(line);
+        }
+        Entry::Occupied(mut given) if given.iter().any(|given| is_same(given, &line)) => {
+            let others: Vec<_> = given.iter().filter(|given| !is_same(given, &line)).cloned().collect();
+            let mut lines = others.into_iter().chain([line]);
+            lines.next().map(|line| given.insert(line));
+            lines.for_each(|line| given.append(line));
+        }
+        Entry::Occupied(mut given) => given.append(line),
     }
 }
 
@@ -207,7 +304,7 @@ impl IntoResponse for SessionGuard {
 
 impl fmt::Debug for SessionGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let cookie = match self.0 {
+        let cookie = match self.cookie {
             None => "none",
             Some((CookieAction::Set, _)) => "set REDACTED",
             Some((CookieAction::Expire, _)) => "expire",

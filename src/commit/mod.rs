@@ -6,20 +6,25 @@
 pub(crate) mod decision;
 mod execution;
 pub(crate) mod guard;
+mod leaving;
 mod membership;
 mod new_id;
 #[cfg(test)]
 mod tests;
+mod told;
 
 use std::time::SystemTime;
 
 use crate::commit::decision::{CookieDecision, Facts, MaxAge, StageFacts, Trigger, Write, decide};
 use crate::commit::execution::{CommitOutcome, Execution};
 use crate::commit::guard::SessionGuard;
+use crate::commit::told::Told;
+use crate::config::observed::{Waiting, observed};
 use crate::cookie::attributes::Secure;
 use crate::error::SessionError;
 use crate::request::Transport;
-use crate::session::origin::RequestCookie;
+#[cfg(feature = "dbsc")]
+use crate::session::device::DeviceHeaders;
 use crate::session::snapshot::Snapshot;
 use crate::session::stage::{CommitState, NewId, Stage};
 use crate::session::state::{CookieAction, State};
@@ -31,8 +36,8 @@ impl Session {
     /// change of id.
     ///
     /// # Errors
-    /// - [`Gone`](SessionError::Gone), when the store has no record of this session, or no longer has it, or the session
-    ///   has reached its absolute timeout.
+    /// - [`Gone`](SessionError::Gone), when the store has no record of this session, or no longer has it, or
+    ///   the session has reached its absolute timeout.
     /// - [`Store`](SessionError::Store), when the store fails.
     /// - [`Destroyed`](SessionError::Destroyed), when the session was destroyed in this request.
     pub async fn reload(&self) -> Result<(), SessionError> {
@@ -78,7 +83,7 @@ async fn commit(session: &Session, trigger: Trigger) -> Result<SessionGuard, Ses
         Some(committed) => committed,
         // Boxed to keep the handler's future small: this future is large, and a commit to a store in memory
         // rarely needs it.
-        None => Box::pin(commit_when_free(session, trigger)).await,
+        None => Box::pin(observed(Waiting::Commit, commit_when_free(session, trigger))).await,
     };
     committed.map_err(SessionError::logged)
 }
@@ -171,6 +176,10 @@ fn decide_next(session: &SessionInner, state: &State, trigger: Trigger) -> Optio
     if state.commit_state == CommitState::Done && trigger == Trigger::Commit {
         return None;
     }
+    #[cfg(feature = "dbsc")]
+    if session.is_read_only(state) {
+        return Some((Write::Nothing, CookieDecision::Keep));
+    }
     let facts = facts(state, session, trigger);
     if facts.undeliverable && matches!(facts.stage, StageFacts::New | StageFacts::NewId { stored: false, .. })
     {
@@ -179,8 +188,20 @@ fn decide_next(session: &SessionInner, state: &State, trigger: Trigger) -> Optio
     Some(decide(&facts))
 }
 
-/// Notes in the session's state what the commit has done, and makes the guard.
+/// Notes in the session's state what the commit has done, makes the guard, and tells the program of it.
 fn record_outcome(
+    session: &Session,
+    (write, cookie): (Write, CookieDecision),
+    outcome: Result<CommitOutcome, SessionError>,
+    execution: &mut Execution<'_>,
+) -> Result<SessionGuard, SessionError> {
+    let told = Told::of(write, &outcome, execution);
+    let recorded = note_outcome(session, (write, cookie), outcome, execution);
+    told.tell(execution.config);
+    recorded
+}
+
+fn note_outcome(
     session: &Session,
     (write, cookie): (Write, CookieDecision),
     outcome: Result<CommitOutcome, SessionError>,
@@ -211,7 +232,7 @@ fn record_outcome(
         (CookieDecision::Expire, _) => Some(CookieAction::Expire),
     };
     if cookie_action == Some(CookieAction::Set) {
-        state.request_cookie = RequestCookie::Present;
+        state.request_cookie = state.request_cookie.set();
     }
     match written {
         CommitOutcome::Written(snapshot) => state.finish_write(snapshot),
@@ -231,8 +252,15 @@ pub(crate) fn guard(
     now: Option<SystemTime>,
 ) -> Result<SessionGuard, SessionError> {
     let config = session.config.inner();
+    #[cfg(feature = "dbsc")]
+    let device = DeviceHeaders::of(session, state)?;
     let line = match state.cookie_action {
-        None => return Ok(SessionGuard::new(None)),
+        None => {
+            let guard = SessionGuard::new(None);
+            #[cfg(feature = "dbsc")]
+            let guard = guard.with_device(device);
+            return Ok(guard);
+        }
         Some(CookieAction::Expire) => config.set_cookie.expire(session.transport)?,
         Some(CookieAction::Set) => {
             // Invariant: after a commit that set the cookie, every stage has a snapshot, until a commit
@@ -240,13 +268,20 @@ pub(crate) fn guard(
             let snapshot = state.stored();
             debug_assert!(snapshot.is_some());
             let Some(snapshot) = snapshot else { return Ok(SessionGuard::new(None)) };
-            let signature = *snapshot.signature.get_or_insert_with(|| config.signer.sign(&snapshot.id));
+            let signature =
+                *snapshot.signature.get_or_insert_with(|| config.keys().signer.sign(&snapshot.id));
             let now = now.unwrap_or_else(|| config.clock.now());
             let max_age = config.policy.cookie_age(&snapshot.record, now);
             config.set_cookie.set((&snapshot.id, &signature), session.transport, max_age, now)?
         }
     };
-    Ok(SessionGuard::new(state.cookie_action.map(|cookie_action| (cookie_action, line))))
+    let mut guard = SessionGuard::new(state.cookie_action.map(|cookie_action| (cookie_action, line)));
+    if let Some(adopt) = config.adopt.as_ref().filter(|_| state.request_cookie.is_adopted()) {
+        guard = guard.with_expired(adopt.expired_cookie());
+    }
+    #[cfg(feature = "dbsc")]
+    let guard = guard.with_device(device);
+    Ok(guard)
 }
 
 /// Collects everything that the decision depends on.
@@ -292,7 +327,7 @@ async fn reload(session: &Session) -> Result<(), SessionError> {
         Stage::NewId { replaces: Some(snapshot), .. } => (snapshot.id.clone(), snapshot.signature),
     };
     let config = inner.config.inner();
-    let loaded = config.store.get(&id, &config.clock).await?;
+    let loaded = config.store.get_again(&id, &config.clock).await?;
     let Some(loaded) = loaded.filter(|loaded| !config.is_over(&loaded.record)) else {
         session.state().record_is_gone();
         return Err(SessionError::Gone);

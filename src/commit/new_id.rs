@@ -1,7 +1,8 @@
 //! How a commit stores a record under a new id, and removes the one that it replaces.
 
 use crate::commit::execution::{ATTEMPTS, Execution, backoff};
-use crate::commit::membership::{Membership, leave_lists};
+use crate::commit::leaving::log_out;
+use crate::commit::membership::Membership;
 use crate::error::SessionError;
 use crate::id::SessionId;
 use crate::record::Record;
@@ -15,6 +16,14 @@ use crate::store::watched::Ended;
 /// How many ids are tried for a new record. A second one is needed only when `genid` returns an id that is
 /// taken.
 const NEW_IDS: u32 = 8;
+
+/// What has become of the record that a new one replaces. It comes with the new one.
+enum Removed {
+    /// It is gone, by this commit as far as anyone can tell.
+    Done(Snapshot),
+    /// It was gone already: another request has ended the session, or given it another new id.
+    Elsewhere(Snapshot),
+}
 
 impl<'c> Execution<'c> {
     /// Creates the record of a session that has none.
@@ -89,7 +98,7 @@ impl<'c> Execution<'c> {
 
     /// The record that the store has under a new id.
     async fn stored(&self, id: &SessionId) -> Result<Option<Snapshot>, SessionError> {
-        let loaded = self.config.store.get(id, &self.config.clock).await?;
+        let loaded = self.config.store.get_again(id, &self.config.clock).await?;
         let snapshot = |loaded| self.created(id.clone(), loaded);
         Ok(loaded.map(|loaded| Snapshot { compare_by: loaded.compare_by, ..snapshot(loaded.record) }))
     }
@@ -119,101 +128,131 @@ impl<'c> Execution<'c> {
             }
         };
         self.stored_id = Some(new.id.clone());
-        let (id, before) = (new.id.clone(), from.clone());
-        let removed = self.remove(how, new, from, lists.as_ref());
-        let new = match &lists {
-            None => removed.await?,
-            Some(lists) => {
-                // Both need nothing but that the new record is there.
-                let (new, looked) = futures_util::future::join(removed, lists.look(&id)).await;
-                match new {
-                    Ok(new) if new.id != id => new,
-                    new => {
-                        looked?;
-                        new?
-                    }
+        if let Some(lists) = &lists {
+            return self.move_listed(how, new, from, lists).await;
+        }
+        let before = from.clone();
+        match self.remove(how, new, from, None).await? {
+            Removed::Done(new) => {
+                if let Some(before) = before {
+                    log_out(self.config, &before, None).await;
                 }
+                Ok(new)
+            }
+            // The new record must keep none of the old one's data.
+            Removed::Elsewhere(new) => self.rewrite_new(new, None, false).await,
+        }
+    }
+
+    /// The rest of a change of id, for a new record that is to stand in users' lists.
+    async fn move_listed(
+        &mut self,
+        how: NewId,
+        new: Snapshot,
+        from: Option<Snapshot>,
+        lists: &Membership<'_>,
+    ) -> Result<Snapshot, SessionError> {
+        let (id, before) = (new.id.clone(), from.clone());
+        // Both need nothing but that the new record is there.
+        let (removed, looked) =
+            futures_util::future::join(self.remove(how, new, from, Some(lists)), lists.look(&id)).await;
+        let new = match removed {
+            Ok(Removed::Elsewhere(_)) if lists.needs_old() => return self.begin_apart(&id, lists).await,
+            // The new record was destroyed while data was brought over: the old session is over, and the login
+            // is not.
+            Err(SessionError::Gone) if lists.has_login_in_place() => {
+                return self.begin_apart(&id, lists).await;
+            }
+            Ok(Removed::Elsewhere(new)) => {
+                looked?;
+                return self.rewrite_new(new, None, true).await;
+            }
+            removed => {
+                looked?;
+                let (Removed::Done(new) | Removed::Elsewhere(new)) = removed?;
+                new
             }
         };
-        let metadata = Metadata::of(&new.record);
-        if let (Some(lists), None) = (&lists, &metadata.user) {
+        if Metadata::of(&new.record).user.is_none() {
             lists.leave(&id).await;
+        } else if !lists.arrive(&id).await? {
+            return self.begin_apart(&id, lists).await;
         }
         if let Some(before) = before {
-            leave_lists(self.config, &before, None).await;
+            log_out(self.config, &before, Some(lists)).await;
         }
         Ok(new)
     }
 
-    /// Removes the old record, if there is one, and returns the new one.
+    /// Removes the old record, if there is one.
     async fn remove(
         &mut self,
         how: NewId,
         new: Snapshot,
         old: Option<Snapshot>,
         lists: Option<&Membership<'_>>,
-    ) -> Result<Snapshot, SessionError> {
-        match (how, old) {
-            (_, None) => Ok(new),
-            (NewId::Regenerate | NewId::AfterDestroy, Some(old)) => {
-                self.destroy_old(&old).await.map(|()| new)
+    ) -> Result<Removed, SessionError> {
+        match old {
+            None => Ok(Removed::Done(new)),
+            // A login keeps the place only of a session that it has removed itself.
+            Some(old) if how == NewId::Cycle || lists.is_some_and(Membership::has_login_in_place) => {
+                self.remove_old(how, new, old, lists.is_some()).await
             }
-            (NewId::Cycle, Some(old)) => self.remove_old(new, old, lists).await,
+            Some(old) => self.destroy(&old.id).await.map(|()| Removed::Done(new)),
         }
     }
 
-    /// Removes the old record, whatever it holds by now. A call without an answer is made once more.
-    async fn destroy_old(&self, old: &Snapshot) -> Result<(), SessionError> {
-        if self.config.store.destroy(&old.id).await.is_ok() {
+    /// Removes a record, whatever it holds by now. A call without an answer is made once more.
+    async fn destroy(&self, id: &SessionId) -> Result<(), SessionError> {
+        if self.config.store.destroy(id).await.is_ok() {
             return Ok(());
         }
-        Ok(self.config.store.destroy(&old.id).await?)
+        Ok(self.config.store.destroy(id).await?)
     }
 
     /// Removes the old record. What other requests have written to it meanwhile is copied into the new record
-    /// first.
+    /// first, if that has the old one's data.
     ///
     /// A call without an answer is made once more. If the old record is gone by then, the first call has
     /// removed it, as far as anyone can tell, and the new record takes its place.
     async fn remove_old(
         &mut self,
+        how: NewId,
         mut new: Snapshot,
         mut old: Snapshot,
-        lists: Option<&Membership<'_>>,
-    ) -> Result<Snapshot, SessionError> {
+        is_listed: bool,
+    ) -> Result<Removed, SessionError> {
         let mut lock = None;
         let mut is_unanswered = false;
         for attempt in 0..ATTEMPTS {
             let base = (&old.record, &old.compare_by);
             match self.config.store.destroy_if(&mut lock, &old.id, base).await {
-                Ok(Replaced::Done(_)) => return Ok(new),
+                Ok(Replaced::Done(_)) => return Ok(Removed::Done(new)),
                 Ok(Replaced::Conflict(fresh)) => {
                     // The store holds another version, so the unanswered call has removed nothing.
                     is_unanswered = false;
+                    self.conflicts += 1;
                     old.refresh(fresh);
                     self.recognise(&old);
-                    new = self.rewrite_new(new, Some(&old.record), lists.is_some()).await?;
+                    if how == NewId::Cycle {
+                        new = self.rewrite_new(new, Some(&old.record), is_listed).await?;
+                    }
                     backoff(attempt).await;
                 }
                 Ok(Replaced::Gone) if is_unanswered => {
                     self.config.store.watched().end(&old.id, Ended::Moved);
-                    return Ok(new);
+                    return Ok(Removed::Done(new));
                 }
                 // An earlier commit of this request got no answer. Whether it has removed the record, or
                 // another request has logged the user out since, cannot be told, so the session ends.
-                Ok(Replaced::Gone) if self.removal_failed => {
+                Ok(Replaced::Gone) if self.removal_failed && how == NewId::Cycle => {
                     // The new record must not outlive the session. If its removal fails, the record expires
                     // unread.
                     let _ = self.config.store.destroy(&new.id).await;
                     return Err(SessionError::Gone);
                 }
-                Ok(Replaced::Gone) => {
-                    if let Some(lists) = lists.filter(|lists| lists.has_login_in_place()) {
-                        return self.log_in_apart(new, lists).await;
-                    }
-                    // Another request has destroyed the session: the new record must keep none of its data.
-                    return self.rewrite_new(new, None, lists.is_some()).await;
-                }
+                Ok(Replaced::Gone) if self.removal_failed => return Ok(Removed::Done(new)),
+                Ok(Replaced::Gone) => return Ok(Removed::Elsewhere(new)),
                 Err(_) if !is_unanswered => is_unanswered = true,
                 Err(error) => return Err(error.into()),
             }
@@ -221,18 +260,27 @@ impl<'c> Execution<'c> {
         Err(SessionError::Conflict)
     }
 
-    /// Logs in as if there had been no session: the place of the old one is over, or another request has taken it along
-    /// to a new id.
-    async fn log_in_apart(
+    /// Begins the session that a commit is left with whose old session is over, or has gone to another new id:
+    /// nothing of it is kept, and a login gets a place of its own.
+    async fn begin_apart(
         &mut self,
-        tried: Snapshot,
+        tried: &SessionId,
         lists: &Membership<'_>,
     ) -> Result<Snapshot, SessionError> {
-        self.config.store.destroy(&tried.id).await?;
-        lists.leave(&tried.id).await;
+        self.destroy(tried).await?;
+        lists.leave(tried).await;
         self.stored_id = None;
+        let record = self.compose(None)?;
+        if Metadata::of(&record).user.is_none() {
+            if lists.were_ended().await? {
+                return Err(SessionError::Gone);
+            }
+            // The handler may know the id already.
+            self.id = Some(tried.clone());
+            return self.create(record).await;
+        }
         self.id = Some(self.config.new_id());
-        self.begin_listed(self.compose(None)?, &lists.apart()).await
+        self.begin_listed(record, &lists.apart()).await
     }
 
     /// Writes the new record again, over another base.
@@ -246,8 +294,8 @@ impl<'c> Execution<'c> {
         if is_listed { self.rewrite_listed(new, record).await } else { self.set_new(new.id, record).await }
     }
 
-    /// Writes the new record again. An unconditional `set` is safe here: the new id was never sent and is in no list, so
-    /// no other request can write to the record.
+    /// Writes the new record again. An unconditional `set` is safe here: the new id was never sent and is in
+    /// no list, so no other request can write to the record.
     async fn set_new(&self, id: SessionId, record: Record) -> Result<Snapshot, SessionError> {
         self.config.store.set(&id, &record, self.config.policy.ttl(record.max_age())).await?;
         Ok(self.created(id, record))
@@ -279,8 +327,8 @@ fn no_free_id() -> SessionError {
     SessionError::Conflict
 }
 
-/// Whether an earlier attempt at the same login has created this record, which must then not be left behind: it stands in
-/// the user's list.
+/// Whether an earlier attempt at the same login has created this record, which must then not be left behind:
+/// it stands in the user's list.
 fn is_same_login(stored: &Snapshot, record: &Record) -> bool {
     let (own, stored) = (Metadata::of(record), Metadata::of(&stored.record));
     (own.user, own.born) == (stored.user, stored.born)

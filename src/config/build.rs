@@ -1,23 +1,20 @@
-//! Where a configuration begins, what [`SessionConfigBuilder::build`] refuses, and what it prepares once for all requests.
+//! Where a configuration begins, what [`SessionConfigBuilder::build`] refuses, and what it prepares once for
+//! all requests.
 
 use std::sync::{Arc, Once};
 
 use crate::config::builder::SessionConfigBuilder;
 use crate::config::{ConfigInner, SessionConfig};
-use crate::cookie::derived::DerivedKeys;
+use crate::cookie::key_ring::KeyRing;
 use crate::cookie::rules;
-use crate::cookie::secrets::Secrets;
+use crate::cookie::secrets::{GOOD_SECRET, Secrets};
 use crate::cookie::set_cookie::{MAX_LIFE, SetCookie};
-use crate::cookie::signature::Signer;
 use crate::error::config::ConfigError;
 use crate::record::cookie_object::CookieTemplate;
 use crate::request::PerTransport;
 use crate::store::erased::ErasedStore;
 use crate::store::memory::MemoryStore;
 
-/// The shortest secret, in bytes, that is accepted without a warning. 32 bytes are as long as the output of
-/// SHA-256; RFC 2104, section 3, advises against shorter keys for HMAC.
-const GOOD_SECRET: usize = 32;
 /// The fewest distinct bytes that a secret of the strict options has. Of 64 random hexadecimal digits, one in
 /// 10^12 has fewer; of 32 random bytes, one in 10^31.
 const DISTINCT_BYTES: usize = 10;
@@ -62,16 +59,10 @@ impl SessionConfigBuilder {
     /// ignore are refused.
     pub fn build(mut self) -> Result<SessionConfig, ConfigError> {
         rules::validate(&self.cookie, self.secure)?;
-        match self.secrets.shortest() {
-            _ if self.secrets.is_empty() => return Err(ConfigError::NoSecret),
-            0 => return Err(ConfigError::EmptySecret),
-            len if len >= GOOD_SECRET => {}
-            _ if self.strict_secret => return Err(ConfigError::ShortSecret),
-            len => tracing::warn!(bytes = len, "a session secret is shorter than {GOOD_SECRET} bytes"),
-        }
-        if self.strict_secret && self.secrets.fewest_distinct_bytes() < DISTINCT_BYTES {
-            return Err(ConfigError::MonotonousSecret);
-        }
+        let (secrets, source) =
+            self.secrets.read().map_err(|error| ConfigError::UnreadSecrets(error.kind()))?;
+        let is_strict = self.strict_secret;
+        check_secrets(&secrets, is_strict)?;
         if self.policy.max_age.is_some_and(|age| age.as_millis() == 0 || age > MAX_LIFE) {
             return Err(ConfigError::MaxAge);
         }
@@ -80,21 +71,46 @@ impl SessionConfigBuilder {
         }
         let store = self.store.take().unwrap_or_else(|| ErasedStore::new(MemoryStore::new()));
         self.check_users(&store)?;
+        #[cfg(feature = "dbsc")]
+        let dbsc = match self.dbsc.take() {
+            Some(dbsc) => Some(Box::new(dbsc.prepare(&self.cookie, self.secure)?)),
+            None => None,
+        };
         let template = |transport| {
             CookieTemplate::new(&self.cookie, self.secure, self.cookie.sent(self.secure, transport))
         };
         Ok(SessionConfig(Arc::new(ConfigInner {
             templates: PerTransport::new(template),
-            signer: Signer::new(&self.secrets),
-            derived: DerivedKeys::new(&self.secrets),
+            keys: KeyRing::new(&secrets, source, &self.clock, move |secrets| {
+                check_secrets(secrets, is_strict)
+            }),
             set_cookie: SetCookie::new(&self.cookie, self.secure),
             cookie: self.cookie,
             secure: self.secure,
             store,
             policy: self.policy,
             clock: self.clock,
+            adopt: self.adopt,
+            #[cfg(feature = "dbsc")]
+            dbsc,
             genid: self.genid,
+            on_event: self.on_event,
             warned: Once::new(),
         })))
     }
+}
+
+/// Refuses secrets, or warns of them.
+fn check_secrets(secrets: &Secrets, is_strict: bool) -> Result<(), ConfigError> {
+    match secrets.shortest() {
+        _ if secrets.is_empty() => return Err(ConfigError::NoSecret),
+        0 => return Err(ConfigError::EmptySecret),
+        len if len >= GOOD_SECRET => {}
+        _ if is_strict => return Err(ConfigError::ShortSecret),
+        len => tracing::warn!(bytes = len, "a session secret is shorter than {GOOD_SECRET} bytes"),
+    }
+    if is_strict && secrets.fewest_distinct_bytes() < DISTINCT_BYTES {
+        return Err(ConfigError::MonotonousSecret);
+    }
+    Ok(())
 }

@@ -6,6 +6,10 @@ use std::time::Duration;
 use cookie::SameSite;
 
 use crate::clock::{Clock, ErasedClock};
+use crate::config::adopt::ErasedAdopt;
+#[cfg(feature = "dbsc")]
+use crate::config::dbsc::Dbsc;
+use crate::config::event::EventHook;
 use crate::config::policy::Policy;
 use crate::cookie::attributes::{Attributes, Priority, SameSitePolicy, Secure};
 use crate::cookie::secrets::Secrets;
@@ -13,8 +17,8 @@ use crate::id::SessionId;
 use crate::store::SessionStore;
 use crate::store::erased::ErasedStore;
 
-/// Builds a [`SessionConfig`](crate::SessionConfig). Each method names the option that it stands for in express-session, or in a
-/// store for express-session.
+/// Builds a [`SessionConfig`](crate::SessionConfig). Each method names the option that it stands for in
+/// express-session, or in a store for express-session.
 ///
 /// ```
 /// use std::time::Duration;
@@ -37,7 +41,11 @@ pub struct SessionConfigBuilder {
     pub(super) policy: Policy,
     pub(super) clock: ErasedClock,
     pub(super) store: Option<ErasedStore>,
+    pub(super) adopt: Option<Box<dyn ErasedAdopt>>,
+    #[cfg(feature = "dbsc")]
+    pub(super) dbsc: Option<Dbsc>,
     pub(super) genid: Option<Box<dyn Fn() -> SessionId + Send + Sync>>,
+    pub(super) on_event: Option<EventHook>,
 }
 
 impl SessionConfigBuilder {
@@ -59,7 +67,11 @@ impl SessionConfigBuilder {
             policy: Policy::default(),
             clock: ErasedClock::default(),
             store: None,
+            adopt: None,
+            #[cfg(feature = "dbsc")]
+            dbsc: None,
             genid: None,
+            on_event: None,
         }
     }
 
@@ -201,12 +213,18 @@ impl SessionConfigBuilder {
         self
     }
 
-    /// Where records are kept (Express: `store`). Default: a new [`MemoryStore`](crate::MemoryStore), whose sessions end with the
-    /// process.
+    /// Where records are kept (Express: `store`). Default: a new [`MemoryStore`](crate::MemoryStore), whose
+    /// sessions end with the process.
     ///
     /// Change it where sessions have to survive a restart, or several processes share them.
     pub fn store(mut self, store: impl SessionStore) -> Self {
         self.store = Some(ErasedStore::new(store));
+        self
+    }
+
+    #[cfg(feature = "cookie-session")]
+    pub(crate) fn erased_store(mut self, store: ErasedStore) -> Self {
+        self.store = Some(store);
         self
     }
 
@@ -238,8 +256,7 @@ impl SessionConfigBuilder {
     /// `false`, which sends the cookie of a session with a max-age when something was written to it.
     ///
     /// Use `true` where users who only read for longer than the max-age should stay logged in. Every handler
-    /// has to commit then, or [`SessionLayer`](crate::SessionLayer) has to do it for them. The price is a
-    /// touch and a `Set-Cookie` for each commit.
+    /// has to commit then, or [`SessionLayer`](crate::SessionLayer) for them. Each commit costs a touch.
     pub fn rolling(mut self, rolling: bool) -> Self {
         self.policy.rolling = rolling;
         self
@@ -293,8 +310,8 @@ impl SessionConfigBuilder {
     /// The longest record that is written, in bytes of its JSON (no such option in Express). Default: 1 MiB
     /// (1,048,576).
     ///
-    /// A commit that would write a longer one is [`SessionError::TooLarge`](crate::SessionError::TooLarge), and writes
-    /// nothing. A longer record that another program wrote is loaded all the same.
+    /// A commit that would write a longer one is [`SessionError::TooLarge`](crate::SessionError::TooLarge),
+    /// and writes nothing. A longer record that another program wrote is loaded all the same.
     pub fn max_record_bytes(mut self, max_record_bytes: usize) -> Self {
         self.policy.max_record_bytes = max_record_bytes;
         self
@@ -302,8 +319,8 @@ impl SessionConfigBuilder {
 
     /// How many flash messages of a kind wait at most (no such option in Express). Default: 100.
     ///
-    /// When one more is pushed, the oldest go, so that messages which no page shows do not make a session grow without
-    /// end. If Express has left more than that, they stay until the next push.
+    /// When one more is pushed, the oldest go, so that messages which no page shows do not make a session
+    /// grow without end. If Express has left more than that, they stay until the next push.
     pub fn max_flash(mut self, max_flash: usize) -> Self {
         self.policy.max_flash = max_flash;
         self
@@ -313,7 +330,8 @@ impl SessionConfigBuilder {
     /// [`SystemClock`](crate::SystemClock).
     ///
     /// Change it in tests that move time. The store has a clock of its own and needs the same one:
-    /// [`MemoryStore::builder`](crate::MemoryStore::builder), [`FileStoreBuilder::clock`](crate::FileStoreBuilder::clock).
+    /// [`MemoryStore::builder`](crate::MemoryStore::builder),
+    /// [`FileStoreBuilder::clock`](crate::FileStoreBuilder::clock).
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = ErasedClock::new(clock);
         self

@@ -1,7 +1,16 @@
 //! [`SessionConfig`]: the secrets, the options and the store, in the application's state.
 
+pub(crate) mod adopt;
+mod at_rest;
 mod build;
 pub(crate) mod builder;
+#[cfg(feature = "dbsc")]
+pub(crate) mod dbsc;
+pub(crate) mod event;
+mod hook;
+#[cfg(feature = "metrics")]
+mod metrics;
+pub(crate) mod observed;
 pub(crate) mod options;
 pub(crate) mod policy;
 mod users;
@@ -12,11 +21,14 @@ use std::sync::{Arc, Once};
 use axum::extract::FromRef;
 
 use crate::clock::ErasedClock;
+use crate::config::adopt::ErasedAdopt;
+#[cfg(feature = "dbsc")]
+use crate::config::dbsc::Devices;
+use crate::config::event::EventHook;
 use crate::config::policy::Policy;
 use crate::cookie::attributes::{Attributes, Secure};
-use crate::cookie::derived::DerivedKeys;
+use crate::cookie::key_ring::{KeyRing, KeysNow};
 use crate::cookie::set_cookie::SetCookie;
-use crate::cookie::signature::Signer;
 use crate::cookie::value::{CookieValue, push_value};
 use crate::error::StoreError;
 use crate::id::SessionId;
@@ -85,17 +97,22 @@ pub struct SessionConfig(pub(crate) Arc<ConfigInner>);
 pub(crate) struct ConfigInner {
     pub(crate) cookie: Attributes,
     pub(crate) set_cookie: SetCookie,
-    pub(crate) signer: Signer,
-    /// Keys for the hashes of users and the handles of sessions.
-    pub(crate) derived: DerivedKeys,
+    pub(crate) keys: KeyRing,
     pub(crate) secure: Secure,
     /// The `cookie` object of new records.
     pub(crate) templates: PerTransport<CookieTemplate<'static>>,
     pub(crate) policy: Policy,
     pub(crate) clock: ErasedClock,
     pub(crate) store: ErasedStore,
+    /// The sessions of another library that move over, if there is one.
+    pub(crate) adopt: Option<Box<dyn ErasedAdopt>>,
+    /// The options of device-bound sessions, if they are on.
+    #[cfg(feature = "dbsc")]
+    pub(crate) dbsc: Option<Box<Devices>>,
     /// What makes new ids; `None` for random UUIDs.
     pub(crate) genid: Option<Box<dyn Fn() -> SessionId + Send + Sync>>,
+    /// The program's function for what happens to sessions.
+    pub(crate) on_event: Option<EventHook>,
     /// Whether [`ConfigInner::warn_undeliverable`] has warned.
     pub(crate) warned: Once,
 }
@@ -105,7 +122,7 @@ impl SessionConfig {
     #[must_use]
     pub fn sign(&self, id: &SessionId) -> String {
         let mut value = CookieValue::new();
-        push_value(id, &self.0.signer.sign(id), &mut value);
+        push_value(id, &self.0.keys().signer.sign(id), &mut value);
         // Invariant: the value is ASCII, because `encodeURIComponent` escapes everything else.
         debug_assert!(value.is_ascii(), "a cookie's value is not ASCII");
         String::from_utf8_lossy(&value).into_owned()
@@ -115,7 +132,7 @@ impl SessionConfig {
     /// signed it.
     #[must_use]
     pub fn verify(&self, value: &str) -> Option<SessionId> {
-        self.0.signer.verify(value.as_bytes()).map(|verified| verified.id)
+        self.0.keys().signer.verify(value.as_bytes()).map(|verified| verified.id)
     }
 
     /// The name of the session's cookie.
@@ -156,14 +173,24 @@ impl SessionConfig {
 }
 
 impl ConfigInner {
+    /// The keys that are made of the secrets.
+    pub(crate) fn keys(&self) -> KeysNow<'_> {
+        self.keys.now(&self.clock)
+    }
+
     /// A random id for a new session, without running code of the program. `None`: the program makes the ids.
     pub(crate) fn random_id(&self) -> Option<SessionId> {
-        self.genid.is_none().then(SessionId::random)
+        self.genid.is_none().then(|| self.keyed(SessionId::random()))
     }
 
     /// An id for a new session.
     pub(crate) fn new_id(&self) -> SessionId {
-        self.genid.as_ref().map_or_else(SessionId::random, |genid| genid())
+        self.keyed(self.genid.as_ref().map_or_else(SessionId::random, |genid| genid()))
+    }
+
+    /// The same id, with the key under which the store has the records of new sessions.
+    pub(crate) fn keyed(&self, id: SessionId) -> SessionId {
+        if self.policy.hash_ids.is_some() { id.hashed() } else { id }
     }
 
     /// Logs a warning, once for each configuration, that new sessions are not stored because browsers would
@@ -194,7 +221,7 @@ impl fmt::Debug for SessionConfig {
         let inner = &*self.0;
         f.debug_struct("SessionConfig")
             .field("cookie", &inner.cookie)
-            .field("signer", &inner.signer)
+            .field("signer", &inner.keys)
             .field("secure", &inner.secure)
             .field("policy", &inner.policy)
             .finish_non_exhaustive()

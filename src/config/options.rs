@@ -8,9 +8,13 @@ use serde::{Deserialize, Deserializer};
 
 use crate::config::SessionConfig;
 use crate::config::builder::SessionConfigBuilder;
+#[cfg(feature = "dbsc")]
+use crate::config::dbsc::Dbsc;
 use crate::config::policy::AtLimit;
 use crate::cookie::attributes::{Priority, SameSitePolicy, Secure};
 use crate::error::config::ConfigError;
+use crate::id::HashIds;
+use crate::json::date::parse_time;
 
 /// The options as a plain struct, to be read from a JSON or TOML file.
 ///
@@ -36,7 +40,8 @@ pub struct SessionOptions {
     /// One secret, or a list of secrets, newest first. Required. See [`Secrets`](crate::Secrets).
     #[serde(deserialize_with = "one_or_many")]
     pub secret: Vec<String>,
-    /// The cookie's name, also under `key`. Default: `connect.sid`. See [`name`](SessionConfigBuilder::name).
+    /// The cookie's name, also under `key`. Default: `connect.sid`. See
+    /// [`name`](SessionConfigBuilder::name).
     #[serde(alias = "key")]
     pub name: Option<String>,
     /// The cookie's attributes.
@@ -67,13 +72,24 @@ pub struct SessionOptions {
     /// How long a session lives at most, in seconds. Default: no limit. See
     /// [`absolute_timeout`](SessionConfigBuilder::absolute_timeout).
     pub absolute_timeout: Option<u64>,
-    /// How many sessions a user has at most. Default: no limit. See [`per_user`](SessionConfigBuilder::per_user).
+    /// How many sessions a user has at most. Default: no limit. See
+    /// [`per_user`](SessionConfigBuilder::per_user).
     pub per_user: Option<usize>,
     /// What happens at a login beyond `perUser`: `"endOldest"` or `"refuse"`. Default: `"endOldest"`.
     pub at_limit: Option<AtLimit>,
     /// How often the store is asked whether watched sessions have ended, in seconds. Default: 5. See
     /// [`look_every`](SessionConfigBuilder::look_every).
     pub look_every: Option<u64>,
+    /// Whether the store sees hashes of ids: `true`, or a date such as `"2027-01-31T00:00:00.000Z"` until
+    /// which sessions are found that were stored under their ids. Default: `false`. See
+    /// [`hash_ids`](SessionConfigBuilder::hash_ids).
+    #[serde(deserialize_with = "hash_ids")]
+    pub hash_ids: Option<HashIds>,
+    /// Whether sessions are bound to the browser's device (feature `dbsc`): `path`, and optionally `boundFor`
+    /// in seconds, `exclude`, a list of paths, and `whenMissing`, which is `"report"`, `"anonymous"` or
+    /// `"reject"`. Default: off. See [`dbsc`](SessionConfigBuilder::dbsc).
+    #[cfg(feature = "dbsc")]
+    pub dbsc: Option<Dbsc>,
 }
 
 /// The options under `cookie` in [`SessionOptions`]: the cookie's attributes.
@@ -90,7 +106,8 @@ pub struct CookieOptions {
     /// Whether the cookie is hidden from scripts. Default: `true`. See
     /// [`http_only`](SessionConfigBuilder::http_only).
     pub http_only: Option<bool>,
-    /// The path under which browsers send the cookie. Default: `/`. See [`path`](SessionConfigBuilder::path).
+    /// The path under which browsers send the cookie. Default: `/`. See
+    /// [`path`](SessionConfigBuilder::path).
     pub path: Option<String>,
     /// The domain whose hosts all get the cookie. Default: none, the host that sets the cookie alone. See
     /// [`domain`](SessionConfigBuilder::domain).
@@ -181,12 +198,17 @@ impl SessionOptions {
             self.max_flash => max_flash,
             self.absolute_timeout.map(Duration::from_secs) => absolute_timeout,
             self.look_every.map(Duration::from_secs) => look_every,
+            self.hash_ids => hash_ids,
             cookie.secure => secure,
             cookie.http_only => http_only,
             cookie.path => path,
             cookie.domain => domain,
             cookie.partitioned => partitioned,
             cookie.priority => priority,
+        }
+        #[cfg(feature = "dbsc")]
+        if let Some(dbsc) = self.dbsc {
+            builder = builder.dbsc(dbsc);
         }
         if let Some(limit) = self.per_user {
             builder = builder.per_user(limit, self.at_limit.unwrap_or(AtLimit::EndOldest));
@@ -207,8 +229,8 @@ impl SessionOptions {
 
 impl fmt::Debug for SessionOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SessionOptions")
-            .field("secret", &"REDACTED")
+        let mut text = f.debug_struct("SessionOptions");
+        text.field("secret", &"REDACTED")
             .field("name", &self.name)
             .field("cookie", &self.cookie)
             .field("resave", &self.resave)
@@ -223,7 +245,10 @@ impl fmt::Debug for SessionOptions {
             .field("per_user", &self.per_user)
             .field("at_limit", &self.at_limit)
             .field("look_every", &self.look_every)
-            .finish()
+            .field("hash_ids", &self.hash_ids);
+        #[cfg(feature = "dbsc")]
+        text.field("dbsc", &self.dbsc);
+        text.finish()
     }
 }
 
@@ -259,6 +284,16 @@ fn secure<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Secure>, D::Erro
         BoolOrText::Text(text) if text.eq_ignore_ascii_case("auto") => Ok(Some(Secure::Auto)),
         BoolOrText::Text(_) => Err(serde::de::Error::custom("cookie.secure is true, false or \"auto\"")),
     }
+}
+
+fn hash_ids<'de, D: Deserializer<'de>>(input: D) -> Result<Option<HashIds>, D::Error> {
+    let refuse = || serde::de::Error::custom("hashIds is true, false or a date");
+    Ok(match BoolOrText::deserialize(input)? {
+        BoolOrText::Bool(hash_ids) => hash_ids.then_some(HashIds::On),
+        BoolOrText::Text(date) => {
+            Some(HashIds::MovingUntil(parse_time(&format!("\"{date}\"")).ok_or_else(refuse)?))
+        }
+    })
 }
 
 fn same_site<'de, D: Deserializer<'de>>(input: D) -> Result<Option<SameSitePolicy>, D::Error> {

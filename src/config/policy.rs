@@ -5,8 +5,9 @@ use std::time::{Duration, SystemTime};
 use serde::Deserialize;
 
 use crate::error::SessionError;
+use crate::id::HashIds;
 use crate::record::Record;
-use crate::record::metadata::absolute_end;
+use crate::record::metadata::{Limits, absolute_end};
 
 /// The default of `max_age` and `store_ttl`.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -49,6 +50,8 @@ pub(crate) struct Policy {
     pub(crate) per_user: Option<(usize, AtLimit)>,
     /// How often the store is asked whether watched sessions have ended. Default: 5 seconds.
     pub(crate) look_every: Duration,
+    /// Whether the store sees hashes of ids. Default: `None`, the ids themselves.
+    pub(crate) hash_ids: Option<HashIds>,
 }
 
 /// What happens at a login of a user who has as many sessions as
@@ -78,11 +81,17 @@ impl Default for Policy {
             absolute_timeout: None,
             per_user: None,
             look_every: LOOK_EVERY,
+            hash_ids: None,
         }
     }
 }
 
 impl Policy {
+    /// What makes a session be over although its record is there.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits { absolute_timeout: self.absolute_timeout, hash_ids: self.hash_ids }
+    }
+
     /// How long the store keeps a session with this max-age.
     pub(crate) fn ttl(&self, max_age: Option<Duration>) -> Duration {
         max_age.unwrap_or(self.store_ttl)

@@ -1,4 +1,5 @@
-//! [`DerivedKeys`]: what is made of the secrets beside signatures: hashes of users, and handles of sessions.
+//! [`DerivedKeys`]: what is made of the secrets beside signatures: hashes of users, handles of sessions, and the keys of
+//! stamps.
 
 use std::fmt;
 
@@ -7,11 +8,14 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use smol_str::SmolStr;
+#[cfg(feature = "sealed")]
+use zeroize::Zeroizing;
 
-use crate::cookie::secrets::Secrets;
+use crate::cookie::secrets::{Secrets, derived};
 use crate::id::SessionId;
 
-/// The first bytes of a user's hash name the key, so that the hash of a secret that was dropped is known as such.
+/// The first bytes of a user's hash name the key, so that the hash of a secret that was dropped is known as
+/// such.
 const KEY_NAME: usize = 3;
 /// The length of a hash in bytes: 128 bits.
 const HASH: usize = 16;
@@ -24,6 +28,9 @@ struct Derived {
     name: SmolStr,
     users: Hmac<Sha256>,
     handles: Hmac<Sha256>,
+    adopted: Hmac<Sha256>,
+    #[cfg(feature = "dbsc")]
+    devices: Hmac<Sha256>,
 }
 
 impl DerivedKeys {
@@ -54,22 +61,45 @@ impl DerivedKeys {
         self.0.first().is_some_and(|key| user.starts_with(key.name.as_str()))
     }
 
+    /// The keys of what a bound device is sent, newest first.
+    #[cfg(feature = "dbsc")]
+    pub(super) fn devices(&self) -> impl Iterator<Item = &Hmac<Sha256>> {
+        self.0.iter().map(|key| &key.devices)
+    }
+
+    /// The id of a session that was adopted from another library, where it had the `old` id.
+    pub(crate) fn adopted(&self, old: &str) -> SessionId {
+        let newest = self.0.first().map(|key| mac::<HASH>(&key.adopted, old));
+        // Invariant: a configuration has a secret.
+        debug_assert!(newest.is_some(), "there is no secret to make an id with");
+        newest.map_or_else(SessionId::random, SessionId::of_random)
+    }
+
     /// The handles of a session, one for each secret, newest first.
     pub(crate) fn handles(&self, id: &SessionId) -> impl Iterator<Item = [u8; HASH]> {
-        self.0.iter().map(|key| mac(&key.handles, id.as_str()))
+        self.0.iter().map(|key| mac(&key.handles, id.key().as_str()))
     }
+}
+
+/// The keys that seal records, newest first.
+#[cfg(feature = "sealed")]
+pub(crate) fn sealing_keys(secrets: &Secrets) -> impl Iterator<Item = Zeroizing<[u8; 32]>> {
+    secrets.bytes().filter_map(|secret| derived(secret, "\0sessile seal"))
 }
 
 impl Derived {
     fn new(secret: &[u8]) -> Option<Self> {
-        // Invariant: a session id contains no control characters, so no signature of an id is one of these keys.
-        let derive = |purpose: &str| {
-            let key = Hmac::<Sha256>::new_from_slice(secret).ok()?;
-            Hmac::new_from_slice(&key.chain_update(purpose).finalize().into_bytes()).ok()
-        };
+        let derive = |purpose| Hmac::new_from_slice(&*derived(secret, purpose)?).ok();
         let (names, users) = (derive("\0sessile key name")?, derive("\0sessile user")?);
         let name = encode::<KEY_NAME>(&names, "").into();
-        Some(Self { name, users, handles: derive("\0sessile handle")? })
+        Some(Self {
+            name,
+            users,
+            handles: derive("\0sessile handle")?,
+            adopted: derive("\0sessile adopted")?,
+            #[cfg(feature = "dbsc")]
+            devices: derive("\0sessile device")?,
+        })
     }
 
     fn is(&self, other: &Self) -> bool {
@@ -91,5 +121,30 @@ fn encode<const N: usize>(key: &Hmac<Sha256>, text: &str) -> String {
 impl fmt::Debug for DerivedKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "DerivedKeys({} keys REDACTED)", self.0.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever learns one of the keys learns none of the others, and not the secret: no two of them make the
+    /// same hash.
+    #[test]
+    fn every_purpose_has_a_key_of_its_own() {
+        let secret = b"a secret of 32 bytes or more, for every purpose";
+        let keyed = |key: &[u8]| Hmac::<Sha256>::new_from_slice(key).unwrap();
+        let derived = Derived::new(secret).unwrap();
+        // The signature of an id is made with the secret itself.
+        let mut keys = vec![keyed(secret), derived.users, derived.handles];
+        keys.push(derived.adopted);
+        #[cfg(feature = "dbsc")]
+        keys.push(derived.devices);
+        #[cfg(feature = "sealed")]
+        keys.extend(sealing_keys(&Secrets::from(secret)).map(|key| keyed(&*key)));
+        let mut hashes: Vec<_> = keys.iter().map(|key| mac::<HASH>(key, "text")).collect();
+        hashes.sort_unstable();
+        hashes.dedup();
+        assert_eq!(hashes.len(), keys.len(), "two purposes share a key");
     }
 }

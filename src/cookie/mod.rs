@@ -3,9 +3,12 @@
 pub(crate) mod attributes;
 pub(crate) mod derived;
 pub(crate) mod header;
+pub(crate) mod key_ring;
 pub(crate) mod rules;
 pub(crate) mod secrets;
 pub(crate) mod set_cookie;
 pub(crate) mod signature;
+#[cfg(feature = "dbsc")]
+pub(crate) mod stamp;
 pub(crate) mod uri_component;
 pub(crate) mod value;

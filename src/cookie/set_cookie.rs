@@ -68,6 +68,22 @@ impl SetCookie {
         max_age: Option<Duration>,
         now: SystemTime,
     ) -> Result<HeaderValue, SessionError> {
+        let mut value = CookieValue::new();
+        push_value(id, signature, &mut value);
+        self.set_value(&value, transport, max_age, now)
+    }
+
+    /// The same, with any value that a cookie can have.
+    ///
+    /// # Errors
+    /// [`SessionError::Cookie`] when the line is not a legal header value.
+    pub(crate) fn set_value(
+        &self,
+        value: &[u8],
+        transport: Transport,
+        max_age: Option<Duration>,
+        now: SystemTime,
+    ) -> Result<HeaderValue, SessionError> {
         let times = max_age.map(|max_age| max_age.min(MAX_LIFE)).map(|max_age| {
             // A clock that is set before 1970 counts as 1970, because an HTTP date cannot be earlier.
             let expires = now.duration_since(UNIX_EPOCH).unwrap_or_default() + max_age;
@@ -76,9 +92,13 @@ impl SetCookie {
             let max_age = max_age.as_secs() + u64::from(max_age.subsec_nanos() > 0);
             self.times.text(Times { max_age, expires: expires.as_secs().min(LAST_DATE) })
         });
-        let mut value = CookieValue::new();
-        push_value(id, signature, &mut value);
-        self.line(&value, transport, times)
+        self.line(value, transport, times)
+    }
+
+    /// The attributes without the times, as in `HttpOnly; Path=/`.
+    #[cfg(feature = "dbsc")]
+    pub(crate) fn attributes(&self, transport: Transport) -> &str {
+        self.attributes.get(transport).trim_start_matches("; ")
     }
 
     /// The line that deletes the cookie: its name and attributes, by which browsers find it, and an expiry in

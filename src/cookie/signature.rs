@@ -44,17 +44,17 @@ pub(crate) struct Signature(pub(super) [u8; SIGNATURE_LEN]);
 /// What a cookie says that one of the secrets has signed.
 pub(crate) struct Verified {
     pub(crate) id: SessionId,
-    /// The id's signature with the newest secret. `None` when an older secret has signed the cookie, which is
-    /// then to be sent again.
+    /// The id's signature with the newest secret. `None` when an older secret has signed the cookie, which
+    /// is then to be sent again.
     pub(crate) current: Option<Signature>,
 }
 
 impl Signer {
     pub(crate) fn new(secrets: &Secrets) -> Self {
-        let keys: Vec<_> = secrets.0.iter().filter_map(|key| Hmac::new_from_slice(key).ok()).collect();
+        let keys: Vec<_> = secrets.list.iter().filter_map(|key| Hmac::new_from_slice(key).ok()).collect();
         // Invariant: HMAC accepts keys of every length (RFC 2104, section 3), so there is a key for each
         // secret; and there is a secret, because a configuration without one is not built.
-        debug_assert_eq!(keys.len(), secrets.0.len(), "HMAC does not accept a secret");
+        debug_assert_eq!(keys.len(), secrets.list.len(), "HMAC does not accept a secret");
         debug_assert!(!keys.is_empty(), "there is no secret to sign with");
         Self { keys }
     }
@@ -123,7 +123,7 @@ mod tests {
     fn secrets_are_zeroized_on_drop() {
         fn is_zeroized<T: ZeroizeOnDrop>() {}
         fn secret_of(secrets: Secrets) -> impl ZeroizeOnDrop {
-            secrets.0.into_iter().next()
+            secrets.list.into_iter().next()
         }
         drop(secret_of(Secrets::from("a secret")));
         is_zeroized::<<Sha256 as EagerHash>::Core>();

@@ -8,6 +8,10 @@ pub enum ConfigError {
     /// The list of secrets is empty.
     #[error("`secret`: at least one secret is needed")]
     NoSecret,
+    /// The closure of [`Secrets::watched`](crate::Secrets::watched) has failed at start, with an error of this
+    /// kind.
+    #[error("`secret`: the secrets could not be read: {0}")]
+    UnreadSecrets(std::io::ErrorKind),
     /// One of the secrets is empty.
     #[error("`secret`: an empty secret signs nothing")]
     EmptySecret,
@@ -65,10 +69,26 @@ pub enum ConfigError {
     /// `per_user` allows no session at all.
     #[error("`per_user`: at least one session")]
     NoSessionsPerUser,
-    /// `per_user` needs a store that keeps lists of users' sessions, and [`users`](crate::SessionStore::users) of this
-    /// one returns `None`. A wrapper that does not forward the method hides the lists of the store inside.
+    /// `per_user` needs a store that keeps lists of users' sessions, and
+    /// [`users`](crate::SessionStore::users) of this one returns `None`. A wrapper that does not forward
+    /// the method hides the lists of the store inside.
     #[error(
         "`per_user`: the store keeps no lists of users' sessions; a wrapper forwards `users` with `sessile::forward_store!`"
     )]
     PerUser,
+    /// A path of [`Dbsc`](crate::dbsc::Dbsc) has anything but letters, digits and `-._~/`, or that of the
+    /// endpoints is outside of the cookie's `path`, so that they would not get the session's cookie.
+    #[cfg(feature = "dbsc")]
+    #[error(
+        "`dbsc`: paths begin with `/`, have letters, digits and `-._~/`, and the endpoints are within `path`"
+    )]
+    DbscPath,
+    /// `bound_for` of [`Dbsc`](crate::dbsc::Dbsc) is under a second or over a day.
+    #[cfg(feature = "dbsc")]
+    #[error("`bound_for`: at least a second, at most a day")]
+    BoundFor,
+    /// `dbsc` is set with `partitioned(true)`.
+    #[cfg(feature = "dbsc")]
+    #[error("`dbsc`: browsers do not bind `partitioned` cookies")]
+    DbscPartitioned,
 }

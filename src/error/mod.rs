@@ -122,18 +122,19 @@ impl StoreError {
 /// Why a call of a [`Session`](crate::Session) method failed.
 ///
 /// As a response, `Store` is 503, or 501 for [`StoreError::unsupported`]; `Gone`, `Conflict` and
-/// `TooManySessions` are 409, `NotLoggedIn` is 401, and all others are 500. The body is the text of the status and does not name the error. [`status`](Self::status) is
-/// for an error type of your own.
+/// `TooManySessions` are 409, `NotLoggedIn` and `Unproven` are 401, and all others are 500. The body is the
+/// text of the status and does not name the error. [`status`](Self::status) is for an error type of your own.
 ///
-/// The call that fails logs the error through `tracing`, so it is in the log whatever the program makes of it.
+/// The call that fails logs the error through `tracing`, so it is in the log whatever the program makes of
+/// it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SessionError {
     /// The store failed. If it refused the call, nothing of it was written. If it did not answer in time, or
-    /// if its connection dropped, it may have carried the call out. The same session can be committed again: if the
-    /// store then holds exactly what the failed commit sent, its changes are not made again. An
-    /// [`update`](crate::Session::update) counts twice only if another request has written the record in between, and not at all if that request has
-    /// written the very same record in the same millisecond.
+    /// if its connection dropped, it may have carried the call out. The same session can be committed again:
+    /// if the store then holds exactly what the failed commit sent, its changes are not made again. An
+    /// [`update`](crate::Session::update) counts twice only if another request has written the record in
+    /// between, and not at all if that request has written the very same record in the same millisecond.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The value cannot be written as JSON, or its key is reserved (`cookie`, `flash`,
@@ -165,7 +166,8 @@ pub enum SessionError {
     #[error("the session was changed by too many other requests at once")]
     Conflict,
     /// The record would be longer than
-    /// [`max_record_bytes`](crate::SessionConfigBuilder::max_record_bytes) allows. Nothing was written.
+    /// [`max_record_bytes`](crate::SessionConfigBuilder::max_record_bytes) allows, or the cookie of a
+    /// `CookieSession` (feature `cookie-session`) than browsers take. Nothing was written.
     #[error("the session record of {bytes} bytes is over the limit of {limit} bytes")]
     TooLarge {
         /// How long the record would be, in bytes.
@@ -173,13 +175,17 @@ pub enum SessionError {
         /// The longest record that is written, in bytes.
         limit: usize,
     },
-    /// The user has as many sessions as [`per_user`](crate::SessionConfigBuilder::per_user) allows, and further logins
-    /// are refused. Nothing was written.
+    /// The user has as many sessions as [`per_user`](crate::SessionConfigBuilder::per_user) allows, and
+    /// further logins are refused. Nothing was written.
     #[error("the user has as many sessions as are allowed")]
     TooManySessions,
     /// Nobody is logged in who could act as another user.
     #[error("nobody is logged in")]
     NotLoggedIn,
+    /// The session is bound to a device, and the request came without the device's proof. Only with
+    /// `Missing::Reject` of the feature `dbsc`.
+    #[error("the session is bound to a device, and the request came without its proof")]
+    Unproven,
     /// The session's cookie is not a legal header value.
     #[error("the session cookie cannot be written as a header")]
     Cookie,
@@ -202,8 +208,8 @@ impl SessionError {
         error
     }
 
-    /// Logs the error of a call that reaches the store, unless that was done before. Such a call logs its error
-    /// before it returns, because the program may make a response of its own of it.
+    /// Logs the error of a call that reaches the store, unless that was done before. Such a call logs its
+    /// error before it returns, because the program may make a response of its own of it.
     pub(crate) fn logged(self) -> Self {
         match self {
             Self::Store(error) => Self::Store(error.logged()),
@@ -215,6 +221,7 @@ impl SessionError {
             | Self::TooLarge { .. }
             | Self::TooManySessions
             | Self::NotLoggedIn
+            | Self::Unproven
             | Self::Cookie => {
                 log_failure(self.status(), &self);
                 self
@@ -228,7 +235,7 @@ impl SessionError {
         match self {
             Self::Store(error) => error.status(),
             Self::Gone | Self::Conflict | Self::TooManySessions => StatusCode::CONFLICT,
-            Self::NotLoggedIn => StatusCode::UNAUTHORIZED,
+            Self::NotLoggedIn | Self::Unproven => StatusCode::UNAUTHORIZED,
             Self::Encode { .. }
             | Self::Decode { .. }
             | Self::Destroyed
@@ -257,22 +264,29 @@ impl IntoResponse for SessionError {
     }
 }
 
-/// Why a [`Session`](crate::Session) could not be extracted. As a response it has the [`status`](Self::status),
-/// and the body does not name the error. The error is logged before the rejection is returned.
+/// Why a [`Session`](crate::Session) could not be extracted. As a response it has the
+/// [`status`](Self::status), and the body does not name the error. The error is logged before the rejection
+/// is returned.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SessionRejection {
     /// The store failed while the session was loaded.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The session is bound to a device, and the request came without the device's proof. Only with
+    /// `Missing::Reject` of the feature `dbsc`.
+    #[error("the session is bound to a device, and the request came without its proof")]
+    Unproven,
 }
 
 impl SessionRejection {
-    /// The status of the response that this rejection becomes: 503, or 501 for [`StoreError::unsupported`].
+    /// The status of the response that this rejection becomes: 503, or 501 for [`StoreError::unsupported`];
+    /// 401 for `Unproven`.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Store(error) => error.status(),
+            Self::Unproven => StatusCode::UNAUTHORIZED,
         }
     }
 
@@ -280,6 +294,8 @@ impl SessionRejection {
     pub(crate) fn logged(self) -> Self {
         match self {
             Self::Store(error) => Self::Store(error.logged()),
+            // The event about the missing proof tells it.
+            Self::Unproven => Self::Unproven,
         }
     }
 }
@@ -295,6 +311,7 @@ impl From<SessionRejection> for SessionError {
     fn from(rejection: SessionRejection) -> Self {
         match rejection {
             SessionRejection::Store(error) => Self::Store(error),
+            SessionRejection::Unproven => Self::Unproven,
         }
     }
 }

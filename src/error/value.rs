@@ -24,7 +24,8 @@ impl JsonError {
     }
 }
 
-/// Why a value cannot be written or read. Errors with this source were made by this crate, which has logged them.
+/// Why a value cannot be written or read. Errors with this source were made by this crate, which has logged
+/// them.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ValueError {
     #[error(transparent)]

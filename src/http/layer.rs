@@ -56,10 +56,10 @@ use crate::session::Session;
 /// guard](crate::SessionGuard#order) for handlers that commit themselves.
 ///
 /// # The layer and the state
-/// The layer commits; the extractor [`Session`] finds its configuration in the *state*. So the same configuration goes to
-/// both, and a router without `.with_state(..)` does not compile: the compiler then says that
-/// `Router<SessionConfig>: Service` or `Handler<_, ()>` is not satisfied. A program without other state needs no type of
-/// its own:
+/// The layer commits; the extractor [`Session`] finds its configuration in the *state*. So the same
+/// configuration goes to both, and a router without `.with_state(..)` does not compile: the compiler then
+/// says that `Router<SessionConfig>: Service` or `Handler<_, ()>` is not satisfied. A program without other
+/// state needs no type of its own:
 ///
 /// ```
 /// # use axum::Router;
@@ -79,9 +79,9 @@ use crate::session::Session;
 /// ```
 ///
 /// # Static files and probes
-/// Put them outside of the layer, as above. With `rolling(true)` each request inside gets a cookie, which takes `public`
-/// and `s-maxage` from the `Cache-Control` of images and scripts; with `save_uninitialized(true)` each request without a
-/// cookie leaves a record.
+/// Put them outside of the layer, as above. With `rolling(true)` each request inside gets a cookie, which
+/// takes `public` and `s-maxage` from the `Cache-Control` of images and scripts; with
+/// `save_uninitialized(true)` each request without a cookie leaves a record.
 ///
 /// # Example
 /// The layer gets the same configuration as the application state:

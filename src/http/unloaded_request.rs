@@ -6,6 +6,7 @@ use axum::http::{HeaderMap, HeaderName, Request};
 use axum::response::{IntoResponse, Response};
 
 use crate::config::SessionConfig;
+use crate::error::SessionRejection;
 use crate::http::request_end::{Extent, end_all};
 use crate::load::load;
 use crate::request::RequestLine;
@@ -37,6 +38,8 @@ impl UnloadedRequest {
     pub(super) async fn commit(self, config: SessionConfig, response: Response) -> Response {
         match load(config, &self.headers, self.scheme.as_ref(), self.line).await {
             Ok(session) => end_all(session, Extent::Everything, response).await,
+            // Nobody has asked for the session, so a response that needs none stays as it is.
+            Err(SessionRejection::Unproven) => response,
             Err(error) => error.into_response(),
         }
     }

@@ -20,8 +20,8 @@ pub(crate) type TimeText = ArrayString<TIME_LEN>;
 /// A time as `Date.prototype.toJSON` writes it: quoted, in UTC, with milliseconds. A time after the year 9999
 /// gives `null`, which is what JavaScript writes for an invalid date; a time before 1970 gives 1970.
 ///
-/// The digits are written by hand in 421 instructions, once for each write of a record. `humantime` takes 668 and
-/// `time` 1,589, which is 1 % and 6 % of a write.
+/// The digits are written by hand in 421 instructions, once for each write of a record. `humantime` takes 668
+/// and `time` 1,589, which is 1 % and 6 % of a write.
 pub(crate) fn time(at: SystemTime) -> TimeText {
     let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
     let seconds = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
@@ -51,8 +51,8 @@ pub(crate) fn null() -> TimeText {
     ArrayString::from(NULL).unwrap_or_default()
 }
 
-/// The inverse of [`time`], which also reads offsets other than UTC. `None` for everything that is not a time, such
-/// as `null`. A time before 1970 is read as 1970, because both are over.
+/// The inverse of [`time`], which also reads offsets other than UTC. `None` for everything that is not a
+/// time, such as `null`. A time before 1970 is read as 1970, because both are over.
 pub(crate) fn parse_time(json: &str) -> Option<SystemTime> {
     let text = json.strip_prefix('"')?.strip_suffix('"')?;
     let at = OffsetDateTime::parse(text, &Rfc3339).ok()?;

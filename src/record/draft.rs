@@ -45,8 +45,8 @@ pub(crate) struct Draft<'a> {
     tables: Option<Box<Tables<'a>>>,
 }
 
-/// What finds an edit and a stored member by key when there are many edits: without it, each edit would be compared
-/// with all others.
+/// What finds an edit and a stored member by key when there are many edits: without it, each edit would be
+/// compared with all others.
 struct Tables<'a> {
     /// The place of a key's last edit.
     edits: HashMap<&'a str, usize, RandomState>,
@@ -91,8 +91,8 @@ pub(super) enum Kept {
 /// One member that the new record has with another value, or does not have.
 pub(super) struct Edit<'a> {
     pub(super) key: &'a str,
-    /// The stored member under the key: its number, and the span of its value. `None` for a key that the edit
-    /// adds at the record's end.
+    /// The stored member under the key: its number, and the span of its value. `None` for a key that the
+    /// edit adds at the record's end.
     pub(super) member: Option<(usize, Span)>,
     /// The new value. `None` leaves the member out; without a `member` as well, the edit has been undone.
     pub(super) value: Option<Json<'a>>,

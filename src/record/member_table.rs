@@ -9,8 +9,8 @@ use super::Record;
 use crate::json::object::Span;
 use crate::json::text::unescape;
 
-/// The members of a record by key, for whoever asks for many keys: [`Record::member`] searches all members each time,
-/// and a visitor may have made an application store very many.
+/// The members of a record by key, for whoever asks for many keys: [`Record::member`] searches all members
+/// each time, and a visitor may have made an application store very many.
 ///
 /// A key that is not valid Unicode is left out, because nobody can ask for it.
 #[derive(Debug, Default)]

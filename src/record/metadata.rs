@@ -2,15 +2,17 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use smol_str::SmolStr;
 
 use super::Record;
+use crate::id::{HashIds, SessionId};
 use crate::json::text::text;
 
-/// What this crate itself keeps of a session, under one reserved key. It is written only when it is used; Express reads
-/// and writes it like any other value. Times are milliseconds since 1970.
+/// What this crate itself keeps of a session, under one reserved key. It is written only when it is used;
+/// Express reads and writes it like any other value. Times are milliseconds since 1970.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Metadata {
     /// The keyed hash of the user who is logged in.
@@ -27,12 +29,30 @@ pub(crate) struct Metadata {
     pub(crate) confirmed: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) label: Option<SmolStr>,
+    /// The device that the session is bound to, or is to be bound to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) dbsc: Option<Box<Device>>,
     /// What a later version of this crate keeps here.
     #[serde(flatten)]
     pub(crate) other: Map<String, Value>,
 }
 
+/// The device that a session is bound to, or is to be bound to once the browser has registered a key.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Device {
+    /// The name of the binding, which the browser is told. It is not the session's id.
+    pub(crate) id: SmolStr,
+    /// The device's public key. Without one, the browser was asked for it and has not registered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<SmolStr>,
+    /// When the browser was asked, or has registered.
+    pub(crate) at: u64,
+}
+
 impl Metadata {
+    /// The name of what marks a placeholder.
+    pub(crate) const ADOPTING: &str = "adopting";
+
     /// The metadata of a record. What cannot be read is none: nobody is logged in.
     pub(crate) fn of(record: &Record) -> Self {
         Self::read(record.metadata())
@@ -74,15 +94,35 @@ impl Metadata {
     }
 }
 
+impl Record {
+    /// The keyed hashes of the users in whose lists the session stands: of the one who is logged in, and of the one
+    /// who [acts as](crate::Session::impersonate) that one. Empty for a guest's session.
+    #[must_use]
+    pub fn user_hashes(&self) -> Vec<String> {
+        Metadata::of(self).users().map(ToString::to_string).collect()
+    }
+}
+
 /// The part of the metadata that every load looks at.
 #[derive(Deserialize)]
 pub(crate) struct Owner {
     user: Option<SmolStr>,
     actor: Option<SmolStr>,
     born: Option<u64>,
+    /// Only a placeholder has it.
+    adopting: Option<IgnoredAny>,
 }
 
 impl Owner {
+    /// Whether the record only takes an id for a session of another library that is about to be moved.
+    pub(crate) fn is_placeholder(record: &Record) -> bool {
+        Self::of(record).is_some_and(|owner| owner.is_adopting())
+    }
+
+    pub(crate) fn is_adopting(&self) -> bool {
+        self.adopting.is_some()
+    }
+
     /// `None`, if the record has no metadata, or none that can be read.
     pub(crate) fn of(record: &Record) -> Option<Self> {
         serde_json::from_str(text(record.metadata()?)).ok()
@@ -98,16 +138,41 @@ impl Owner {
     }
 }
 
-/// When the session of this record ends by its absolute timeout. `None`, where there is none or the session's birth is
-/// not known.
+/// The part of the metadata that says to which device a session is bound.
+#[cfg(feature = "dbsc")]
+#[derive(Deserialize)]
+struct BoundDevice {
+    dbsc: Option<Box<Device>>,
+}
+
+/// The device that a record's session is bound to, or is to be bound to.
+#[cfg(feature = "dbsc")]
+pub(crate) fn device_of(record: &Record) -> Option<Box<Device>> {
+    serde_json::from_str::<BoundDevice>(text(record.metadata()?)).ok()?.dbsc
+}
+
+/// When the session of this record ends by its absolute timeout. `None`, where there is none or the session's
+/// birth is not known.
 pub(crate) fn absolute_end(record: &Record, timeout: Option<Duration>) -> Option<SystemTime> {
     // Without a timeout, the record is not read.
     timeout.and_then(|_| Owner::of(record)?.end(timeout))
 }
 
-/// Whether a session has reached its absolute timeout, although its record is there.
-pub(crate) fn is_too_old(record: &Record, timeout: Option<Duration>, now: SystemTime) -> bool {
-    absolute_end(record, timeout).is_some_and(|end| end <= now)
+/// What makes a session be over although its record is there.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// How long a session lives at most.
+    pub(crate) absolute_timeout: Option<Duration>,
+    /// Under which keys records may stand. `None`: under any.
+    pub(crate) hash_ids: Option<HashIds>,
+}
+
+impl Limits {
+    /// Whether the session of this record, which stands under `key`, is over.
+    pub(crate) fn are_reached(&self, key: &SessionId, record: &Record, now: SystemTime) -> bool {
+        absolute_end(record, self.absolute_timeout).is_some_and(|end| end <= now)
+            || self.hash_ids.is_some_and(|hash_ids| !hash_ids.admits(key, now))
+    }
 }
 
 /// The time in milliseconds since 1970; 0 for an earlier one.

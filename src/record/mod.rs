@@ -23,7 +23,6 @@ use crate::error::StoreError;
 use crate::error::value::JsonError;
 use crate::json::date::parse_time;
 use crate::json::object::{self, Span};
-#[cfg(feature = "file")]
 use crate::json::text::{escape, is_key, push_member};
 use indexed_text::IndexedText;
 
@@ -36,9 +35,15 @@ pub(crate) const FLASH: &str = "flash";
 /// The record's key for what this crate itself keeps of a session.
 pub(crate) const METADATA: &str = "__sessile";
 
-/// The record's key for the time of the last access in milliseconds since 1970, as in session-file-store. Only
-/// files have it.
+/// The record's key for the time of the last access in milliseconds since 1970, as in session-file-store.
+/// Only files have it.
 pub(crate) const LAST_ACCESS: &str = "__lastAccess";
+
+/// Whether the program may keep nothing under this key: there stand the cookie object, the flash messages, what
+/// this crate itself keeps, and, in a file, the time of the last access.
+pub(crate) fn is_reserved_key(key: &str) -> bool {
+    [COOKIE, FLASH, LAST_ACCESS, METADATA].contains(&key)
+}
 
 /// Whether a member beside the `cookie` object is no data of the program's.
 pub(crate) fn is_reserved(key: &str) -> bool {
@@ -138,14 +143,40 @@ impl Record {
         parse_time(self.0.str_at(self.0.span(EXPIRES)))
     }
 
+    /// The text of the `cookie` object.
+    pub(crate) fn cookie_text(&self) -> &str {
+        self.0.str_at(self.0.span(OBJECT))
+    }
+
+    /// A record of the same `cookie` object and one text, whose characters JSON does not escape. Its members are
+    /// where they are put, so nothing is parsed: reading 1,500 bytes would cost as much as sealing them.
+    #[cfg(feature = "sealed")]
+    pub(crate) fn enclosing(&self, key: &str, value: &str) -> Result<Self, StoreError> {
+        const START: &str = r#"{"cookie":"#;
+        let (cookie, old) = (self.cookie_text(), self.0.span(OBJECT));
+        let json = [START, cookie, r#",""#, key, r#"":""#, value, r#""}"#].concat();
+        if u32::try_from(json.len()).is_err() {
+            return Err(StoreError::unavailable("the record is too long"));
+        }
+        let object = Span::new(START.len(), START.len() + cookie.len());
+        let moved = |part: Span| match part.len() {
+            0 => Span::new(0, 0),
+            len => Span::new(0, len).shifted(part.start() - old.start() + START.len()),
+        };
+        let key = Span::new(0, key.len()).shifted(object.end() + r#",""#.len());
+        // The quotes are a part of the value.
+        let value = Span::new(0, value.len() + 2).shifted(key.end() + r#"":"#.len());
+        let spans = [object, moved(self.0.span(MAX_AGE)), moved(self.0.span(EXPIRES)), key, value];
+        Ok(Self(IndexedText::new(&spans, MEMBERS, self.max_age(), &json, false)))
+    }
+
     /// The same record without one key. All other keys and values stay byte for byte.
-    #[cfg(feature = "file")]
     pub(crate) fn without(self, key: &str) -> Self {
         if self.raw(key).is_none() {
             return self;
         }
         let mut json = String::from("{\"cookie\":");
-        json.push_str(self.0.str_at(self.0.span(OBJECT)));
+        json.push_str(self.cookie_text());
         for (raw_key, value) in self.entries().filter(|(raw, _)| !is_key(raw.as_bytes(), key)) {
             push_member(&mut json, raw_key, value);
         }
@@ -156,8 +187,24 @@ impl Record {
         shorter.unwrap_or(self)
     }
 
+    /// The same record with this JSON as what the crate itself keeps of the session, or without it. All other
+    /// members stay byte for byte.
+    pub(crate) fn with_metadata(self, json: Option<&str>) -> Self {
+        let text = match (json, self.member(METADATA)) {
+            (None, _) => return self.without(METADATA),
+            (Some(json), None) => self.with(METADATA, json),
+            (Some(json), Some((_, value))) => {
+                let text = self.as_json();
+                [&text[..value.start()], json, &text[value.end()..]].concat()
+            }
+        };
+        // Invariant: the metadata is JSON, so a record with it is a record.
+        let changed = Self::read(&text);
+        debug_assert!(changed.is_ok(), "a record with other metadata cannot be read");
+        changed.unwrap_or(self)
+    }
+
     /// The record as JSON, with one more key at its end.
-    #[cfg(feature = "file")]
     pub(crate) fn with(&self, key: &str, value: &str) -> String {
         // Invariant: a record is a JSON object, with nothing but white space after it.
         let members = self.as_json().trim_end().strip_suffix('}');
@@ -178,8 +225,8 @@ impl Record {
         (self.0.spans() - MEMBERS) / 2
     }
 
-    /// The number of the member with this key, counted from zero without `cookie`, and the span of its value. Each
-    /// call searches all members; for many keys there is [`MemberTable`](member_table::MemberTable).
+    /// The number of the member with this key, counted from zero without `cookie`, and the span of its value.
+    /// Each call searches all members; for many keys there is [`MemberTable`](member_table::MemberTable).
     pub(crate) fn member(&self, key: &str) -> Option<(usize, Span)> {
         self.0.find(MEMBERS, key)
     }
@@ -196,7 +243,6 @@ impl Record {
 
     /// A value's raw JSON, without the check that the bytes are UTF-8. `None` for `cookie`, which is not
     /// data.
-    #[cfg(any(feature = "file", test))]
     pub(crate) fn raw(&self, key: &str) -> Option<&[u8]> {
         self.member(key).map(|(_, value)| self.within(value))
     }

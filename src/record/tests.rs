@@ -159,3 +159,29 @@ fn a_record_finds_keys_with_escapes_whether_read_or_composed() {
     assert_eq!(record.raw("a\\b"), Some(&b"1"[..]));
     assert_eq!(record.raw(r"a\\b"), None);
 }
+
+/// A record that is put together without reading it is the one that reading its text gives.
+#[cfg(feature = "sealed")]
+#[test]
+fn a_record_around_a_text_is_what_reading_it_gives() {
+    for cookie in [
+        r#"{"originalMaxAge":60000,"expires":"2027-01-31T00:00:00.000Z","httpOnly":true,"path":"/"}"#,
+        r#"{"expires":null,"originalMaxAge":null}"#,
+        r#"{ }"#,
+    ] {
+        for text in
+            [format!(r#"{{"a":[1], "cookie": {cookie} ,"b":{{}}}}"#), format!(r#"{{"cookie":{cookie}}}"#)]
+        {
+            let record = Record::from_json(text).unwrap();
+            for value in ["", "AAECAw-_"] {
+                let made = record.enclosing("__sealed", value).unwrap();
+                let read = Record::from_json(made.as_json()).unwrap();
+                assert_eq!(made.as_json(), format!(r#"{{"cookie":{cookie},"__sealed":"{value}"}}"#));
+                assert!(made.entries().eq(read.entries()));
+                assert_eq!(made.cookie_text(), read.cookie_text());
+                assert_eq!((made.max_age(), made.cookie_expires()), (read.max_age(), read.cookie_expires()));
+                assert_eq!(made.raw("__sealed"), read.raw("__sealed"));
+            }
+        }
+    }
+}

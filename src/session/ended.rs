@@ -11,7 +11,6 @@ use tokio::time::{Instant, timeout_at};
 use crate::config::{ConfigInner, SessionConfig};
 use crate::error::cause;
 use crate::id::SessionId;
-use crate::record::metadata::is_too_old;
 use crate::session::Session;
 use crate::session::stage::Stage;
 use crate::session::state::State;
@@ -22,18 +21,18 @@ use crate::store::watched::{Ended, Unstored, Watch};
 const MONTH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 impl Session {
-    /// Waits until the session is over, for as long as a WebSocket or a stream of events is open: after a logout in
-    /// another tab, say, or after the end of all sessions of the user.
+    /// Waits until the session is over, for as long as a WebSocket or a stream of events is open: after a
+    /// logout in another tab, say, or after the end of all sessions of the user.
     ///
-    /// An end in this process is told at once. The store is asked for the ends that others bring about, at an interval of
-    /// [`look_every`](crate::SessionConfigBuilder::look_every) and for all waiting sessions together; a store that tells
-    /// of ends is heard as well. A store that fails ends nobody: it is asked again. If the session had ended before the
-    /// call, the answer comes at once.
+    /// An end in this process is told at once. The store is asked for the ends that others bring about, at an
+    /// interval of [`look_every`](crate::SessionConfigBuilder::look_every) and for all waiting sessions
+    /// together; a store that tells of ends is heard as well. A store that fails ends nobody: it is asked
+    /// again. If the session had ended before the call, the answer comes at once.
     ///
-    /// The future is for the id under which the next commit stores the session, and a later change of the id is the end
-    /// [`Ended::Moved`]. A new session that its request does not store has the end [`Ended::Gone`], as soon as the last
-    /// handle of the request is dropped. The future keeps the configuration but not the session. Await it on a tokio
-    /// runtime.
+    /// The future is for the id under which the next commit stores the session, and a later change of the id
+    /// is the end [`Ended::Moved`]. A new session that its request does not store has the end
+    /// [`Ended::Gone`], as soon as the last handle of the request is dropped. The future keeps the
+    /// configuration but not the session. Await it on a tokio runtime.
     ///
     /// ```
     /// use axum::extract::ws::{WebSocket, WebSocketUpgrade};
@@ -113,7 +112,8 @@ impl State {
     }
 }
 
-/// Looks at the store for as long as sessions are watched: at once for each that is new, and at an interval for all.
+/// Looks at the store for as long as sessions are watched: at once for each that is new, and at an interval
+/// for all.
 async fn keep_looking(config: SessionConfig) {
     let config = config.inner();
     let (watched, every) = (config.store.watched(), config.policy.look_every);
@@ -172,7 +172,7 @@ async fn look(config: &ConfigInner, ids: Vec<SessionId>, is_failing: &mut bool) 
     for (id, stored) in ids.iter().zip(found) {
         match stored {
             None => watched.is_absent(id, now),
-            Some(stored) if is_too_old(&stored.record, config.policy.absolute_timeout, now) => {
+            Some(stored) if config.policy.limits().are_reached(id, &stored.record, now) => {
                 watched.end(id, Ended::Expired)
             }
             Some(stored) => watched.is_there(id, expires(&stored, asked)),
@@ -180,8 +180,8 @@ async fn look(config: &ConfigInner, ids: Vec<SessionId>, is_failing: &mut bool) 
     }
 }
 
-/// When a record expires that was there at `asked`. Where the store does not tell, it is the cookie's expiry, unless a
-/// touch has moved the record's own beyond it.
+/// When a record expires that was there at `asked`. Where the store does not tell, it is the cookie's expiry,
+/// unless a touch has moved the record's own beyond it.
 fn expires(stored: &Stored, asked: SystemTime) -> Option<SystemTime> {
     match stored.expires_in {
         Some(left) => asked.checked_add(left),

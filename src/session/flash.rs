@@ -110,9 +110,9 @@ impl Session {
     /// Messages that another request queues meanwhile are kept. When two requests take messages at the same
     /// time, both of them get the same messages.
     ///
-    /// A browser may show the page again from its memory when the user goes back: a page that shows messages can send
-    /// `Cache-Control: no-store` after the guard. axum answers `HEAD` with the handler of `GET`, so a `HEAD` takes
-    /// messages as well, as it does in Express.
+    /// A browser may show the page again from its memory when the user goes back: a page that shows messages
+    /// can send `Cache-Control: no-store` after the guard. axum answers `HEAD` with the handler of `GET`,
+    /// so a `HEAD` takes messages as well, as it does in Express.
     ///
     /// # Errors
     /// - [`Decode`](SessionError::Decode), when one of the messages cannot be read as a `T`, or the stored

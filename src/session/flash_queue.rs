@@ -67,8 +67,8 @@ impl FlashQueues {
                     let kind = FlashKind::Stored(member.key.shifted(flash.start()));
                     FlashQueue::new(kind, Some(member.value.shifted(flash.start())))
                 })),
-                // A `null` is no messages, as in connect-flash; an empty list is what the package `flash` puts
-                // into every session.
+                // A `null` is no messages, as in connect-flash; an empty list is what the package `flash`
+                // puts into every session.
                 Err(_) => queues.foreign = !object::list(text).is_ok_and(|list| list.is_empty()),
             }
         }
@@ -144,7 +144,8 @@ impl FlashQueues {
         self.queue(kind).map(drop)
     }
 
-    /// The waiting messages of a kind, as raw JSON, oldest first. The errors are those of [`check`](Self::check).
+    /// The waiting messages of a kind, as raw JSON, oldest first. The errors are those of
+    /// [`check`](Self::check).
     pub(crate) fn messages(&mut self, kind: &str) -> Result<Vec<SmolStr>, SessionError> {
         Ok(self.queue(kind)?.map_or_else(Vec::new, |messages| messages.now.iter().cloned().collect()))
     }

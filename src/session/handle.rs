@@ -6,13 +6,17 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::config::ConfigInner;
+use crate::config::event::SessionEvent;
+use crate::cookie::derived::DerivedKeys;
 use crate::id::SessionId;
 use crate::session::Session;
 
-/// A public name of a session that is not its id: 128 bits of a keyed hash of the id, as 32 hexadecimal digits.
+/// A public name of a session that is not its id: 128 bits of a keyed hash of the id, as 32 hexadecimal
+/// digits.
 ///
-/// It gives no access to the session, so it may stand in a page, a log or a support ticket. It stays the same until the
-/// session gets a new id, or the secrets change. [`UserSessions::end`](crate::UserSessions::end) takes it.
+/// It gives no access to the session, so it may stand in a page, a log or a support ticket. It stays the same
+/// until the session gets a new id, or the secrets change. [`UserSessions::end`](crate::UserSessions::end)
+/// takes it.
 ///
 /// ```
 /// use sessile::SessionHandle;
@@ -30,16 +34,35 @@ pub struct SessionHandle([u8; 16]);
 pub struct InvalidSessionHandle;
 
 impl Session {
-    /// A public name of the session that is not its id: see [`SessionHandle`]. It belongs to the id under which the next
-    /// commit stores the session.
+    /// A public name of the session that is not its id: see [`SessionHandle`]. It belongs to the id under
+    /// which the next commit stores the session.
     pub fn handle(&self) -> SessionHandle {
         SessionHandle::of(self.inner().config.inner(), &self.id())
     }
 }
 
+impl SessionEvent<'_> {
+    /// The session's [handle](SessionHandle). `None`, where the event is about several sessions or about a
+    /// cookie that names none.
+    #[must_use]
+    pub fn handle(&self) -> Option<SessionHandle> {
+        self.id.map(|id| SessionHandle::by(self.keys, id))
+    }
+
+    /// The handle that the session had before it got a new id.
+    #[must_use]
+    pub fn old_handle(&self) -> Option<SessionHandle> {
+        self.old_id.map(|id| SessionHandle::by(self.keys, id))
+    }
+}
+
 impl SessionHandle {
     pub(crate) fn of(config: &ConfigInner, id: &SessionId) -> Self {
-        let newest = config.derived.handles(id).next();
+        Self::by(&config.keys().derived, id)
+    }
+
+    fn by(keys: &DerivedKeys, id: &SessionId) -> Self {
+        let newest = keys.handles(id).next();
         // Invariant: a configuration has a secret.
         debug_assert!(newest.is_some(), "there is no secret to make a handle with");
         Self(newest.unwrap_or_default())
@@ -47,7 +70,7 @@ impl SessionHandle {
 
     /// Whether it is the handle of this id, by any of the secrets.
     pub(crate) fn is_of(&self, config: &ConfigInner, id: &SessionId) -> bool {
-        config.derived.handles(id).any(|handle| handle == self.0)
+        config.keys().derived.handles(id).any(|handle| handle == self.0)
     }
 }
 

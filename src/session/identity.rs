@@ -13,8 +13,8 @@ impl Session {
             if let Some(id) = self.state().id() {
                 return id.clone();
             }
-            // `genid` is the program's own code, so it runs without the state's lock. If another handle has chosen an
-            // id meanwhile, that id stays.
+            // `genid` is the program's own code, so it runs without the state's lock. If another handle has
+            // chosen an id meanwhile, that id stays.
             let id = self.0.config.inner().new_id();
             self.state().choose_id(id);
         }
@@ -45,10 +45,14 @@ impl Session {
     /// [`destroy`](Self::destroy) the call does nothing.
     pub fn regenerate(&self) {
         let mut state = self.state();
+        #[cfg(feature = "dbsc")]
+        let is_bound = state.view().metadata().dbsc.is_some();
         if !state.is_destroyed() {
             state.forget_changes();
         }
         state.change_id(NewId::Regenerate);
+        #[cfg(feature = "dbsc")]
+        self.bind_anew(state, is_bound);
     }
 
     /// Gives the session a new id, and keeps the data, the flash messages and the max-age.
@@ -62,8 +66,8 @@ impl Session {
 
     /// Ends the session, for example at logout: the next commit removes the record and expires the cookie.
     ///
-    /// Later reads in this request see an empty session. A value or a flash message that is written afterwards begins a
-    /// new session under a new id, and the old record is removed all the same:
+    /// Later reads in this request see an empty session. A value or a flash message that is written
+    /// afterwards begins a new session under a new id, and the old record is removed all the same:
     ///
     /// ```
     /// # use sessile::{Session, SessionError, SessionGuard};

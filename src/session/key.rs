@@ -9,6 +9,32 @@ use serde::de::DeserializeOwned;
 use crate::error::SessionError;
 use crate::session::Session;
 
+pub(crate) mod sealed {
+    use super::Session;
+
+    pub trait Data {
+        fn data(&self) -> &Session;
+    }
+
+    impl Data for Session {
+        fn data(&self) -> &Session {
+            self
+        }
+    }
+
+    impl<T: Data> Data for &T {
+        fn data(&self) -> &Session {
+            T::data(self)
+        }
+    }
+}
+
+/// What [`SessionKey`] and [`FlashKey`] work on: a [`Session`], or a `CookieSession` (feature
+/// `cookie-session`). The trait is sealed.
+pub trait SessionData: sealed::Data {}
+
+impl<T: sealed::Data> SessionData for T {}
+
 /// A session key and the type of its value, so that calls need neither a string nor a turbofish.
 ///
 /// ```
@@ -45,48 +71,48 @@ impl<T: Serialize + DeserializeOwned> SessionKey<T> {
     ///
     /// # Errors
     /// `Decode`, when the value cannot be read as a `T`.
-    pub fn get(&self, session: &Session) -> Result<Option<T>, SessionError> {
-        session.get(self.name)
+    pub fn get(&self, session: &impl SessionData) -> Result<Option<T>, SessionError> {
+        session.data().get(self.name)
     }
 
     /// Puts a value under the key, as [`Session::insert`] does.
     ///
     /// # Errors
     /// Those of [`Session::insert`]: `Encode`.
-    pub fn insert(&self, session: &Session, value: T) -> Result<(), SessionError> {
-        session.insert(self.name, value)
+    pub fn insert(&self, session: &impl SessionData, value: T) -> Result<(), SessionError> {
+        session.data().insert(self.name, value)
     }
 
     /// Removes the value and returns it, as [`Session::remove`] does.
     ///
     /// # Errors
     /// Those of [`Session::remove`]: `Decode`.
-    pub fn remove(&self, session: &Session) -> Result<Option<T>, SessionError> {
-        session.remove(self.name)
+    pub fn remove(&self, session: &impl SessionData) -> Result<Option<T>, SessionError> {
+        session.data().remove(self.name)
     }
 
     /// Computes a new value from the current one, as [`Session::update`] does.
     ///
     /// # Errors
     /// Those of [`Session::update`]: `Decode`, `Encode`.
-    pub fn update<F>(&self, session: &Session, change: F) -> Result<Option<T>, SessionError>
+    pub fn update<F>(&self, session: &impl SessionData, change: F) -> Result<Option<T>, SessionError>
     where
         T: 'static,
         F: Fn(Option<T>) -> Option<T> + Send + Sync + 'static,
     {
-        session.update(self.name, change)
+        session.data().update(self.name, change)
     }
 
     /// Changes the value in place, or the default where there is none, as [`Session::modify`] does.
     ///
     /// # Errors
     /// Those of [`Session::modify`]: `Decode`, `Encode`.
-    pub fn modify<F>(&self, session: &Session, change: F) -> Result<T, SessionError>
+    pub fn modify<F>(&self, session: &impl SessionData, change: F) -> Result<T, SessionError>
     where
         T: Default + 'static,
         F: Fn(&mut T) + Send + Sync + 'static,
     {
-        session.modify(self.name, change)
+        session.data().modify(self.name, change)
     }
 }
 
@@ -126,24 +152,24 @@ impl<T: Serialize + DeserializeOwned> FlashKey<T> {
     ///
     /// # Errors
     /// Those of [`Session::flash`]: `Encode`, `Decode`.
-    pub fn push(&self, session: &Session, message: T) -> Result<(), SessionError> {
-        session.flash(self.kind, message)
+    pub fn push(&self, session: &impl SessionData, message: T) -> Result<(), SessionError> {
+        session.data().flash(self.kind, message)
     }
 
     /// Removes the messages and returns them, as [`Session::take_flash`] does.
     ///
     /// # Errors
     /// Those of [`Session::take_flash`]: `Decode`.
-    pub fn take(&self, session: &Session) -> Result<Vec<T>, SessionError> {
-        session.take_flash(self.kind)
+    pub fn take(&self, session: &impl SessionData) -> Result<Vec<T>, SessionError> {
+        session.data().take_flash(self.kind)
     }
 
     /// Returns the messages and leaves them in the session, as [`Session::peek_flash`] does.
     ///
     /// # Errors
     /// Those of [`Session::peek_flash`]: `Decode`.
-    pub fn peek(&self, session: &Session) -> Result<Vec<T>, SessionError> {
-        session.peek_flash(self.kind)
+    pub fn peek(&self, session: &impl SessionData) -> Result<Vec<T>, SessionError> {
+        session.data().peek_flash(self.kind)
     }
 }
 

@@ -9,8 +9,8 @@ use crate::json::object::Span;
 use crate::record::member_table::MemberTable;
 use crate::record::{FLASH, METADATA, Record, is_reserved};
 
-/// What a log of changes over a record has made of each key. Without it, each call would search the whole log, or
-/// the whole record, and a request that changes many keys would take the square of their number.
+/// What a log of changes over a record has made of each key. Without it, each call would search the whole
+/// log, or the whole record, and a request that changes many keys would take the square of their number.
 pub(crate) struct KeyIndex {
     base: Option<Record>,
     stored: MemberTable,
@@ -138,8 +138,8 @@ impl KeyIndex {
     /// Whether a key has another value than the stored one.
     pub(crate) fn is_modified(&self) -> bool {
         let [other, added] = [Effect::Other, Effect::Added].map(|effect| self.effects.of(effect));
-        // After a `Clear`, each stored key is removed that did not get its value back. A key that is not valid
-        // Unicode cannot get it back.
+        // After a `Clear`, each stored key is removed that did not get its value back. A key that is not
+        // valid Unicode cannot get it back.
         let members = self.base.as_ref().map_or(0, Record::count);
         let removed = match self.cleared {
             true => members - self.reserved() > self.effects.of(Effect::Same),

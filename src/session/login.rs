@@ -38,12 +38,12 @@ impl fmt::Debug for Login {
 impl Session {
     /// Logs a user in: the one call to make at login, before anything is written for the user.
     ///
-    /// The session gets a new id, so that an id that an attacker planted before is worth nothing. Data and flash messages
-    /// of a guest, or of the same user, stay. If another user was logged in, that session ends, and everything in it is
-    /// dropped, with what this request has written before.
+    /// The session gets a new id, so that an id that an attacker planted before is worth nothing. Data and
+    /// flash messages of a guest, or of the same user, stay. If another user was logged in, that session
+    /// ends, and everything in it is dropped, with what this request has written before.
     ///
-    /// `user` is what tells your users apart for good: the primary key rather than the name. The record keeps a keyed
-    /// hash of it and never the text, so put what your handlers need into the session as well:
+    /// `user` is what tells your users apart for good: the primary key rather than the name. The record keeps
+    /// a keyed hash of it and never the text, so put what your handlers need into the session as well:
     ///
     /// ```
     /// use sessile::{Session, SessionError, SessionGuard, SessionKey};
@@ -57,33 +57,36 @@ impl Session {
     /// }
     /// ```
     ///
-    /// The login begins with the commit. If all sessions of the user are ended while the password is checked, as after a
-    /// change of the password, that end does not reach this login; [`log_in_with`](Self::log_in_with) closes the gap.
+    /// The login begins with the commit. If all sessions of the user are ended while the password is checked,
+    /// as after a change of the password, that end does not reach this login;
+    /// [`log_in_with`](Self::log_in_with) closes the gap.
     ///
-    /// A session that was written without this call, by Express or by an earlier version of the program, counts as a
-    /// guest's: call [`regenerate`](Self::regenerate) first, if its data must not go over.
+    /// A session that was written without this call, by Express or by an earlier version of the program,
+    /// counts as a guest's: call [`regenerate`](Self::regenerate) first, if its data must not go over.
     ///
     /// # Errors
     /// [`Encode`](SessionError::Encode), when the user is an empty text. The commit returns
     /// [`TooManySessions`](SessionError::TooManySessions), when the user has as many sessions as
-    /// [`per_user`](crate::SessionConfigBuilder::per_user) allows, and [`Gone`](SessionError::Gone), when all sessions of
-    /// the user are ended meanwhile.
+    /// [`per_user`](crate::SessionConfigBuilder::per_user) allows, and [`Gone`](SessionError::Gone), when all
+    /// sessions of the user are ended meanwhile.
     pub fn log_in(&self, user: impl Display) -> Result<(), SessionError> {
         self.log_in_as(self.hashes(user)?, None);
         Ok(())
     }
 
-    /// Logs a user in like [`log_in`](Self::log_in), with a login that began earlier: `begin_login` comes before the
-    /// password is checked. If the user's sessions are all ended in between, the commit returns
-    /// [`Gone`](SessionError::Gone), and nobody is logged in with a password that is no longer right.
+    /// Logs a user in like [`log_in`](Self::log_in), with a login that began earlier: `begin_login` comes
+    /// before the password is checked. If the user's sessions are all ended in between, the commit
+    /// returns [`Gone`](SessionError::Gone), and nobody is logged in with a password that is no longer
+    /// right.
     ///
     /// # Errors
-    /// [`Encode`](SessionError::Encode), when the login was begun with the secrets of another configuration: nobody could
-    /// find the session in the user's list. The commit returns the errors that `log_in` names.
+    /// [`Encode`](SessionError::Encode), when the login was begun with the secrets of another configuration:
+    /// nobody could find the session in the user's list. The commit returns the errors that `log_in`
+    /// names.
     pub fn log_in_with(&self, login: Login) -> Result<(), SessionError> {
         let Login { user, epoch } = login;
         let newest = user.first();
-        if !newest.is_some_and(|user| self.0.config.inner().derived.is_newest(user)) {
+        if !newest.is_some_and(|user| self.0.config.inner().keys().derived.is_newest(user)) {
             return Err(SessionError::encode(METADATA, Refused::ForeignLogin));
         }
         self.log_in_as(user, Some(epoch));
@@ -95,6 +98,8 @@ impl Session {
         let at = to_millis(self.0.config.inner().clock.now());
         let mut state = self.state();
         let metadata = state.view().metadata();
+        #[cfg(feature = "dbsc")]
+        let is_bound = metadata.dbsc.is_some();
         let is_other =
             metadata.user.is_some_and(|before| metadata.actor.is_some() || !user.contains(&before));
         if is_other {
@@ -102,6 +107,8 @@ impl Session {
         }
         state.change_id(if is_other { NewId::Regenerate } else { NewId::Cycle });
         state.push(Change::Metadata(Arc::new(MetadataChange::LogIn(LoggedIn { user, at, epoch }))));
+        #[cfg(feature = "dbsc")]
+        self.bind_anew(state, is_bound);
     }
 
     /// Whether a user is logged in, by [`log_in`](Self::log_in).
@@ -112,18 +119,19 @@ impl Session {
     /// Whether this user is logged in.
     pub fn belongs_to(&self, user: impl Display) -> bool {
         let logged_in = self.state().view().metadata().user;
-        logged_in.is_some_and(|own| self.0.config.inner().derived.users(&user.to_string()).contains(&own))
+        logged_in
+            .is_some_and(|own| self.0.config.inner().keys().derived.users(&user.to_string()).contains(&own))
     }
 
-    /// Notes that the user has just proved who they are, for instance by the password. [`log_in`](Self::log_in) notes it
-    /// as well. If nobody is logged in, the call does nothing.
+    /// Notes that the user has just proved who they are, for instance by the password.
+    /// [`log_in`](Self::log_in) notes it as well. If nobody is logged in, the call does nothing.
     pub fn confirm(&self) {
         let at = to_millis(self.0.config.inner().clock.now());
         self.push_metadata(MetadataChange::Confirm { at });
     }
 
-    /// Whether the user has proved who they are at most this long ago ("sudo mode"). If not, ask for the password, and
-    /// then call [`confirm`](Self::confirm).
+    /// Whether the user has proved who they are at most this long ago ("sudo mode"). If not, ask for the
+    /// password, and then call [`confirm`](Self::confirm).
     pub fn confirmed_within(&self, duration: Duration) -> bool {
         let confirmed = self.state().view().metadata().confirmed.map(from_millis);
         let now = self.0.config.inner().clock.now();
@@ -131,9 +139,9 @@ impl Session {
         confirmed.is_some_and(|at| now.duration_since(at).is_ok_and(|ago| ago <= duration))
     }
 
-    /// Gives the session's device a name for the user's list of sessions, such as "Firefox on Linux": call it beside
-    /// [`log_in`](Self::log_in). A longer text is cut at 256 bytes. It is personal data, and nothing is noted unless this
-    /// is called. If nobody is logged in, the call does nothing.
+    /// Gives the session's device a name for the user's list of sessions, such as "Firefox on Linux": call it
+    /// beside [`log_in`](Self::log_in). A longer text is cut at 256 bytes. It is personal data, and
+    /// nothing is noted unless this is called. If nobody is logged in, the call does nothing.
     pub fn set_device_label(&self, label: impl AsRef<str>) {
         let mut label = label.as_ref();
         while label.len() > MAX_LABEL {
@@ -143,31 +151,34 @@ impl Session {
         self.push_metadata(MetadataChange::Label(label.into()));
     }
 
-    /// Lets the logged-in user act as another one, as support staff do. The session gets a new id and keeps its data;
-    /// [`belongs_to`](Self::belongs_to) is true for the other user, whose list shows the session and whose end of all
-    /// sessions ends it. So does the end of all sessions of the logged-in user.
+    /// Lets the logged-in user act as another one, as support staff do. The session gets a new id and keeps
+    /// its data; [`belongs_to`](Self::belongs_to) is true for the other user, whose list shows the
+    /// session and whose end of all sessions ends it. So does the end of all sessions of the logged-in
+    /// user. To act as oneself changes nothing.
     ///
     /// # Errors
-    /// - [`NotLoggedIn`](SessionError::NotLoggedIn), when nobody is logged in, or the user acts as another one already.
+    /// - [`NotLoggedIn`](SessionError::NotLoggedIn), when nobody is logged in, or the user acts as another
+    ///   one already.
     /// - [`Encode`](SessionError::Encode), when the user is an empty text.
     pub fn impersonate(&self, user: impl Display) -> Result<(), SessionError> {
         let hashes = self.hashes(user)?;
-        // Under one lock, as the other calls that change the user: a commit between the two steps would leave the user's
-        // change to a write that keeps no lists.
+        // Under one lock, as the other calls that change the user: a commit between the two steps would leave
+        // the user's change to a write that keeps no lists.
         let mut state = self.state();
         let metadata = state.view().metadata();
-        let (Some(actor), None, Some(user)) = (metadata.user, metadata.actor, hashes.into_iter().next())
-        else {
+        let (Some(actor), None) = (metadata.user, metadata.actor) else {
             drop(state);
             return Err(SessionError::NotLoggedIn.logged());
         };
+        // By none of the secrets, so that no session stands in two lists of one user.
+        let Some(user) = hashes.first().filter(|_| !hashes.contains(&actor)).cloned() else { return Ok(()) };
         state.change_id(NewId::Cycle);
         state.push(Change::Metadata(Arc::new(MetadataChange::Impersonate { actor, user })));
         Ok(())
     }
 
-    /// Ends [`impersonate`](Self::impersonate): the session gets a new id and belongs to the user who has logged in. If
-    /// nobody is impersonated, the call does nothing.
+    /// Ends [`impersonate`](Self::impersonate): the session gets a new id and belongs to the user who has
+    /// logged in. If nobody is impersonated, the call does nothing.
     pub fn stop_impersonating(&self) {
         let mut state = self.state();
         let actor = state.view().metadata().actor;
@@ -199,6 +210,6 @@ impl Session {
         if user.is_empty() {
             return Err(SessionError::encode(METADATA, Refused::NoUser));
         }
-        Ok(self.0.config.inner().derived.users(&user))
+        Ok(self.0.config.inner().keys().derived.users(&user))
     }
 }

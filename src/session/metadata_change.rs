@@ -2,9 +2,12 @@
 
 use smol_str::SmolStr;
 
+#[cfg(feature = "dbsc")]
+use crate::record::metadata::Device;
 use crate::record::metadata::Metadata;
 
-/// A change of what this crate itself keeps of a session. Users are keyed hashes, and times are milliseconds since 1970.
+/// A change of what this crate itself keeps of a session. Users are keyed hashes, and times are milliseconds
+/// since 1970.
 pub(crate) enum MetadataChange {
     LogIn(LoggedIn),
     /// The user has proved again who they are.
@@ -22,6 +25,12 @@ pub(crate) enum MetadataChange {
     StopImpersonating {
         actor: SmolStr,
     },
+    /// The browser is asked to bind the session to its device.
+    #[cfg(feature = "dbsc")]
+    AskDevice(Device),
+    /// The browser has registered the key of its device.
+    #[cfg(feature = "dbsc")]
+    BindDevice(Device),
 }
 
 /// A user has logged in.
@@ -34,13 +43,15 @@ pub(crate) struct LoggedIn {
 }
 
 impl MetadataChange {
-    /// Makes the change. Over a record that another request has written it may find nobody logged in: then only a login
-    /// has an effect.
+    /// Makes the change. Over a record that another request has written it may find nobody logged in: then
+    /// only a login has an effect.
     pub(super) fn apply(&self, metadata: &mut Metadata) {
         match self {
             Self::LogIn(LoggedIn { user, at, .. }) => {
                 metadata.forget_user();
                 metadata.user = user.first().cloned();
+                // What was bound to a device was the session before the login.
+                metadata.dbsc = None;
                 (metadata.born, metadata.confirmed) = (Some(*at), Some(*at));
             }
             Self::Impersonate { actor, user } if metadata.user.as_ref() == Some(actor) => {
@@ -53,6 +64,21 @@ impl MetadataChange {
             }
             Self::Confirm { at } if metadata.user.is_some() => metadata.confirmed = Some(*at),
             Self::Label(label) if metadata.user.is_some() => metadata.label = Some(label.clone()),
+            // Another request may have asked first, and the browser may have answered that one already.
+            #[cfg(feature = "dbsc")]
+            Self::AskDevice(device) if metadata.dbsc.is_none() => {
+                metadata.dbsc = Some(Box::new(device.clone()));
+            }
+            // The first registration wins, and one that was asked for before a login comes too late.
+            #[cfg(feature = "dbsc")]
+            Self::BindDevice(device) => {
+                if let Some(asked) = &mut metadata.dbsc
+                    && asked.id == device.id
+                    && asked.key.is_none()
+                {
+                    **asked = device.clone();
+                }
+            }
             _ => {}
         }
     }

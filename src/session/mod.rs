@@ -1,9 +1,11 @@
 //! [`Session`]: the handle that handlers work with, and its data.
 //!
-//! The other methods of `Session` are defined beside their dependencies: in `identity`, `lifetime` and `flash`,
-//! and for `commit`, `save` and `reload` in `commit/mod.rs`.
+//! The other methods of `Session` are defined beside their dependencies: in `identity`, `lifetime` and
+//! `flash`, and for `commit`, `save` and `reload` in `commit/mod.rs`.
 
 pub(crate) mod change;
+#[cfg(feature = "dbsc")]
+pub(crate) mod device;
 mod ended;
 pub(crate) mod flash;
 mod flash_queue;
@@ -15,6 +17,8 @@ pub(crate) mod lifetime;
 pub(crate) mod login;
 pub(crate) mod metadata_change;
 pub(crate) mod origin;
+#[cfg(feature = "dbsc")]
+pub(crate) mod proof;
 pub(crate) mod snapshot;
 pub(crate) mod stage;
 pub(crate) mod state;
@@ -35,6 +39,8 @@ use crate::error::SessionError;
 use crate::request::{RequestLine, Transport};
 use crate::session::change::{Change, UpdateFn};
 use crate::session::origin::Origin;
+#[cfg(feature = "dbsc")]
+use crate::session::proof::Proof;
 use crate::session::state::State;
 use crate::session::value::{OwnedValue, RawValue, check_key, decode, encode};
 use crate::sync::lock;
@@ -104,6 +110,9 @@ pub(crate) struct SessionInner {
     /// The next session of the same request, which has another configuration. Together these links are the
     /// list that `http/request_session.rs` searches.
     pub(crate) next: OnceLock<Session>,
+    /// What the request brought of its device, if the session that its cookie names is bound to one.
+    #[cfg(feature = "dbsc")]
+    pub(crate) proof: OnceLock<Proof>,
 }
 
 impl Session {
@@ -116,6 +125,8 @@ impl Session {
             state: Mutex::new(State::new()),
             commit_lock: tokio::sync::Mutex::default(),
             next: OnceLock::new(),
+            #[cfg(feature = "dbsc")]
+            proof: OnceLock::new(),
         }))
     }
 
@@ -169,9 +180,9 @@ impl Session {
     /// A stored `null` is no value either, because that is how JavaScript empties a key (`req.session.user =
     /// null`), unless a `T` can be read from it: `get::<Option<User>>` then gives `Some(None)`.
     ///
-    /// After a deployment that has changed a type, sessions still hold values of the older type, and reading one is an
-    /// error until it is replaced. Three ways out: `#[serde(default)]` on a new field reads the older values,
-    /// [`insert`](Self::insert) replaces a value without reading it, and
+    /// After a deployment that has changed a type, sessions still hold values of the older type, and reading
+    /// one is an error until it is replaced. Three ways out: `#[serde(default)]` on a new field reads the
+    /// older values, [`insert`](Self::insert) replaces a value without reading it, and
     /// [`remove::<serde::de::IgnoredAny>`](Self::remove) removes a value of any type.
     ///
     /// # Errors
@@ -185,12 +196,12 @@ impl Session {
     /// Puts a value under a key. The value that is already there, in the same JSON text, does not modify the
     /// session.
     ///
-    /// A map whose keys come in another order is another text, so a [`HashMap`](std::collections::HashMap), which
-    /// has an order of its own each time, costs a superfluous write; a
+    /// A map whose keys come in another order is another text, so a [`HashMap`](std::collections::HashMap),
+    /// which has an order of its own each time, costs a superfluous write; a
     /// [`BTreeMap`](std::collections::BTreeMap) does not.
     ///
-    /// NaN and the infinities are stored as `null`, as `JSON.stringify` does, and [`get`](Self::get) then finds no
-    /// value.
+    /// NaN and the infinities are stored as `null`, as `JSON.stringify` does, and [`get`](Self::get) then
+    /// finds no value.
     ///
     /// Where Express shares the sessions, avoid keys that are also methods of its session object (`save`,
     /// `touch`, `constructor` and the like): Express drops such keys when it loads a session.
@@ -217,8 +228,8 @@ impl Session {
     /// - [`Decode`](SessionError::Decode), when the value cannot be read as a `T`. The value is then not
     ///   removed; [`serde::de::IgnoredAny`] reads every value.
     pub fn remove<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, SessionError> {
-        // The value is read without the lock on the state, since `T` may ask this session. It is read again if
-        // another handle has changed it meanwhile.
+        // The value is read without the lock on the state, since `T` may ask this session. It is read again
+        // if another handle has changed it meanwhile.
         loop {
             let raw = self.state().view().get(key).map(RawValue::to_owned);
             let Some(raw) = raw else { return Ok(None) };
@@ -232,8 +243,8 @@ impl Session {
     }
 
     /// Computes a new value from the value under a key, and returns the new value. `None` means that the key
-    /// has no value, both as the closure's argument and as its result. A stored `null` is no value, unless a `T`
-    /// can be read from it.
+    /// has no value, both as the closure's argument and as its result. A stored `null` is no value, unless a
+    /// `T` can be read from it.
     ///
     /// When another request has written the record first, [`commit`](Self::commit) runs the closure again on
     /// the value that the other request wrote, so that neither update is lost. The closure may therefore run
@@ -255,8 +266,8 @@ impl Session {
             let before = raw.map_or(Ok(None), |raw| decode(&error_key, raw))?;
             change(before).map(|after| encode(&error_key, &after)).transpose()
         });
-        // The closure and `T` are the caller's code, so they run without the lock on the state. They run again
-        // if another handle has changed the value meanwhile.
+        // The closure and `T` are the caller's code, so they run without the lock on the state. They run
+        // again if another handle has changed the value meanwhile.
         loop {
             let before = self.state().view().get(key).map(RawValue::to_owned);
             let before = before.as_ref().map(OwnedValue::bytes);
@@ -270,8 +281,8 @@ impl Session {
         }
     }
 
-    /// Changes the value under a key in place, and returns the new value. Where the key has no value, the change
-    /// begins with the default of `T`.
+    /// Changes the value under a key in place, and returns the new value. Where the key has no value, the
+    /// change begins with the default of `T`.
     ///
     /// This is [`update`](Self::update) for the usual case, and the closure may run several times as it does
     /// there. So it clones what it puts in:
@@ -288,7 +299,8 @@ impl Session {
     /// ```
     ///
     /// # Errors
-    /// Those of [`update`](Self::update): [`Decode`](SessionError::Decode) and [`Encode`](SessionError::Encode).
+    /// Those of [`update`](Self::update): [`Decode`](SessionError::Decode) and
+    /// [`Encode`](SessionError::Encode).
     pub fn modify<T, F>(&self, key: &str, change: F) -> Result<T, SessionError>
     where
         T: Serialize + DeserializeOwned + Default + 'static,
@@ -315,7 +327,7 @@ impl Drop for SessionInner {
         let configured = self.config.inner().policy.max_age;
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
         if state.is_pending(configured) {
-            let RequestLine { method, path } = &self.request;
+            let RequestLine { method, path, .. } = &self.request;
             let method = method.as_ref().map_or("-", |method| method.as_str());
             let path = path.as_ref().map_or("-", |path| path.path());
             tracing::warn!(method, path, "session changed but never committed: the changes are lost");

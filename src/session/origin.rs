@@ -29,4 +29,26 @@ pub(crate) enum RequestCookie {
     Present,
     /// The cookie names this session but is signed with an older secret, so the next commit sets it again.
     OldSecret,
+    /// The request brought a cookie of another library that names this session, so the next commit sets ours
+    /// and expires the other.
+    Adopted,
+    /// The same, and a commit has set ours.
+    AdoptedAndSet,
+}
+
+impl RequestCookie {
+    /// Whether the cookie is to be set, also where nothing else asks for it.
+    pub(crate) fn is_due(self) -> bool {
+        matches!(self, Self::OldSecret | Self::Adopted)
+    }
+
+    /// Whether the session came by the cookie of another library.
+    pub(crate) fn is_adopted(self) -> bool {
+        matches!(self, Self::Adopted | Self::AdoptedAndSet)
+    }
+
+    /// After a commit has set the cookie.
+    pub(crate) fn set(self) -> Self {
+        if self.is_adopted() { Self::AdoptedAndSet } else { Self::Present }
+    }
 }

@@ -14,8 +14,8 @@ use crate::store::version::Version;
 #[derive(Clone)]
 pub(crate) struct Snapshot {
     pub(crate) id: SessionId,
-    /// The id's signature by the current secret, if the request's cookie carried it. Otherwise it is computed
-    /// when a cookie is first set.
+    /// The id's signature by the current secret, if the request's cookie carried it. Otherwise it is
+    /// computed when a cookie is first set.
     pub(crate) signature: Option<Signature>,
     pub(crate) record: Record,
     /// How the store detects that another request has written the record since.

@@ -5,33 +5,32 @@ use crate::session::snapshot::Snapshot;
 
 /// Where a session stands between the request and the store.
 ///
-/// A session begins as `New`. The legal transitions, each with the method of [`State`](super::state::State) that makes it:
+/// A session begins as `New`. The legal transitions, each with the method of [`State`](super::state::State)
+/// that makes it:
 ///
 /// - `New` → `Existing`: `loaded`, when the request's cookie names a record in the store; `finish_write`,
 ///   when the commit has created the record.
 /// - `New`, `Existing` → `NewId`: `change_id`. `replaces` is the existing session's snapshot, if there is
 ///   one.
 /// - `NewId` → `NewId`: `change_id`. Another id takes the place of the unused one, `replaces` stays, and
-///   `AfterDestroy` prevails over `Regenerate`, and that over
-///   `Cycle`. `failed`, when a commit has stored the new record and could not remove the old
-///   one: the id is `Stored` from then on.
+///   `AfterDestroy` prevails over `Regenerate`, and that over `Cycle`. `failed`, when a commit has stored the
+///   new record and could not remove the old one: the id is `Stored` from then on.
 /// - `NewId` → `Existing`: `finish_write`, when the commit has stored the record under the new id;
 ///   `reloaded`, which drops the change of id.
 /// - `Existing` → `Existing`: `finish_write` and `expiry_extended`, when the commit has replaced or touched
 ///   the record; `reloaded`, when the record was read again.
-/// - `New`, `Existing`, `NewId` → `Destroyed`: `mark_destroyed`; `keep_ending`, when a request that has regenerated an
-///   existing session fails. `stored` is the existing session's snapshot,
-///   if there is one.
+/// - `New`, `Existing`, `NewId` → `Destroyed`: `mark_destroyed`; `keep_ending`, when a request that has
+///   regenerated an existing session fails. `stored` is the existing session's snapshot, if there is one.
 /// - `Destroyed` → `Destroyed`: the commit that has removed the record clears `stored`. `change_id` and
 ///   `mark_destroyed` do nothing, and `Session::reload` refuses.
-/// - `Destroyed` → `NewId`: `push`, when something is written or flashed. The session begins anew, without data, and the
-///   next commit still removes the old record.
+/// - `Destroyed` → `NewId`: `push`, when something is written or flashed. The session begins anew, without
+///   data, and the next commit still removes the old record.
 ///
 /// Another handle may change the stage while a commit runs. `finish_write` then keeps the new stage, and puts
 /// the snapshot of what was written into `replaces` or `stored`, so that the next commit removes that record.
 ///
-/// Use these methods to change the stage. Only the commit that has removed a destroyed session's record writes to it
-/// from elsewhere.
+/// Use these methods to change the stage. Only the commit that has removed a destroyed session's record
+/// writes to it from elsewhere.
 pub(crate) enum Stage {
     /// The session is not in the store. Its id is generated when it is first needed.
     New { id: Option<SessionId> },
@@ -39,8 +38,8 @@ pub(crate) enum Stage {
     Existing(Snapshot),
     /// The next commit stores the session under a new id, and removes the record that it `replaces`.
     NewId { id: PendingId, replaces: Option<Box<Snapshot>>, how: NewId },
-    /// The next commit removes the record, if the session is in the store. `next_id` is the id of the session that a
-    /// later write would begin, once somebody has asked for it.
+    /// The next commit removes the record, if the session is in the store. `next_id` is the id of the session
+    /// that a later write would begin, once somebody has asked for it.
     Destroyed { stored: Option<Box<Snapshot>>, next_id: Option<SessionId> },
 }
 
@@ -50,8 +49,8 @@ pub(crate) enum PendingId {
     NotChosen,
     /// The id is known, and nothing is stored under it.
     Chosen(SessionId),
-    /// An earlier commit of this request has stored the new record under this id, and then failed. The id was never
-    /// sent, so no other request knows it.
+    /// An earlier commit of this request has stored the new record under this id, and then failed. The id was
+    /// never sent, so no other request knows it.
     Stored(SessionId),
 }
 

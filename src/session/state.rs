@@ -30,7 +30,8 @@ pub(crate) struct State {
     in_flight: Option<InFlight>,
     /// The writes of earlier commits that got no answer.
     ///
-    /// Invariant: none of them wrote more changes than the log has, and [`State::push`] merges no change into those.
+    /// Invariant: none of them wrote more changes than the log has, and [`State::push`] merges no change
+    /// into those.
     unanswered: Vec<Attempt>,
     /// Whether `touch()` was called since the last completed commit.
     pub(crate) touch: bool,
@@ -39,6 +40,9 @@ pub(crate) struct State {
     pub(crate) cookie_action: Option<CookieAction>,
     /// The id under which the next commit stores the session, if somebody waits for its end already.
     pub(super) unstored: Option<Box<Unstored>>,
+    /// Whether this request asks the browser to bind the session to its device.
+    #[cfg(feature = "dbsc")]
+    pub(crate) asks_device: bool,
 }
 
 /// What a commit that has begun writes.
@@ -53,8 +57,8 @@ struct InFlight {
     stage_changes: u32,
 }
 
-/// A write without an answer: the store may have carried it out, and may not. A later commit that finds this very
-/// record in the store knows that its changes are in, and does not make them again.
+/// A write without an answer: the store may have carried it out, and may not. A later commit that finds this
+/// very record in the store knows that its changes are in, and does not make them again.
 #[derive(Clone)]
 pub(crate) struct Attempt {
     pub(crate) record: Record,
@@ -93,6 +97,8 @@ impl State {
             commit_state: CommitState::Pending,
             cookie_action: None,
             unstored: None,
+            #[cfg(feature = "dbsc")]
+            asks_device: false,
         }
     }
 
@@ -260,10 +266,11 @@ impl State {
         &self.unanswered
     }
 
-    /// Notes the record that a commit has sent to the store without an answer. It contains every change that the commit
-    /// writes.
+    /// Notes the record that a commit has sent to the store without an answer. It contains every change that
+    /// the commit writes.
     pub(crate) fn note_attempt(&mut self, record: Record) {
-        // `forget_changes` sets this number to zero: the commit then wrote changes that the log no longer has.
+        // `forget_changes` sets this number to zero: the commit then wrote changes that the log no longer
+        // has.
         let changes = self.in_flight.map_or(0, |in_flight| in_flight.changes);
         if changes > 0 {
             self.unanswered.push(Attempt { record, changes });

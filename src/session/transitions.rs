@@ -1,11 +1,21 @@
-//! How calls of the handler change a session's stage: a new id, its end, and what is left of a failed request.
+//! How calls of the handler change a session's stage: a new id, its end, and what is left of a failed
+//! request.
 
 use crate::id::SessionId;
+use crate::session::origin::{Origin, RequestCookie};
+use crate::session::snapshot::Snapshot;
 use crate::session::stage::{CommitState, NewId, PendingId, Stage};
 use crate::session::state::State;
 use crate::store::watched::Ended;
 
 impl State {
+    /// Takes up a session that came from another library, by that library's cookie.
+    pub(crate) fn adopted(&mut self, snapshot: Snapshot) {
+        self.origin = Origin::Loaded;
+        self.request_cookie = RequestCookie::Adopted;
+        self.stage = Stage::Existing(snapshot);
+    }
+
     /// Chooses the id of a session that has none yet.
     pub(crate) fn choose_id(&mut self, chosen: SessionId) {
         match &mut self.stage {

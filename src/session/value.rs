@@ -9,7 +9,7 @@ use crate::error::SessionError;
 use crate::error::value::{JsonError, Refused};
 use crate::json::object::Span;
 use crate::json::text::text;
-use crate::record::{COOKIE, FLASH, LAST_ACCESS, METADATA, Record};
+use crate::record::{Record, is_reserved_key};
 
 /// The raw JSON of a value, where it stands.
 #[derive(Clone, Copy)]
@@ -20,8 +20,8 @@ pub(crate) enum RawValue<'a> {
     Changed(&'a SmolStr),
 }
 
-/// The raw JSON of a value, to be read without the lock on the session's state. It shares the text: nothing is
-/// copied or allocated, however long the value is.
+/// The raw JSON of a value, to be read without the lock on the session's state. It shares the text: nothing
+/// is copied or allocated, however long the value is.
 pub(crate) enum OwnedValue {
     Stored(Record, Span),
     Changed(SmolStr),
@@ -52,10 +52,9 @@ impl OwnedValue {
     }
 }
 
-/// Refuses the keys under which a record keeps the cookie object, the flash messages, what this crate itself keeps, and,
-/// in a file, the time of the last access.
+/// Refuses the keys that are reserved.
 pub(crate) fn check_key(key: &str) -> Result<(), SessionError> {
-    if [COOKIE, FLASH, LAST_ACCESS, METADATA].contains(&key) {
+    if is_reserved_key(key) {
         return Err(SessionError::encode(key, Refused::ReservedKey));
     }
     Ok(())
@@ -72,8 +71,8 @@ pub(crate) fn encode<T: Serialize>(key: &str, value: &T) -> Result<SmolStr, Sess
     Ok(text.unwrap_or_default().into())
 }
 
-/// Reads a value from JSON. A `null` that a `T` cannot be read from is no value, since that is how JavaScript empties
-/// a key. `key` is for the error alone.
+/// Reads a value from JSON. A `null` that a `T` cannot be read from is no value, since that is how JavaScript
+/// empties a key. `key` is for the error alone.
 pub(crate) fn decode<T: DeserializeOwned>(key: &str, raw: &[u8]) -> Result<Option<T>, SessionError> {
     match serde_json::from_str(text(raw)) {
         Ok(value) => Ok(Some(value)),

@@ -1,7 +1,7 @@
 //! [`View`]: a session as one request sees it, which is the record with the request's changes applied.
 //!
-//! A read searches the changes from the newest to the oldest, and then the record. Where there are many of either,
-//! it asks the index of the [`Log`]. A commit [replays](View::replay) the changes over a record.
+//! A read searches the changes from the newest to the oldest, and then the record. Where there are many of
+//! either, it asks the index of the [`Log`]. A commit [replays](View::replay) the changes over a record.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -161,7 +161,8 @@ impl<'a> View<'a> {
         self.flash(|queues| queues.messages(kind)).unwrap_or(Ok(Vec::new()))
     }
 
-    /// Checks that flash messages of a kind can be queued. The errors are those of [`messages`](Self::messages).
+    /// Checks that flash messages of a kind can be queued. The errors are those of
+    /// [`messages`](Self::messages).
     pub(crate) fn check_flash(self, kind: &str) -> Result<(), SessionError> {
         self.flash(|queues| queues.check(kind)).unwrap_or(Ok(()))
     }
@@ -194,8 +195,8 @@ impl<'a> View<'a> {
     }
 
     /// Applies the changes to the record, and returns the draft of the record to be stored. `new` is the
-    /// cookie object for a session without a record. `born` is the birth of a session whose birth is not known; without
-    /// it, none is noted.
+    /// cookie object for a session without a record. `born` is the birth of a session whose birth is not
+    /// known; without it, none is noted.
     ///
     /// # Errors
     /// - `Decode`, when an update's closure cannot read the value in the record, or the stored flash messages

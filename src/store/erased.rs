@@ -11,7 +11,7 @@ use super::exclusive::{ExclusiveStore, WriteError};
 use super::memory::MemoryStore;
 use super::{Replaced, SessionStore, Stored};
 use crate::clock::ErasedClock;
-use crate::error::StoreError;
+use crate::error::{StoreError, cause};
 use crate::id::SessionId;
 use crate::record::Record;
 use crate::store::keyed_locks::{KeyedLocks, RecordLock};
@@ -19,8 +19,10 @@ use crate::store::loaded::{CompareBy, Loaded, ReplaceOutcome};
 use crate::store::users::UserIndex;
 use crate::store::watched::{Ended, Watched};
 
-/// A store whose type is not known, the locks of the records that this configuration writes, and the sessions whose end
-/// somebody waits for: every end in this process passes through here.
+/// A store whose type is not known, the locks of the records that this configuration writes, and the sessions
+/// whose end somebody waits for: every end in this process passes through here.
+///
+/// The store is asked with the [keys](SessionId::key) of ids.
 pub(crate) struct ErasedStore {
     kind: Kind,
     locks: KeyedLocks,
@@ -58,6 +60,14 @@ impl ErasedStore {
         Self { kind, locks, watched: Arc::default() }
     }
 
+    /// A store that is known to take one step for each write.
+    #[cfg(feature = "cookie-session")]
+    pub(crate) fn in_one_step(store: impl SessionStore) -> Self {
+        let locks = KeyedLocks::default();
+        let kind = Kind::Other(ExclusiveStore::new(store, locks.clone()).in_one_step());
+        Self { kind, locks, watched: Arc::default() }
+    }
+
     /// Runs a future that calls this store, and returns its output if it completes without waiting.
     ///
     /// Returns `None` and drops the future if it has to wait, and without polling it if the store is not the
@@ -81,9 +91,9 @@ impl ErasedStore {
         }
     }
 
-    /// The lock under which a record is written to, from the first attempt on: a request that has waited for it continues
-    /// from the record that was written last. `None` for the memory store, whose first attempt is over before anyone
-    /// could wait.
+    /// The lock under which a record is written to, from the first attempt on: a request that has waited for
+    /// it continues from the record that was written last. `None` for the memory store, whose first
+    /// attempt is over before anyone could wait.
     ///
     /// # Errors
     /// [`WriteError::Busy`].
@@ -99,7 +109,7 @@ impl ErasedStore {
     /// # Errors
     /// [`WriteError::Busy`].
     pub(crate) async fn lock(&self, id: &SessionId) -> Result<RecordLock, WriteError> {
-        Ok(self.locks.lock(id).await?)
+        Ok(self.locks.lock(id.key()).await?)
     }
 
     pub(crate) async fn get(
@@ -108,12 +118,24 @@ impl ErasedStore {
         clock: &ErasedClock,
     ) -> Result<Option<Loaded>, StoreError> {
         match &self.kind {
-            Kind::Memory(store) => Ok(store.fetch(id)),
-            Kind::Other(store) => Ok(store.get(id).await?.map(|stored| Loaded::at(clock.now(), stored))),
+            Kind::Memory(store) => Ok(store.fetch(id.key())),
+            Kind::Other(store) => {
+                Ok(store.get(id.key()).await?.map(|stored| Loaded::at(clock.now(), stored)))
+            }
         }
     }
 
+    /// The record of a session that this request has loaded, as it is now.
+    pub(crate) async fn get_again(
+        &self,
+        id: &SessionId,
+        clock: &ErasedClock,
+    ) -> Result<Option<Loaded>, WriteError> {
+        absent_if_corrupt(self.get(id, clock).await.map_err(WriteError::from), None)
+    }
+
     pub(crate) async fn set(&self, id: &SessionId, record: &Record, ttl: Duration) -> Result<(), WriteError> {
+        let id = id.key();
         dispatch!(self.set(id, record, ttl))
     }
 
@@ -123,6 +145,7 @@ impl ErasedStore {
     }
 
     pub(crate) async fn destroy(&self, id: &SessionId) -> Result<(), WriteError> {
+        let id = id.key();
         let ending = self.watched.ending(id);
         let destroyed: Result<(), WriteError> = dispatch!(self.destroy(id));
         destroyed?;
@@ -131,7 +154,8 @@ impl ErasedStore {
     }
 
     pub(crate) async fn touch(&self, id: &SessionId, ttl: Duration) -> Result<bool, WriteError> {
-        dispatch!(self.touch(id, ttl))
+        let id = id.key();
+        absent_if_corrupt(dispatch!(self.touch(id, ttl)), false)
     }
 
     pub(crate) async fn create(
@@ -140,11 +164,12 @@ impl ErasedStore {
         record: &Record,
         ttl: Duration,
     ) -> Result<bool, WriteError> {
+        let id = id.key();
         dispatch!(self.create(id, record, ttl))
     }
 
-    /// Writes `record` if the store still holds `base`, as far as `compare_by` can tell. `lock` is the lock of this id,
-    /// where the caller holds it.
+    /// Writes `record` if the store still holds `base`, as far as `compare_by` can tell. `lock` is the lock
+    /// of this id, where the caller holds it.
     pub(crate) async fn replace(
         &self,
         lock: &mut Option<RecordLock>,
@@ -153,10 +178,12 @@ impl ErasedStore {
         record: &Record,
         ttl: Duration,
     ) -> Result<ReplaceOutcome, WriteError> {
+        let id = id.key();
         match &self.kind {
             Kind::Memory(store) => Ok(store.swap(id, |now| now.same(base), record, ttl)),
             Kind::Other(store) => {
-                Ok(match store.replace(lock, id, (base, compare_by), record, ttl).await? {
+                let answer = store.replace(lock, id, (base, compare_by), record, ttl).await;
+                Ok(match absent_if_corrupt(answer, Replaced::Gone)? {
                     Replaced::Done(version) => ReplaceOutcome::Done(Some(version)),
                     Replaced::Conflict(stored) => ReplaceOutcome::Conflict(stored),
                     Replaced::Gone => ReplaceOutcome::Gone,
@@ -165,18 +192,22 @@ impl ErasedStore {
         }
     }
 
-    /// Removes the record of a session that has got another id, if the store still holds `base`, as far as `compare_by`
-    /// can tell. `lock` is the lock of this id, where the caller holds it.
+    /// Removes the record of a session that has got another id, if the store still holds `base`, as far as
+    /// `compare_by` can tell. `lock` is the lock of this id, where the caller holds it.
     pub(crate) async fn destroy_if(
         &self,
         lock: &mut Option<RecordLock>,
         id: &SessionId,
         (base, compare_by): (&Record, &CompareBy),
     ) -> Result<Replaced, WriteError> {
+        let id = id.key();
         let ending = self.watched.ending(id);
         let answer = match &self.kind {
             Kind::Memory(store) => store.destroy_if(id, &compare_by.expected(base)).await?,
-            Kind::Other(store) => store.destroy_if(lock, id, (base, compare_by)).await?,
+            Kind::Other(store) => {
+                let answer = store.destroy_if(lock, id, (base, compare_by)).await;
+                absent_if_corrupt(answer, Replaced::Gone)?
+            }
         };
         if let Replaced::Done(_) = answer {
             ending.confirmed(Ended::Moved);
@@ -191,7 +222,7 @@ impl ErasedStore {
         }
     }
 
-    /// The live records under these ids, in the order of the ids.
+    /// The live records under these keys, in the order of the keys.
     pub(crate) async fn get_many(&self, ids: &[SessionId]) -> Result<Vec<Option<Stored>>, StoreError> {
         match &self.kind {
             Kind::Memory(store) => store.get_many(ids).await,
@@ -211,5 +242,20 @@ impl ErasedStore {
             Kind::Memory(store) => store.watch(),
             Kind::Other(store) => store.watch(),
         }
+    }
+}
+
+/// Bytes that are no record, where one was when the request began, are no session any more: as when a request
+/// loads them, the answer is that the session is `gone`, and the bytes stay.
+fn absent_if_corrupt<T>(answer: Result<T, WriteError>, gone: T) -> Result<T, WriteError> {
+    match answer {
+        Err(WriteError::Store(error)) if error.is_corrupt() => {
+            tracing::error!(
+                error = cause(&error),
+                "a stored session could be decoded when the request began, and cannot any more; the session is gone"
+            );
+            Ok(gone)
+        }
+        answer => answer,
     }
 }

@@ -43,13 +43,22 @@ enum Steps {
     Unknown,
     /// `get` returns versions, and no method has compared one yet: they may be a wrapper's.
     Claimed,
-    /// `get` returns versions, and a method has compared them: every method is one atomic step.
+    /// As before, but `replace` has compared versions.
+    ReplaceCompares,
+    /// As before, but `destroy_if` has compared versions, and `replace` has not.
+    DestroyIfCompares,
+    /// `get` returns versions, and both methods have compared them: every method is one atomic step.
     One,
     /// `get` returns no versions.
     Two,
     /// `get` returns versions without the methods that belong to them: a wrapper passes on what the store
     /// inside returns, and leaves the methods to the trait.
     TwoDespiteVersions,
+}
+
+impl Steps {
+    /// What is known once a method has compared versions.
+    const COMPARING: [Self; 3] = [Self::ReplaceCompares, Self::DestroyIfCompares, Self::One];
 }
 
 /// Why a write was not made.
@@ -80,6 +89,13 @@ impl ExclusiveStore {
     pub(super) fn new(store: impl SessionStore, locks: KeyedLocks) -> Self {
         let steps = AtomicU8::new(Steps::Unknown as u8);
         Self { store: Arc::new(SteppedStore { store: Box::new(store), steps }), locks }
+    }
+
+    /// The same for a store that is known to take one step.
+    #[cfg(feature = "cookie-session")]
+    pub(super) fn in_one_step(self) -> Self {
+        self.store.steps.store(Steps::One as u8, Ordering::Relaxed);
+        self
     }
 
     pub(super) async fn get(&self, id: &SessionId) -> Result<Option<Stored>, StoreError> {
@@ -242,7 +258,7 @@ impl SteppedStore {
     ) -> Result<Replaced, StoreError> {
         let answer = self.store.replace(id, expected, record, ttl).await;
         if !self.is_not_overridden(&answer) {
-            self.learn_from(&answer);
+            self.learn_from(&answer, Steps::ReplaceCompares);
             return answer;
         }
         match self.get(id).await? {
@@ -259,7 +275,7 @@ impl SteppedStore {
     ) -> Result<Replaced, StoreError> {
         let answer = self.store.destroy_if(id, expected).await;
         if !self.is_not_overridden(&answer) {
-            self.learn_from(&answer);
+            self.learn_from(&answer, Steps::DestroyIfCompares);
             return answer;
         }
         match self.get(id).await? {
@@ -282,7 +298,7 @@ impl SteppedStore {
             return;
         }
         let steps = match &stored.version {
-            Some(_) if known == Steps::One as u8 => return,
+            Some(_) if Steps::COMPARING.iter().any(|steps| known == *steps as u8) => return,
             Some(_) => Steps::Claimed,
             None => Steps::Two,
         };
@@ -291,10 +307,10 @@ impl SteppedStore {
         }
     }
 
-    /// Learns from a method that compares versions. Until one has compared them, every write holds the record's lock:
-    /// a write that began without it could come between the two steps of another request that notices a wrapper
-    /// meanwhile.
-    fn learn_from(&self, answer: &Result<Replaced, StoreError>) {
+    /// Learns from a method that compares versions, which is `seen`. Until both methods have compared them,
+    /// every write holds the record's lock: a write that began without it could come between the two
+    /// steps of another request that notices meanwhile that a wrapper leaves a method to the trait.
+    fn learn_from(&self, answer: &Result<Replaced, StoreError>, seen: Steps) {
         let compares = match answer {
             Ok(Replaced::Done(_)) => true,
             Ok(Replaced::Conflict(stored)) => stored.version.is_some(),
@@ -302,9 +318,16 @@ impl SteppedStore {
             Ok(Replaced::Gone) | Err(_) => false,
         };
         if compares {
-            let (claimed, one) = (Steps::Claimed as u8, Steps::One as u8);
-            // In every other state the answer says nothing new.
-            let _ = self.steps.compare_exchange(claimed, one, Ordering::Relaxed, Ordering::Relaxed);
+            let both = |known: u8| match known {
+                _ if known == Steps::Claimed as u8 => Some(seen as u8),
+                // The other method has compared them before.
+                _ if known != seen as u8 && Steps::COMPARING.iter().any(|steps| known == *steps as u8) => {
+                    Some(Steps::One as u8)
+                }
+                // In every other state the answer says nothing new.
+                _ => None,
+            };
+            let _ = self.steps.fetch_update(Ordering::Relaxed, Ordering::Relaxed, both);
         }
     }
 

@@ -1,5 +1,5 @@
-//! Every place that forwards the contract of [`SessionStore`] method by method: wrappers, `Arc<S>`, and the trait object,
-//! all in the contract's order.
+//! Every place that forwards the contract of [`SessionStore`] method by method: wrappers, `Arc<S>`, and the
+//! trait object, all in the contract's order.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,9 +16,9 @@ use crate::store::version::Version;
 
 /// Forwards the methods of [`SessionStore`] to a store inside, except those that the wrapper writes itself.
 ///
-/// A wrapper that writes `get` by hand and leaves the conditional methods to the trait would pass versions on without
-/// the atomic writes that belong to them. With this macro it forwards all of them, also those that a later version of
-/// this crate adds.
+/// A wrapper that writes `get` by hand and leaves the conditional methods to the trait would pass versions on
+/// without the atomic writes that belong to them. With this macro it forwards all of them, also those that a
+/// later version of this crate adds.
 ///
 /// ```
 /// use std::sync::atomic::{AtomicU64, Ordering};
@@ -52,6 +52,7 @@ macro_rules! forward_store {
         $crate::forward_store! { @get_many $self, $inner; $($($own)+)? }
         $crate::forward_store! { @users $self, $inner; $($($own)+)? }
         $crate::forward_store! { @watch $self, $inner; $($($own)+)? }
+        $crate::forward_store! { @ids $self, $inner; $($($own)+)? }
     };
     // A method that is in the list of exceptions is left out.
     (@get $self:ident, $inner:expr; get $($own:ident)*) => {};
@@ -65,6 +66,7 @@ macro_rules! forward_store {
     (@get_many $self:ident, $inner:expr; get_many $($own:ident)*) => {};
     (@users $self:ident, $inner:expr; users $($own:ident)*) => {};
     (@watch $self:ident, $inner:expr; watch $($own:ident)*) => {};
+    (@ids $self:ident, $inner:expr; ids $($own:ident)*) => {};
     // At the end of the list the method is written.
     (@get $self:ident, $inner:expr;) => {
         async fn get(
@@ -156,6 +158,18 @@ macro_rules! forward_store {
             $crate::SessionStore::watch(&$inner)
         }
     };
+    (@ids $self:ident, $inner:expr;) => {
+        fn ids(
+            &$self,
+        ) -> ::core::option::Option<
+            $crate::__private::BoxStream<
+                '_,
+                ::core::result::Result<$crate::SessionId, $crate::StoreError>,
+            >,
+        > {
+            $crate::SessionStore::ids(&$inner)
+        }
+    };
     // Any other name in the list is an exception for another method.
     (@$method:ident $self:ident, $inner:expr; $other:ident $($own:ident)*) => {
         $crate::forward_store! { @$method $self, $inner; $($own)* }
@@ -188,6 +202,7 @@ pub(crate) trait DynStore: Send + Sync {
     fn get_many<'a>(&'a self, ids: &'a [SessionId]) -> Boxed<'a, Vec<Option<Stored>>>;
     fn users(&self) -> Option<&dyn UserIndex>;
     fn watch(&self) -> Option<BoxStream<'static, SessionId>>;
+    fn ids(&self) -> Option<BoxStream<'_, Result<SessionId, StoreError>>>;
 }
 
 impl<S: SessionStore> DynStore for S {
@@ -239,5 +254,9 @@ impl<S: SessionStore> DynStore for S {
 
     fn watch(&self) -> Option<BoxStream<'static, SessionId>> {
         SessionStore::watch(self)
+    }
+
+    fn ids(&self) -> Option<BoxStream<'_, Result<SessionId, StoreError>>> {
+        SessionStore::ids(self)
     }
 }

@@ -12,19 +12,19 @@ use crate::id::SessionId;
 use crate::record::Record;
 use crate::store::loaded::CompareBy;
 
-/// How long a request waits for a record's lock: twice the time that a store on a server has for one answer, so that
-/// a request whose predecessor runs into that timeout still gets its turn.
+/// How long a request waits for a record's lock: twice the time that a store on a server has for one answer,
+/// so that a request whose predecessor runs into that timeout still gets its turn.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 type Locks = DashMap<SessionId, Arc<Mutex<Option<LastWritten>>>, RandomState>;
 
-/// The locks of the records that are being written, each under its session's id. A lock exists as long as somebody
-/// holds it or waits for it.
+/// The locks of the records that are being written, each under its session's id. A lock exists as long as
+/// somebody holds it or waits for it.
 #[derive(Clone, Default)]
 pub(crate) struct KeyedLocks(Arc<Locks>);
 
-/// The record that the lock's last holder has written. The next holder applies its changes to this record instead of
-/// the older one that it has loaded, and so avoids a conflict.
+/// The record that the lock's last holder has written. The next holder applies its changes to this record
+/// instead of the older one that it has loaded, and so avoids a conflict.
 #[derive(Clone)]
 pub(crate) struct LastWritten {
     pub(crate) record: Record,
@@ -37,7 +37,8 @@ pub(crate) struct Busy;
 
 /// A held lock. Dropping it lets the next request in, in the order of asking.
 pub(crate) struct RecordLock {
-    // Invariant: the fields are dropped in this order, so the lock is free before its entry looks for waiters.
+    // Invariant: the fields are dropped in this order, so the lock is free before its entry looks for
+    // waiters.
     last_written: OwnedMutexGuard<Option<LastWritten>>,
     _entry: Entry,
 }
@@ -74,7 +75,8 @@ impl RecordLock {
         self.last_written.as_ref()
     }
 
-    /// Hands the record on that this holder has written. `None`: the record is gone, or its state is not known.
+    /// Hands the record on that this holder has written. `None`: the record is gone, or its state is not
+    /// known.
     pub(crate) fn hand_on(&mut self, written: Option<LastWritten>) {
         *self.last_written = written;
     }
@@ -82,8 +84,8 @@ impl RecordLock {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        // Invariant: shares are made under the map's own lock, so two references, the map's and this one, mean that
-        // nobody else holds the lock or waits for it.
+        // Invariant: shares are made under the map's own lock, so two references, the map's and this one,
+        // mean that nobody else holds the lock or waits for it.
         self.locks.remove_if(&self.id, |_, lock| Arc::strong_count(lock) <= 2);
     }
 }

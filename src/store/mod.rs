@@ -4,15 +4,21 @@ pub(crate) mod erased;
 pub(crate) mod exclusive;
 #[cfg(feature = "file")]
 pub(crate) mod file;
-mod forward;
+#[macro_use]
+pub(crate) mod forward;
 pub(crate) mod keyed_locks;
 pub(crate) mod loaded;
 pub(crate) mod memory;
+pub(crate) mod moving;
+#[cfg(all(feature = "tls", any(feature = "redis", feature = "postgres", feature = "mysql")))]
+mod provider;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
 #[cfg(any(feature = "redis", feature = "postgres", feature = "mysql", feature = "sqlite"))]
 mod retry;
 mod run_to_end;
+#[cfg(feature = "sealed")]
+pub(crate) mod sealed;
 #[cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))]
 pub(crate) mod sql;
 #[cfg(any(feature = "file", feature = "postgres", feature = "mysql", feature = "sqlite"))]
@@ -34,9 +40,10 @@ use crate::store::version::Version;
 
 /// A place where records are kept, each under the id of its session.
 ///
-/// A store writes three methods, as plain `async fn`s: `get`, `set` and `destroy`. `touch`, `create`, `replace`
-/// and `destroy_if` are provided in terms of these three; a store that can do each of them in one atomic step
-/// overrides all four. `get_many`, `check`, `users` and `watch` are provided as well. If `S` is a store, `Arc<S>` is one as well.
+/// A store writes three methods, as plain `async fn`s: `get`, `set` and `destroy`. `touch`, `create`,
+/// `replace` and `destroy_if` are provided in terms of these three; a store that can do each of them in one
+/// atomic step overrides all four. `get_many`, `check`, `users`, `watch` and `ids` are provided as well. If
+/// `S` is a store, `Arc<S>` is one as well.
 ///
 /// # What a store promises
 /// A session relies on each of these duties and checks none of them itself.
@@ -73,13 +80,13 @@ use crate::store::version::Version;
 ///
 /// # Wrapping a store
 /// A wrapper, for metrics or a cache say, forwards every method that it does not change with
-/// [`forward_store!`](crate::forward_store). If it wrote only the three required methods, it would pass on the versions
-/// of the store inside without the four methods that compare them. The provided `replace` and `destroy_if` notice this
-/// and return an error; a session then logs the fault once, takes the record's lock and continues in two steps, so the
-/// promises hold within one process only.
+/// [`forward_store!`](crate::forward_store). If it wrote only the three required methods, it would pass on
+/// the versions of the store inside without the four methods that compare them. The provided `replace` and
+/// `destroy_if` notice this and return an error; a session then logs the fault once, takes the record's lock
+/// and continues in two steps, so the promises hold within one process only.
 ///
-/// With the feature `testing`, the module `sessile::testing` is a kit that checks these duties, apart from the
-/// two errors: one line makes a test of each check.
+/// With the feature `testing`, the module `sessile::testing` is a kit that checks these duties, apart from
+/// the two errors: one line makes a test of each check.
 ///
 /// # Example
 /// ```
@@ -115,8 +122,8 @@ use crate::store::version::Version;
 /// # Ok::<(), sessile::ConfigError>(())
 /// ```
 pub trait SessionStore: Send + Sync + 'static {
-    // A method that is added here is forwarded in `forward.rs` (the macro, and twice for `DynStore`), called in
-    // `exclusive.rs` and `erased.rs`, and observed by `Probe` of the conformance kit.
+    // A method that is added here is forwarded in `forward.rs` (the macro, and twice for `DynStore`), called
+    // in `exclusive.rs` and `erased.rs`, and observed by `Probe` of the conformance kit.
 
     /// Returns the live record under this id, or `None` if there is none.
     fn get(&self, id: &SessionId) -> impl Future<Output = Result<Option<Stored>, StoreError>> + Send;
@@ -141,8 +148,9 @@ pub trait SessionStore: Send + Sync + 'static {
         async move {
             let Some(stored) = self.get(id).await? else { return Ok(false) };
             if let Some(version) = &stored.version {
-                // Written back over another version, the record would lose a change. The store's own `replace` notices
-                // that, and whoever has written another version has also set an expiry.
+                // Written back over another version, the record would lose a change. The store's own
+                // `replace` notices that, and whoever has written another version has also
+                // set an expiry.
                 let replaced = self.replace(id, version, &stored.record, ttl).await?;
                 return Ok(!matches!(replaced, Replaced::Gone));
             }
@@ -210,8 +218,8 @@ pub trait SessionStore: Send + Sync + 'static {
 
     /// Returns whether the store can serve requests, for health endpoints. Changes no session.
     ///
-    /// As provided, it looks for a random id. A store that can say more overrides it: whether it may write, or
-    /// whether its table has the right columns.
+    /// As provided, it looks for a random id. A store that can say more overrides it: whether it may write,
+    /// or whether its table has the right columns.
     fn check(&self) -> impl Future<Output = Result<(), StoreError>> + Send {
         async move { self.get(&SessionId::random()).await.map(drop) }
     }
@@ -242,13 +250,22 @@ pub trait SessionStore: Send + Sync + 'static {
         None
     }
 
-    /// The ids of sessions that have ended, as far as the store can tell without being asked: also those that other
-    /// processes end. `None`, as provided: the store cannot tell, and
+    /// The ids of sessions that have ended, as far as the store can tell without being asked: also those that
+    /// other processes end. `None`, as provided: the store cannot tell, and
     /// `Session::ended` asks it at an interval.
     ///
-    /// The stream need not be complete, since the store is asked at the interval all the same. It ends when the
-    /// connection to the server does. It is polled on a tokio runtime.
+    /// The stream need not be complete, since the store is asked at the interval all the same. It ends when
+    /// the connection to the server does. It is polled on a tokio runtime.
     fn watch(&self) -> Option<BoxStream<'static, SessionId>> {
+        None
+    }
+
+    /// The ids of the live sessions, in no particular order. `None`, as provided: the store cannot tell.
+    ///
+    /// A session that is there from the first item to the last is among them; one that begins or ends
+    /// meanwhile may be, and so may one whose record is [corrupt](StoreError::corrupt). An id may come twice. An
+    /// id that the store keeps only as a hash is left out, so a store says which ids it hashes.
+    fn ids(&self) -> Option<BoxStream<'_, Result<SessionId, StoreError>>> {
         None
     }
 }

@@ -1,10 +1,10 @@
 //! Timeout and retry for the stores on servers.
 //!
 //! An operation is retried once if its connection drops, or if the server refuses it because another server
-//! behind the same address is to serve it. A server that refuses has executed nothing. If the connection drops,
-//! the server may have executed the first attempt nevertheless, so the answer of a `create`, a `replace` or a `destroy_if` may be ambiguous after a retry. A
-//! `create` or a `replace` that finds exactly the record that it writes has written it. Any other ambiguous
-//! answer becomes an error.
+//! behind the same address is to serve it. A server that refuses has executed nothing. If the connection
+//! drops, the server may have executed the first attempt nevertheless, so the answer of a `create`, a
+//! `replace` or a `destroy_if` may be ambiguous after a retry. A `create` or a `replace` that finds exactly
+//! the record that it writes has written it. Any other ambiguous answer becomes an error.
 
 #![cfg_attr(
     not(any(feature = "redis", feature = "postgres", feature = "mysql")),
@@ -38,8 +38,9 @@ pub(super) trait DriverError: StdError + Send + Sync + 'static {
     /// Whether the connection is lost, so that a retry over another one may succeed.
     fn is_connection_dropped(&self) -> bool;
 
-    /// Whether the server has refused the operation, and has executed nothing of it, because another server is to
-    /// serve it: it is a replica now, or it is starting. A retry over a new connection may reach that other server.
+    /// Whether the server has refused the operation, and has executed nothing of it, because another server
+    /// is to serve it: it is a replica now, or it is starting. A retry over a new connection may reach
+    /// that other server.
     ///
     /// Invariant: the operation replaces its connection before it returns such an error.
     fn is_refused_by_replica(&self) -> bool {

@@ -6,11 +6,12 @@ use std::task::{Context, Poll, ready};
 use futures_util::FutureExt as _;
 use tokio::runtime::Handle;
 
-/// Awaits `work`. If the caller is dropped after the work has begun, a task of the Tokio runtime carries the work to its
-/// end.
+/// Awaits `work`. If the caller is dropped after the work has begun, a task of the Tokio runtime carries the
+/// work to its end.
 ///
-/// A store of three methods writes in two steps, and its driver may carry a statement out after the caller has stopped
-/// waiting. `work` therefore owns the record's lock, so that the next request writes only after the last step is over.
+/// A store of three methods writes in two steps, and its driver may carry a statement out after the caller
+/// has stopped waiting. `work` therefore owns the record's lock, so that the next request writes only after
+/// the last step is over.
 ///
 /// Outside of a Tokio runtime, as while one shuts down, the work is dropped with its caller.
 pub(super) fn run_to_end<F>(work: F) -> RunToEnd<F>

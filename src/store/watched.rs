@@ -16,26 +16,29 @@ use crate::sync::lock;
 #[non_exhaustive]
 pub enum Ended {
     /// This process has ended the session: by [`destroy`](crate::Session::destroy) or
-    /// [`regenerate`](crate::Session::regenerate), because another user logged in, because the user's sessions were ended
-    /// ([`UserSessions`](crate::UserSessions)), or because the user had too many of them.
+    /// [`regenerate`](crate::Session::regenerate), because another user logged in, because the user's
+    /// sessions were ended ([`UserSessions`](crate::UserSessions)), or because the user had too many of
+    /// them.
     Destroyed,
     /// The session was not used for too long, or has reached its absolute timeout.
     Expired,
     /// This process has given the session a new id, and its data lives on:
-    /// [`cycle_id`](crate::Session::cycle_id), or [`log_in`](crate::Session::log_in) by a guest or by the same user.
+    /// [`cycle_id`](crate::Session::cycle_id), or [`log_in`](crate::Session::log_in) by a guest or by the
+    /// same user.
     Moved,
-    /// The store does not have the session, and no more is known: another process has ended it or given it a new id, it
-    /// had ended before anybody asked, or it was never stored.
+    /// The store does not have the session, and no more is known: another process has ended it or given it a
+    /// new id, it had ended before anybody asked, or it was never stored.
     Gone,
 }
 
-/// The sessions of one configuration whose end somebody waits for. Sessions that nobody watches are not in it.
+/// The sessions of one configuration whose end somebody waits for. Sessions that nobody watches are not in
+/// it.
 #[derive(Default)]
 pub(crate) struct Watched {
     /// The number of watched sessions, which is read without the lock by everybody who ends a session.
     ///
-    /// Invariant: it changes with `sessions` and under its lock. A session that is watched just too late for an end to
-    /// be told of it is looked up in the store right afterwards.
+    /// Invariant: it changes with `sessions` and under its lock. A session that is watched just too late for
+    /// an end to be told of it is looked up in the store right afterwards.
     len: AtomicUsize,
     inner: Mutex<Inner>,
     /// There are sessions to look up at once.
@@ -44,6 +47,7 @@ pub(crate) struct Watched {
 
 #[derive(Default)]
 struct Inner {
+    /// By their [keys](SessionId::key).
     sessions: HashMap<SessionId, Entry>,
     /// The number of entries that there have been.
     serial: u64,
@@ -64,14 +68,15 @@ struct Entry {
     is_stored: bool,
     /// Whether nobody has looked for it in the store yet.
     is_new: bool,
-    /// How many calls are under way that end the session. They know how it ended, while the store only says that it is
-    /// gone.
+    /// How many calls are under way that end the session. They know how it ended, while the store only says
+    /// that it is gone.
     endings: usize,
 }
 
 impl Watched {
     /// Begins to watch a session. `stored`: the record is in the store, and expires then.
     pub(crate) fn watch(self: &Arc<Self>, id: &SessionId, stored: Option<SystemTime>) -> Watch {
+        let id = id.key();
         let mut guard = lock(&self.inner);
         let inner = &mut *guard;
         let entry = inner.sessions.entry(id.clone()).or_insert_with(|| Entry {
@@ -150,7 +155,7 @@ impl Watched {
             return;
         }
         let mut inner = lock(&self.inner);
-        if let Some(entry) = inner.sessions.remove(id) {
+        if let Some(entry) = inner.sessions.remove(id.key()) {
             self.removed(inner);
             // Wakes others, and so without the lock.
             entry.end.send_replace(Some(how));
@@ -167,7 +172,7 @@ impl Watched {
         if self.is_empty() {
             return false;
         }
-        lock(&self.inner).sessions.get_mut(id).map(change).is_some()
+        lock(&self.inner).sessions.get_mut(id.key()).map(change).is_some()
     }
 
     fn counted(&self, inner: &Inner) {
@@ -272,7 +277,8 @@ impl Drop for Unstored {
         if self.watched.is_empty() {
             return;
         }
-        let is_stored = |inner: &Inner| inner.sessions.get(&self.id).is_some_and(|entry| entry.is_stored);
+        let is_stored =
+            |inner: &Inner| inner.sessions.get(self.id.key()).is_some_and(|entry| entry.is_stored);
         if !is_stored(&lock(&self.watched.inner)) {
             self.watched.end(&self.id, self.how);
         }

@@ -39,6 +39,7 @@
 //! | | [`promises::a_message_after_logout_is_delivered`] |
 //! | | [`promises::a_cut_off_write_revives_no_session`] |
 //! | | [`promises::a_bare_wrapper_revives_no_session`] |
+//! | | [`promises::a_half_wrapper_revives_no_session`] |
 //! | | [`promises::an_unanswered_removal_ends_in_one_session`] |
 //! | 3. A late response never overwrites a newer cookie | [`promises::logout_beats_a_reader`] |
 //! | | [`promises::a_miss_clears_no_cookie`] |
@@ -71,6 +72,9 @@
 //! | | [`promises::a_commit_made_again_after_a_drop_counts_once`] |
 //! | `check` asks the store, also through wrappers | [`promises::check_reaches_the_store`] |
 //!
+//! A store that is wrapped into [`HashedIds`] is held to them with
+//! [`hash_ids`](crate::SessionConfigBuilder::hash_ids).
+//!
 //! A store whose `get` returns no version takes two steps for a conditional write. Its sessions are held to
 //! the promises among the requests of one configuration, in one process.
 //!
@@ -95,6 +99,7 @@
 //! | Each conditional method is one atomic step | [`contract::one_of_many_creates`] |
 //! | | [`contract::one_of_many_replaces`] |
 //! | | [`contract::destroy_beats_replace`] |
+//! | `ids` lists what is live | [`users::every_live_id_is_listed`] |
 //! | `get_many` answers like `get` | [`users::many_are_read_like_one`] |
 //! | A user's text is kept, and replaced only if it is the expected one | [`users::users_are_kept`] |
 //! | Lines are appended in one atomic step each | [`users::lines_of_a_user_are_not_lost`] |
@@ -105,12 +110,14 @@
 
 mod clock;
 pub mod contract;
+mod hashed_ids;
 mod probe;
 pub mod promises;
 pub mod users;
 mod visitor;
 
 pub use clock::TestClock;
+pub use hashed_ids::HashedIds;
 pub use probe::{Hold, Op, Probe};
 pub use visitor::{Answer, Visitor};
 
@@ -168,6 +175,7 @@ macro_rules! session_store_tests {
             users_are_kept
             lines_of_a_user_are_not_lost
             many_are_read_like_one
+            every_live_id_is_listed
         }
         $crate::session_store_tests! { @promises $make;
             different_keys_both_survive
@@ -200,6 +208,7 @@ macro_rules! session_store_tests {
             a_bare_wrapper_loses_no_update
             a_bare_wrapper_revives_no_session
             a_bare_wrapper_touches_and_moves_safely
+            a_half_wrapper_revives_no_session
             a_cut_off_write_loses_no_other
             a_cut_off_write_revives_no_session
             check_reaches_the_store

@@ -150,8 +150,8 @@ impl<S> Probe<S> {
         self.hold_nth(op, 0)
     }
 
-    /// Makes the `n`-th call from now (0: the next one) wait, before it reaches the store, until the [`Hold`] is
-    /// dropped. `None` counts the calls of every method.
+    /// Makes the `n`-th call from now (0: the next one) wait, before it reaches the store, until the [`Hold`]
+    /// is dropped. `None` counts the calls of every method.
     pub fn hold_nth(&self, op: impl Into<Option<Op>>, n: u64) -> Hold {
         let gate = Arc::new(Gate { reached: Semaphore::new(0), released: Semaphore::new(0) });
         self.plan(op.into(), n, Intervention::Hold(Arc::clone(&gate)));
@@ -259,6 +259,10 @@ impl<S: SessionStore> SessionStore for Probe<S> {
 
     fn watch(&self) -> Option<BoxStream<'static, SessionId>> {
         self.store.watch()
+    }
+
+    fn ids(&self) -> Option<BoxStream<'_, Result<SessionId, StoreError>>> {
+        self.store.ids()
     }
 }
 

@@ -1,8 +1,10 @@
-//! Checks of a store's [`UserIndex`](crate::UserIndex) and of `get_many`. They pass without a test for a store that has no index.
+//! Checks of a store's [`UserIndex`](crate::UserIndex), of `get_many` and of `ids`. Those of an index pass
+//! without a test for a store that has none, and so does that of `ids`.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use tokio::task::JoinSet;
 
 use super::contract::{TTL, record};
@@ -17,8 +19,8 @@ fn new_user() -> String {
     format!("a-Z_9.{}", SessionId::random().as_str())
 }
 
-/// What a user's text promises: a line that was appended is there, in order and byte for byte; the text is replaced
-/// only if it is the expected one; an empty text is none; users do not meet.
+/// What a user's text promises: a line that was appended is there, in order and byte for byte; the text is
+/// replaced only if it is the expected one; an empty text is none; users do not meet.
 pub async fn users_are_kept<S: SessionStore>(store: S) {
     let Some(index) = store.users() else { return };
     let (user, other) = (new_user(), new_user());
@@ -54,8 +56,8 @@ pub async fn users_are_kept<S: SessionStore>(store: S) {
     assert_eq!(index.append(&user, "{}\n").await.expect("append answers"), longer);
 }
 
-/// Of lines that are appended at the same time none is lost, also while the text is replaced. Each append returns a
-/// text with its own line, and every text continues an earlier one.
+/// Of lines that are appended at the same time none is lost, also while the text is replaced. Each append
+/// returns a text with its own line, and every text continues an earlier one.
 pub async fn lines_of_a_user_are_not_lost<S: SessionStore>(store: S) {
     if store.users().is_none() {
         return;
@@ -113,4 +115,25 @@ pub async fn many_are_read_like_one<S: SessionStore>(store: S) {
             (found.and_then(|stored| stored.expires_in), single.and_then(|stored| stored.expires_in));
         assert_eq!(many.is_some(), one.is_some(), "`get_many` tells the expiry where `get` does");
     }
+}
+
+/// `ids`, if the store has it, lists what is live, however many there are, and nothing that is gone.
+pub async fn every_live_id_is_listed<S: SessionStore>(store: S) {
+    if store.ids().is_none() {
+        return;
+    }
+    let [live, gone] = [1100, 5].map(|count| (0..count).map(|_| SessionId::random()).collect::<Vec<_>>());
+    let set = |id: SessionId| {
+        let store = &store;
+        async move { store.set(&id, &record(""), TTL).await.expect("set answers") }
+    };
+    let sets: Vec<_> = live.iter().chain(&gone).cloned().map(set).collect();
+    stream::iter(sets).buffer_unordered(WRITERS).collect::<()>().await;
+    for id in &gone {
+        store.destroy(id).await.expect("destroy answers");
+    }
+    let ids = store.ids().expect("the store has it");
+    let ids: HashSet<_> = ids.try_collect().await.expect("the store lists its ids");
+    assert!(live.iter().all(|id| ids.contains(id)), "a live session is missing");
+    assert!(!gone.iter().any(|id| ids.contains(id)), "an id is listed whose session is gone");
 }

@@ -12,8 +12,8 @@ use crate::session::Session;
 use crate::session::handle::SessionHandle;
 
 impl SessionConfig {
-    /// Creates a session outside of a request, for tests, jobs, and logins on behalf of somebody: runs the closure on a
-    /// new session, stores it, and returns its cookie.
+    /// Creates a session outside of a request, for tests, jobs, and logins on behalf of somebody: runs the
+    /// closure on a new session, stores it, and returns its cookie.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]

@@ -1,6 +1,7 @@
 //! [`UserSessions`]: all sessions of a user, to list them and to end them.
 
 pub(crate) mod created;
+mod operate;
 
 use std::fmt::{self, Display};
 use std::time::SystemTime;
@@ -8,8 +9,10 @@ use std::time::SystemTime;
 use smol_str::SmolStr;
 
 use crate::config::SessionConfig;
+use crate::config::event::{EndReason, SessionEventKind};
 use crate::error::{SessionError, StoreError};
 use crate::id::SessionId;
+use crate::record::Record;
 use crate::record::metadata::{Metadata, absolute_end, from_millis};
 use crate::session::Session;
 use crate::session::handle::SessionHandle;
@@ -39,7 +42,7 @@ impl SessionConfig {
     /// }
     /// ```
     pub fn sessions_of(&self, user: impl Display) -> UserSessions {
-        UserSessions { users: self.inner().derived.users(&user.to_string()), config: self.clone() }
+        UserSessions { users: self.inner().keys().derived.users(&user.to_string()), config: self.clone() }
     }
 }
 
@@ -54,13 +57,14 @@ pub struct UserSessions {
 /// A session in the list of a user.
 #[derive(Clone)]
 pub struct UserSession {
-    /// More than one while the session gets a new id, and after that has failed.
+    /// The session's key; more than one while it gets a new id, and after that has failed.
     ids: Vec<SessionId>,
     handle: SessionHandle,
     created: SystemTime,
     last_seen: Option<SystemTime>,
     expires: Option<SystemTime>,
     metadata: Metadata,
+    record: Record,
 }
 
 impl UserSessions {
@@ -91,7 +95,8 @@ impl UserSessions {
     /// Ends all sessions but this one, and returns how many. A login that is under way ends as well.
     ///
     /// # Errors
-    /// - [`Gone`](SessionError::Gone), when `session` is not a live session of this user. Then none was ended.
+    /// - [`Gone`](SessionError::Gone), when `session` is not a live session of this user. Then none was
+    ///   ended.
     /// - Those of [`list`](Self::list). Some sessions may then live on; the call can be made again.
     pub async fn end_others(&self, session: &Session) -> Result<usize, SessionError> {
         self.end_all_but(Some(session)).await.map_err(SessionError::logged)
@@ -99,9 +104,10 @@ impl UserSessions {
 
     /// Ends all sessions, and returns how many. A login that is under way ends as well.
     ///
-    /// Once the call has answered, no session of the user is alive or comes alive that existed, was being written to or
-    /// was getting a new id before it, and no login succeeds that began before it: see [`Session::log_in_with`]. That
-    /// holds among programs that use this crate; an Express application may write a session back that it has loaded.
+    /// Once the call has answered, no session of the user is alive or comes alive that existed, was being
+    /// written to or was getting a new id before it, and no login succeeds that began before it: see
+    /// [`Session::log_in_with`]. That holds among programs that use this crate; an Express application
+    /// may write a session back that it has loaded.
     ///
     /// # Errors
     /// Those of [`list`](Self::list). Some sessions may then live on; the call can be made again.
@@ -137,7 +143,7 @@ impl UserSessions {
 
     fn logs(&self) -> Result<UserLogs<'_>, SessionError> {
         let config = self.config.inner();
-        let logs = UserLogs::of(&config.store, &config.clock, config.policy.absolute_timeout);
+        let logs = UserLogs::of(&config.store, &config.clock, config.policy.limits());
         Ok(logs.ok_or_else(|| StoreError::unsupported("the store keeps no lists of users' sessions"))?)
     }
 
@@ -179,6 +185,7 @@ impl UserSessions {
             last_seen,
             expires: idle_end.into_iter().chain(end).min(),
             metadata,
+            record: stored.record,
         })
     }
 
@@ -188,8 +195,9 @@ impl UserSessions {
             let log = logs.read(user).await?;
             let mut entries = log.entries().into_iter();
             let found = entries.find(|(id, _)| handle.is_of(self.config.inner(), id));
-            if let Some((_, entry)) = found {
+            if let Some((id, entry)) = found {
                 let (_, ended) = logs.end(user, vec![entry.place]).await?;
+                self.tell_of_end(user, ended, Some(&id));
                 return Ok(ended > 0);
             }
         }
@@ -206,9 +214,19 @@ impl UserSessions {
         // New logins go to the list of the newest secret, which is ended last.
         for user in self.users.iter().rev() {
             let keep = kept.as_ref().filter(|(own, _)| own == user).map(|(_, place)| *place);
-            ended += logs.end_all(user, keep).await?.ok_or(SessionError::Gone)?;
+            let sessions = logs.end_all(user, keep).await?.ok_or(SessionError::Gone)?;
+            self.tell_of_end(user, sessions, None);
+            ended += sessions;
         }
         Ok(ended)
+    }
+
+    /// Tells the program that sessions were ended from a user's list. `id` is the only one of them.
+    fn tell_of_end(&self, user: &str, sessions: usize, id: Option<&SessionId>) {
+        if sessions > 0 {
+            let kind = SessionEventKind::Ended { reason: EndReason::Listed, sessions };
+            self.config.inner().tell(kind, id, Some(user));
+        }
     }
 
     /// The list in which a session stands, and its place there.
@@ -234,8 +252,8 @@ impl UserSession {
         self.created
     }
 
-    /// When the session was last used, to within [`touch_after`](crate::SessionConfigBuilder::touch_after). It is computed
-    /// from the expiry, so it is `None` where the store does not tell that.
+    /// When the session was last used, to within [`touch_after`](crate::SessionConfigBuilder::touch_after).
+    /// It is computed from the expiry, so it is `None` where the store does not tell that.
     #[must_use]
     pub fn last_seen(&self) -> Option<SystemTime> {
         self.last_seen
@@ -259,10 +277,23 @@ impl UserSession {
         self.metadata.actor.is_some()
     }
 
+    /// Whether the session is bound to a device: see [`dbsc`](crate::dbsc).
+    #[cfg(feature = "dbsc")]
+    #[must_use]
+    pub fn is_bound(&self) -> bool {
+        self.metadata.dbsc.as_ref().is_some_and(|device| device.key.is_some())
+    }
+
+    /// What the store keeps of the session: its data, for an export say.
+    #[must_use]
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
+
     /// Whether it is this session.
     #[must_use]
     pub fn is(&self, session: &Session) -> bool {
-        session.stored_metadata().is_some_and(|(id, _)| self.ids.contains(&id))
+        session.stored_metadata().is_some_and(|(id, _)| self.ids.contains(id.key()))
     }
 }
 

@@ -4,12 +4,14 @@
 //! Where a program is not installed the constructors give `None` and say so; with `SESSILE_REQUIRE_SERVERS`
 //! set they panic instead.
 
+mod certificates;
 mod node;
 mod process;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+pub use certificates::{Authority, Certificates};
 pub use node::node;
 pub use process::Server;
 use process::{Program, find, free_port, run, wait_for};
@@ -46,42 +48,61 @@ pub fn valkey(arguments: &[&str]) -> Option<Server> {
     Some(start_redis(program, arguments))
 }
 
-/// A Redis that speaks TLS alone, with these files: its certificate, its key, and the certificate of the
-/// authority that signs clients.
-pub fn redis_over_tls([certificate, key, authority]: [&Path; 3]) -> Option<Server> {
+/// A Redis that speaks TLS alone, also to other servers, with these files and further arguments. It asks
+/// clients for a certificate.
+pub fn redis_over_tls(files: &Certificates, arguments: &[&str]) -> Option<Server> {
     let program = find(&["redis-server"])?;
-    let files =
-        [("--tls-cert-file", certificate), ("--tls-key-file", key), ("--tls-ca-cert-file", authority)];
-    let files = files.map(|(option, file)| (option, file.to_owned()));
+    let arguments: Vec<String> =
+        tls_options(files).into_iter().chain(arguments.iter().map(|&argument| argument.into())).collect();
     Some(Server::start(move |port, folder| {
         let mut command = Command::new(&program);
         command.args(["--port", "0", "--tls-port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""]);
-        command.arg("--dir").arg(folder);
-        for (option, file) in &files {
-            command.arg(option).arg(file);
-        }
+        command.arg("--dir").arg(folder).args(&arguments);
         Program { command, stop: "TERM" }
     }))
+}
+
+/// The options of a Redis, each followed by its value.
+fn tls_options(files: &Certificates) -> Vec<String> {
+    let files = [("--tls-cert-file", "server"), ("--tls-key-file", "key"), ("--tls-ca-cert-file", "ca")]
+        .map(|(option, file)| [option.into(), files.path(file).display().to_string()]);
+    let replication = ["--tls-replication".into(), "yes".into()];
+    [files.concat(), replication.into()].concat()
 }
 
 /// Three Sentinels that watch over a primary under the name `mymaster`, take it for down after half a second,
 /// and need each other's agreement.
 pub fn sentinels(primary: &Server) -> Option<Vec<Server>> {
+    start_sentinels(primary, "port", Vec::new())
+}
+
+/// The same over TLS.
+pub fn sentinels_over_tls(primary: &Server, files: &Certificates) -> Option<Vec<Server>> {
+    start_sentinels(primary, "port 0\ntls-port", tls_options(files))
+}
+
+/// The same, where clients ask in clear about servers that speak TLS.
+pub fn sentinels_in_clear(primary: &Server, files: &Certificates) -> Option<Vec<Server>> {
+    start_sentinels(primary, "port", tls_options(files))
+}
+
+/// `listen` stands before the port in the configuration of each.
+fn start_sentinels(primary: &Server, listen: &'static str, options: Vec<String>) -> Option<Vec<Server>> {
     let program = find(&["redis-server"])?;
     let watched = primary.port;
     let sentinel = |_| {
-        let program = program.clone();
+        let (program, options) = (program.clone(), options.clone());
         Server::start(move |port, folder| {
             // A Sentinel writes what it learns into its configuration.
             let file = folder.join("sentinel.conf");
             let text = format!(
-                "port {port}\nbind 127.0.0.1\ndir {}\nsentinel monitor mymaster 127.0.0.1 {watched} 2\n\
+                "{listen} {port}\nbind 127.0.0.1\ndir {}\nsentinel monitor mymaster 127.0.0.1 {watched} 2\n\
                  sentinel down-after-milliseconds mymaster 500\nsentinel failover-timeout mymaster 3000\n",
                 folder.display()
             );
             std::fs::write(&file, text).expect("the temporary folder can be written to");
             let mut command = Command::new(&program);
-            command.arg(&file).arg("--sentinel");
+            command.arg(&file).arg("--sentinel").args(&options);
             Program { command, stop: "TERM" }
         })
     };
@@ -96,23 +117,43 @@ pub fn redis_cluster() -> Option<Vec<Server>> {
 /// Three Redis nodes that form a cluster. Each tells clients that it listens on this port, where a proxy may
 /// stand; 0 is its own.
 pub fn redis_cluster_behind(ports: [u16; 3]) -> Option<Vec<Server>> {
-    let cli = find(&["redis-cli", "valkey-cli"])?;
     let node = |port: u16| {
-        let (bus, port) = (free_port().to_string(), port.to_string());
-        let cluster =
-            ["--cluster-enabled", "yes", "--cluster-port", &bus, "--cluster-announce-bus-port", &bus];
-        redis(&[&cluster[..], &["--cluster-announce-port", &port]].concat())
+        let port = port.to_string();
+        redis(&as_cluster_node(&free_port().to_string(), &["--cluster-announce-port", &port]))
     };
     let nodes: Option<Vec<_>> = ports.into_iter().map(node).collect();
-    let nodes = nodes?;
+    form_cluster(nodes?, &[])
+}
+
+/// Three Redis nodes that form a cluster and speak TLS alone, with these further arguments.
+pub fn redis_cluster_over_tls(files: &Certificates, arguments: &[&str]) -> Option<Vec<Server>> {
+    let node = |_| {
+        let arguments = [&["--tls-cluster", "yes"], arguments].concat();
+        redis_over_tls(files, &as_cluster_node(&free_port().to_string(), &arguments))
+    };
+    let nodes: Option<Vec<_>> = (0..3).map(node).collect();
+    let paths = [("--cacert", "ca"), ("--cert", "server"), ("--key", "key")]
+        .map(|(option, file)| [option.into(), files.path(file).display().to_string()]);
+    form_cluster(nodes?, &[vec!["--tls".into()], paths.concat()].concat())
+}
+
+/// The arguments of a node whose bus is on this port, before further ones.
+fn as_cluster_node<'a>(bus: &'a str, arguments: &[&'a str]) -> Vec<&'a str> {
+    let cluster = ["--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-announce-bus-port", bus];
+    [&cluster[..], arguments].concat()
+}
+
+/// Makes a cluster of nodes. `options` is what the command line needs to reach them.
+fn form_cluster(nodes: Vec<Server>, options: &[String]) -> Option<Vec<Server>> {
+    let cli = find(&["redis-cli", "valkey-cli"])?;
     let mut create = Command::new(&cli);
-    create.args(["--cluster", "create"]);
+    create.args(options).args(["--cluster", "create"]);
     create.args(nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)));
     run(create.args(["--cluster-replicas", "0", "--cluster-yes"]));
     for node in &nodes {
         wait_for("the cluster to agree on its slots", || {
             let mut info = Command::new(&cli);
-            let info = info.args(["-p", &node.port.to_string(), "cluster", "info"]).output();
+            let info = info.args(options).args(["-p", &node.port.to_string(), "cluster", "info"]).output();
             info.is_ok_and(|info| String::from_utf8_lossy(&info.stdout).contains("cluster_state:ok"))
         });
     }
@@ -139,8 +180,8 @@ pub fn postgres(time_zone: &str, arguments: &[&str]) -> Option<Server> {
     }))
 }
 
-/// A PgBouncer before this PostgreSQL, with these further lines in its configuration. It has 5 connections to the
-/// server, and lends each for one transaction at a time.
+/// A PgBouncer before this PostgreSQL, with these further lines in its configuration. It has 5 connections to
+/// the server, and lends each for one transaction at a time.
 pub fn pgbouncer(before: &Server, configuration: &[&str]) -> Option<Server> {
     let program = find(&["pgbouncer"])?;
     let database = format!("* = host=127.0.0.1 port={}", before.port);
@@ -207,7 +248,8 @@ fn find_postgres(name: &str) -> Option<PathBuf> {
     found.pop().or_else(|| find(&[name]))
 }
 
-/// A temporary folder with these files, which a server may read that runs as this user: `postgres` or `mysql`.
+/// A temporary folder with these files, which a server may read that runs as this user: `postgres` or
+/// `mysql`.
 pub fn files(user: &str, files: &[(&str, &str)]) -> tempfile::TempDir {
     let folder = tempfile::Builder::new().prefix("sessile-files-").tempdir().expect("a temporary folder");
     for (name, text) in files {

@@ -1,4 +1,5 @@
-//! Items of the checklist in `docs/security.md` that no other test shows. A test here is named after what it shows.
+//! Items of the checklist in `docs/security.md` that no other test shows. A test here is named after what it
+//! shows.
 
 mod cookie;
 mod life;

@@ -78,8 +78,8 @@ impl IntoResponse for Own {
     }
 }
 
-/// Every error is in the log exactly once: if the program answers with an error of its own, if the library's error is
-/// the response, and if the layer commits.
+/// Every error is in the log exactly once: if the program answers with an error of its own, if the library's
+/// error is the response, and if the layer commits.
 #[tokio::test]
 async fn an_error_is_logged_once_whoever_answers() {
     async fn own(session: Result<Session, SessionRejection>) -> Result<SessionGuard, Own> {

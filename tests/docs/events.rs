@@ -78,7 +78,8 @@ fn the_page_lists_every_event() {
         .iter()
         .flat_map(|path| events(path.strip_prefix(&root).unwrap(), &fs::read_to_string(path).unwrap()))
         .collect();
-    let rows = PAGE.lines().filter(|line| line.starts_with("| ")).skip(1);
+    let (table, _) = PAGE.split_once("## Spans").expect("the page has a section about spans");
+    let rows = table.lines().filter(|line| line.starts_with("| ")).skip(1);
     let page: BTreeSet<Event> = rows
         .map(|row| {
             let cells: Vec<_> = row.split('|').map(|cell| cell.trim().to_owned()).collect();
@@ -90,6 +91,26 @@ fn the_page_lists_every_event() {
     assert!(missing.is_empty(), "docs/guide/events.md does not list {missing:#?}");
     let invented: Vec<_> = page.difference(&source).collect();
     assert!(invented.is_empty(), "docs/guide/events.md lists what is not in src/: {invented:#?}");
+}
+
+#[test]
+fn the_page_lists_every_span() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    rust_files(&root, &mut files);
+    let mut spans = 0;
+    for path in &files {
+        let text = fs::read_to_string(path).unwrap();
+        let target = target(path.strip_prefix(&root).unwrap());
+        for (before, after) in text.match_indices("_span!(\"").map(|(at, _)| text.split_at(at)) {
+            let level = before.rsplit("::").next().unwrap().to_uppercase();
+            let name = after.split('"').nth(1).unwrap();
+            let row = format!("| {level} | `{target}` | `{name}` |");
+            assert!(PAGE.contains(&row), "docs/guide/events.md has no row {row}");
+            spans += 1;
+        }
+    }
+    assert!(spans > 0, "no span was found");
 }
 
 #[test]

@@ -36,7 +36,8 @@ fn additions(text: &str) -> Vec<Vec<&str>> {
     head.filter_map(|line| Some(line.strip_prefix("cargo add ")?.split(' ').collect())).collect()
 }
 
-/// Every crate that an example names is in a line at its head. The check is quick and coarse; the next one builds.
+/// Every crate that an example names is in a line at its head. The check is quick and coarse; the next one
+/// builds.
 #[test]
 fn every_example_names_its_crates() {
     for (name, files) in examples() {
@@ -69,20 +70,23 @@ fn run(command: &mut Command) {
     assert!(output.status.success(), "{command:?}\n{errors}");
 }
 
-/// A new crate for each example, made with these lines, builds. It takes minutes the first time, so it runs where
-/// `SESSILE_FRESH_CRATES` is set. All crates share one target folder, and the versions of this repository.
+/// A new crate for each example, made with these lines, builds. It takes minutes the first time, so it runs
+/// where `SESSILE_FRESH_CRATES` is set. All crates share one target folder, and the versions of this
+/// repository.
 #[test]
 fn a_fresh_crate_with_these_lines_builds() {
     if std::env::var_os("SESSILE_FRESH_CRATES").is_none() {
         eprintln!("skipped: SESSILE_FRESH_CRATES is not set");
         return;
     }
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("fresh");
+    // The folder and the profile of this repository, so that what both have in common is not checked again.
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+    let profile = [r#"profile.dev.debug="line-tables-only""#, r#"profile.dev.package."*".debug=false"#];
     for (name, files) in examples() {
         let folder = tempfile::tempdir().unwrap();
         let cargo = |arguments: &[&str]| {
             let mut command = Command::new(env!("CARGO"));
-            command.args(arguments).current_dir(folder.path()).env("CARGO_TARGET_DIR", &target);
+            command.args(arguments).current_dir(folder.path()).env("CARGO_TARGET_DIR", target);
             run(&mut command);
         };
         cargo(&["init", "--quiet", "--vcs", "none", "--name", &format!("fresh-{}", name.replace('_', "-"))]);
@@ -103,6 +107,6 @@ fn a_fresh_crate_with_these_lines_builds() {
                 cargo(&[&["add", "--quiet"], &others[..]].concat());
             }
         }
-        cargo(&["check", "--quiet"]);
+        cargo(&["check", "--quiet", "--config", profile[0], "--config", profile[1]]);
     }
 }

@@ -82,8 +82,8 @@ fn every_test_of_the_security_page_exists() {
     }
 }
 
-/// What `src/` and the examples include is published with them: without it, neither the documentation nor an example
-/// builds from the registry.
+/// What `src/` and the examples include is published with them: without it, neither the documentation nor an
+/// example builds from the registry.
 #[test]
 fn what_the_sources_include_is_published() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -17,8 +17,8 @@ const COOKIE: &str = r#""cookie":{"originalMaxAge":null,"expires":null,"httpOnly
 /// little longer where less of it fits into the caches; what looks at all of them in each call takes the
 /// square of [`TIMES`] as long. The middle of the two is the limit.
 ///
-/// The time is what this thread has had of a processor. Other programs can make that longer and never shorter,
-/// so the least of several attempts counts.
+/// The time is what this thread has had of a processor. Other programs can make that longer and never
+/// shorter, so the least of several attempts counts.
 fn grows_with_its_number(act: impl Fn(usize)) {
     const LIMIT: f64 = 22.6;
     let time = |count| {

@@ -51,7 +51,8 @@ async fn act(uri: Uri, session: Session) -> Result<Response, SessionError> {
     }
 }
 
-/// A timeout that strikes where the handler first waits: the handler is dropped there, and the answer is a 408.
+/// A timeout that strikes where the handler first waits: the handler is dropped there, and the answer is a
+/// 408.
 async fn timeout(request: Request, next: Next) -> Response {
     let mut handler = Box::pin(next.run(request));
     match poll!(&mut handler) {
@@ -122,7 +123,8 @@ async fn what_a_failed_request_ended_stays_ended() {
     }
 }
 
-/// A session that the store does not hold is not ended, so a failed login expires no cookie that may be newer.
+/// A session that the store does not hold is not ended, so a failed login expires no cookie that may be
+/// newer.
 #[tokio::test]
 async fn a_failed_regenerate_without_a_session_leaves_the_cookie() {
     let store = RecordingStore::default();

@@ -188,6 +188,44 @@ async fn after_destroy_nothing_is_stored_by_any_cache() {
     }
 }
 
+/// `Clear-Site-Data` is sent on request alone, once, and without what would remove a cookie that is set in the
+/// same response.
+#[tokio::test]
+async fn at_logout_the_browser_is_asked_to_forget() {
+    let all = r#""cache", "cookies", "storage""#;
+    let config = builder().build().unwrap();
+    let mut client = TestClient::new();
+    let first = client.open(&config).await;
+    client.commit(&first).await;
+    let session = client.open(&config).await;
+    session.destroy();
+    assert!(over(&session, &[]).await.lines("clear-site-data").is_empty());
+    let guard = session.commit().await.unwrap().clear_site_data();
+    let answer = TestResponse::of((guard.clone(), guard).into_response()).await;
+    assert_eq!(answer.lines("clear-site-data"), [all]);
+    assert_eq!(answer.cookie().unwrap().attribute("Max-Age"), Some("0"));
+    assert_eq!(answer.lines("cache-control"), ["no-store"]);
+
+    // What the handler asks for itself stays: several lines are one list.
+    let headers = AppendHeaders([("clear-site-data", r#""clientHints""#)]);
+    let guard = session.commit().await.unwrap().clear_site_data();
+    let answer = TestResponse::of((headers, guard).into_response()).await;
+    let mut lines = answer.lines("clear-site-data");
+    lines.sort_unstable();
+    assert_eq!(lines, [all, r#""clientHints""#]);
+
+    let session = client.open(&config).await;
+    session.destroy();
+    session.flash("info", "You are logged out.").unwrap();
+    let guard = session.commit().await.unwrap().clear_site_data();
+    let answer = TestResponse::of(guard.into_response()).await;
+    assert_eq!(answer.lines("clear-site-data"), [r#""cache", "storage""#]);
+    assert!(answer.cookie().unwrap().line.starts_with("connect.sid=s%3A"));
+
+    let guard = untouched().await.commit().await.unwrap().clear_site_data();
+    assert_eq!(TestResponse::of(guard.into_response()).await.lines("clear-site-data"), [all]);
+}
+
 /// What a response tells a content delivery network goes before `Cache-Control` there.
 #[tokio::test]
 async fn with_a_cookie_no_content_delivery_network_keeps_the_response() {

@@ -23,8 +23,8 @@ const FLOORS: &[Room] = &[
     Room { floor: 11, name: "testing", what: "the conformance kit, which uses whatever is public" },
     Room { floor: 10, name: "lib", what: "the front page and the re-exports, which may name everything" },
     Room { floor: 9, name: "tower_sessions", what: "reserved for an adapter to tower-sessions" },
-    Room { floor: 9, name: "dbsc", what: "reserved for device-bound sessions" },
-    Room { floor: 9, name: "cookie_session", what: "reserved for sessions that are kept in the cookie" },
+    Room { floor: 9, name: "dbsc", what: "the endpoints to which a bound session's device brings its proof" },
+    Room { floor: 9, name: "cookie_session", what: "sessions that the browser keeps" },
     Room {
         floor: 9,
         name: "users",

@@ -3,6 +3,9 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+#[cfg(feature = "dbsc")]
+mod dbsc;
 mod effects;
 mod refused;
 mod secure;
+mod watched;

@@ -6,8 +6,8 @@ use crate::common::logs::Logs;
 use crate::common::stores::{DAY, RecordingStore};
 use crate::common::{SECRET, TestClient, builder};
 use sessile::{
-    AtLimit, ConfigError, Priority, SameSite, Secure, SessionConfig, SessionConfigBuilder, SessionError,
-    SessionOptions,
+    AtLimit, ConfigError, HashIds, Priority, SameSite, Secure, SessionConfig, SessionConfigBuilder,
+    SessionError, SessionOptions,
 };
 
 fn refused(builder: SessionConfigBuilder) -> ConfigError {
@@ -224,6 +224,7 @@ fn a_file_with_every_key() {
             "secret": ["first", "second"], "name": "sid", "resave": true, "saveUninitialized": false, "rolling": true,
             "proxy": true, "touchAfter": 30, "ttl": 3600, "maxRecordBytes": 65536, "maxFlash": 20,
             "absoluteTimeout": 28800, "perUser": 5, "atLimit": "refuse", "lookEvery": 2,
+            "hashIds": "1970-01-02T00:00:00.000Z",
             "cookie": {
                 "maxAge": 60000, "secure": "auto", "httpOnly": false, "path": "/app", "domain": "example.com",
                 "sameSite": "none", "partitioned": true, "priority": "High"
@@ -239,6 +240,7 @@ fn a_file_with_every_key() {
     assert_eq!((options.max_record_bytes, options.max_flash), (Some(65_536), Some(20)));
     assert_eq!((options.absolute_timeout, options.look_every), (Some(28_800), Some(2)));
     assert_eq!((options.per_user, options.at_limit), (Some(5), Some(AtLimit::Refuse)));
+    assert_eq!(options.hash_ids, Some(HashIds::MovingUntil(std::time::UNIX_EPOCH + DAY)));
     let cookie = &options.cookie;
     assert_eq!((cookie.max_age, cookie.secure), (Some(Some(60_000)), Some(Secure::Auto)));
     assert_eq!((cookie.http_only, cookie.partitioned), (Some(false), Some(true)));
@@ -253,7 +255,7 @@ async fn a_file_takes_effect() {
         r#"{
             "secret": ["first", "second"], "name": "sid", "resave": true, "rolling": true, "proxy": true,
             "saveUninitialized": false, "touchAfter": 0, "maxRecordBytes": 500, "maxFlash": 1,
-            "absoluteTimeout": 30, "lookEvery": 2,
+            "absoluteTimeout": 30, "lookEvery": 2, "hashIds": true,
             "cookie": {
                 "maxAge": 60000, "secure": "auto", "httpOnly": false, "path": "/app", "domain": "example.com",
                 "sameSite": true, "partitioned": true, "priority": "high"
@@ -268,6 +270,7 @@ async fn a_file_takes_effect() {
     session.insert("n", 1).unwrap();
     let cookie = client.commit(&session).await.cookie().unwrap();
     assert_eq!(cookie.name, "sid");
+    assert!(store.ids()[0].as_str().starts_with("sha256-"), "hashIds");
     let expected = ["Domain", "Expires", "Max-Age", "Partitioned", "Path", "Priority", "SameSite", "Secure"];
     assert_eq!(cookie.names(), expected);
     for (name, value) in [
@@ -370,6 +373,8 @@ fn values_of_a_file() {
         r#"{"cookie": {"maxAge": "60000"}}"#,
         r#"{"cookie": {"priority": "urgent"}}"#,
         r#"{"cookie": null}"#,
+        r#"{"hashIds": "soon"}"#,
+        r#"{"hashIds": 1}"#,
     ] {
         assert!(options(bad).is_err(), "{bad}");
     }

@@ -14,13 +14,18 @@ mod faults;
 mod foreign;
 #[cfg(any(feature = "redis", feature = "postgres", feature = "mysql"))]
 mod lost_answers;
+#[cfg(all(feature = "redis", feature = "postgres"))]
+mod moving;
+#[cfg(all(feature = "redis", feature = "postgres", feature = "sqlite"))]
+mod moving_load;
 #[cfg(feature = "mysql")]
 mod mysql;
 #[cfg(feature = "postgres")]
 mod pgbouncer;
 #[cfg(feature = "postgres")]
 mod postgres;
-#[cfg(feature = "redis")]
+#[cfg(any(feature = "redis", feature = "postgres", feature = "mysql"))]
+#[cfg_attr(not(feature = "redis"), allow(dead_code, reason = "only the tests of Redis refuse requests"))]
 mod proxy;
 #[cfg(feature = "redis")]
 mod redis;
@@ -36,6 +41,10 @@ mod redis_tls;
 mod redis_users;
 #[cfg(feature = "redis")]
 mod redis_watch;
+#[cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))]
+mod sql_layouts;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+mod sql_networks;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod sql_tls;
 #[cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))]
@@ -44,10 +53,10 @@ mod sql_users;
 mod sqlite;
 #[cfg(all(unix, feature = "sqlite"))]
 mod sqlite_disk;
-#[cfg(any(feature = "postgres", feature = "mysql"))]
-mod switch;
 #[cfg(any(feature = "redis", feature = "postgres", feature = "mysql", feature = "sqlite"))]
 mod trips;
+#[cfg(all(unix, any(feature = "redis", feature = "postgres", feature = "mysql", feature = "sqlite")))]
+mod two_processes;
 #[cfg(any(feature = "redis", feature = "postgres", feature = "mysql", feature = "sqlite"))]
 mod users;
 

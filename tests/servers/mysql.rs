@@ -8,8 +8,8 @@ use sessile_test_servers as servers;
 use sqlx::mysql::{MySqlConnectOptions, MySqlPool, MySqlPoolOptions};
 
 use crate::lost_answers::{self, Proxy};
-use crate::switch::{self, Switch};
-use crate::{Shared, foreign, sql_users, trips};
+use crate::proxy::Switch;
+use crate::{Shared, foreign, sql_networks, sql_users, trips};
 
 static SERVER: LazyLock<Shared> = LazyLock::new(|| {
     Shared::new("MYSQL_URL", || {
@@ -31,6 +31,15 @@ async fn pool() -> Option<MySqlPool> {
 mod kit {
     use super::*;
     sessile::session_store_tests!(async || store("kit_sessions").await);
+}
+
+#[cfg(feature = "sealed")]
+mod sealed {
+    use super::*;
+    sessile::session_store_tests!(async || Some(sessile::Sealed::new(
+        store("kit_sessions").await?,
+        "a key of 32 bytes or more for the kit"
+    )));
 }
 
 fn now() -> i64 {
@@ -321,7 +330,8 @@ async fn check_says_what_is_missing() {
     run("GRANT SELECT, INSERT, UPDATE, DELETE ON test.sessions TO app@'%'".into()).await;
     let app = MySqlStore::connect(&url("app:right")).await.unwrap();
     app.check().await.unwrap();
-    run("CREATE TABLE no_record (session_id varchar(128) PRIMARY KEY, expires int unsigned)".into()).await;
+    let id = "session_id varchar(128) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin PRIMARY KEY";
+    run(format!("CREATE TABLE no_record ({id}, expires int unsigned)")).await;
     says(&admin.table("no_record").unwrap(), "cannot read its table", "Unknown column 'data'").await;
     run("SET GLOBAL read_only = 1".into()).await;
     says(&app, "cannot update its table", "--read-only").await;
@@ -345,24 +355,24 @@ async fn connections_that_the_server_ended_fail_no_request() {
             sqlx::raw_sql(sqlx::AssertSqlSafe(format!("KILL {id}"))).execute(&pool).await.unwrap();
         }
     };
-    switch::survives_ended_connections(store, end_all).await;
+    sql_networks::survives_ended_connections(store, end_all).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_that_fall_silent_are_replaced_within_two_timeouts() {
     let Some(url) = SERVER.url.as_deref() else { return };
     let options: MySqlConnectOptions = url.parse().unwrap();
-    let switch = Switch::to(format!("{}:{}", options.get_host(), options.get_port())).await;
+    let switch = Switch::before(&format!("{}:{}", options.get_host(), options.get_port())).await;
     let timeout = Duration::from_secs(1);
     store("silent").await.unwrap();
     let through = url.replace(&format!("{}:{}", options.get_host(), options.get_port()), &switch.address);
     let store = MySqlStore::connect(&through).await.unwrap().table("silent").unwrap();
-    switch::survives_silence("MariaDB", store.timeout(timeout), timeout, &switch).await;
+    sql_networks::survives_silence("MariaDB", store.timeout(timeout), timeout, &switch).await;
     // A pool of your own, which tests each connection before it lends it.
     let (host, port) = switch.host_and_port();
     let pool = MySqlPoolOptions::new().max_connections(4).connect_with(options.host(host).port(port));
     let store = MySqlStore::new(pool.await.unwrap()).table("silent").unwrap();
-    switch::survives_silence("MariaDB, own pool", store.timeout(timeout), timeout, &switch).await;
+    sql_networks::survives_silence("MariaDB, own pool", store.timeout(timeout), timeout, &switch).await;
 }
 
 /// As orchestrators do it: the old primary becomes read-only, and keeps its connections.
@@ -380,13 +390,13 @@ async fn a_failover_behind_one_address_is_followed() {
         MySqlStore::new(admin.clone()).migrate().await.unwrap();
         admins.push(admin);
     }
-    let switch = Switch::to(old.address()).await;
+    let switch = Switch::before(&old.address()).await;
     let store = MySqlStore::connect(&url("app", &switch.address)).await.unwrap();
     let beside = MySqlStore::connect(&url("app", &new.address())).await.unwrap();
     let refuse = async || {
         sqlx::raw_sql("SET GLOBAL read_only = 1").execute(&admins[0]).await.unwrap();
     };
-    switch::survives_failover("MariaDB", store, refuse, &beside, (&switch, new.address())).await;
+    sql_networks::survives_failover("MariaDB", store, refuse, &beside, (&switch, new.address())).await;
 }
 
 #[tokio::test]
@@ -444,8 +454,8 @@ async fn time_of_a_list() {
     sql_users::time_of_a_list("MariaDB", &store).await;
 }
 
-/// The server makes `NULL` of a text that is longer than a packet. A line that it cannot append is refused, and the
-/// text stays, whether or not the server is strict.
+/// The server makes `NULL` of a text that is longer than a packet. A line that it cannot append is refused,
+/// and the text stays, whether or not the server is strict.
 #[tokio::test]
 async fn a_text_longer_than_a_packet_is_refused_and_stays() {
     for mode in ["", "STRICT_TRANS_TABLES"] {
@@ -478,4 +488,12 @@ async fn one_process_logs_in_while_another_ends_all() {
     let Some(one) = store("users_in_two").await else { return };
     let other = store("users_in_two").await.unwrap();
     crate::users::one_logs_in_while_another_ends_all(one, other).await;
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn real_processes_log_in_and_end_all() {
+    let (Some(url), Some(store)) = (SERVER.url.clone(), store("users_of_processes").await) else { return };
+    let test = "mysql::real_processes_log_in_and_end_all";
+    crate::two_processes::log_in_and_end_all(test, ("MYSQL_URL", &url), store).await;
 }

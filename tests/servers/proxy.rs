@@ -14,11 +14,12 @@ enum Fate {
     Forwarded,
     /// Nothing is forwarded, and nothing is closed.
     Silent,
-    /// Each command is answered with this error.
+    /// Each command of Redis is answered with this error.
     Refused(&'static str),
 }
 
 pub(crate) struct Switch {
+    pub(crate) address: String,
     pub(crate) port: u16,
     target: Arc<Mutex<String>>,
     /// The fate of the connections that were made since the last change of it.
@@ -28,7 +29,7 @@ pub(crate) struct Switch {
 impl Switch {
     pub(crate) async fn before(server: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
+        let address = listener.local_addr().unwrap();
         let target = Arc::new(Mutex::new(server.to_owned()));
         let fate = Arc::new(Mutex::new(watch::Sender::default()));
         let (to, of) = (Arc::clone(&target), Arc::clone(&fate));
@@ -38,11 +39,16 @@ impl Switch {
                 tokio::spawn(relay(client, server, fate));
             }
         });
-        Self { port, target, fate }
+        Self { address: address.to_string(), port: address.port(), target, fate }
     }
 
+    /// The URL of a Redis server behind it.
     pub(crate) fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}/", self.port)
+        format!("redis://{}/", self.address)
+    }
+
+    pub(crate) fn host_and_port(&self) -> (&str, u16) {
+        (self.address.split(':').next().unwrap(), self.port)
     }
 
     /// Lets new connections lead to this server. Those that exist stay as they are.
@@ -55,7 +61,7 @@ impl Switch {
         self.change(Fate::Silent);
     }
 
-    /// Answers every command over the connections that exist with this error. New ones are served.
+    /// Answers every command of Redis over the connections that exist with this error. New ones are served.
     pub(crate) fn refuse(&self, error: &'static str) {
         self.change(Fate::Refused(error));
     }

@@ -27,7 +27,7 @@ pub(crate) static CLUSTER: LazyLock<Shared> = LazyLock::new(|| {
     })
 });
 
-async fn store() -> Option<RedisStore> {
+pub(crate) async fn store() -> Option<RedisStore> {
     Some(RedisStore::connect(SINGLE.url.as_deref()?).await.unwrap())
 }
 
@@ -52,6 +52,20 @@ pub(crate) async fn tell(server: &servers::Server, command: &[&str]) -> redis::V
 mod single {
     use super::*;
     sessile::session_store_tests!(store);
+}
+
+#[cfg(feature = "sealed")]
+mod sealed {
+    use super::*;
+    sessile::session_store_tests!(async || Some(sessile::Sealed::new(
+        store().await?,
+        "a key of 32 bytes or more for the kit"
+    )));
+}
+
+mod hashed_ids {
+    use super::*;
+    sessile::session_store_tests!(async || Some(sessile::testing::HashedIds::new(store().await?)));
 }
 
 mod cluster {

@@ -155,8 +155,8 @@ async fn a_server_that_has_lost_its_commands_runs_a_script() {
     assert!(calls(&server, "evalsha").await.0 > 0);
 }
 
-/// A proxy that makes a Valkey speak as Redis 8.4 does, which has `DELEX … IFEQ` in the place of `DELIFEQ`. It
-/// replaces words in what the store sends, so it is for short commands.
+/// A proxy that makes a Valkey speak as Redis 8.4 does, which has `DELEX … IFEQ` in the place of `DELIFEQ`.
+/// It replaces words in what the store sends, so it is for short commands.
 async fn as_redis_8_4(server: String) -> String {
     const DELEX: &[u8] = b"*4\r\n$5\r\nDELEX\r\n";
     fn translate(sent: &[u8]) -> Vec<u8> {

@@ -164,8 +164,8 @@ async fn a_demoted_server_is_left_for_the_new_primary() {
     ada.commit(&session).await.unwrap();
     time_to_recover(&store, MINUTE).await;
 
-    // The new primary has everything. The old one is demoted, and its connections stay. The address moves half a
-    // second later.
+    // The new primary has everything. The old one is demoted, and its connections stay. The address moves
+    // half a second later.
     assert_eq!(tell(&old, &["WAIT", "1", "10000"]).await, redis::Value::Int(1));
     tell(&new, &["REPLICAOF", "NO", "ONE"]).await;
     tell(&old, &["REPLICAOF", "127.0.0.1", &new.port.to_string()]).await;

@@ -29,7 +29,8 @@ fn record(n: usize) -> Record {
     Record::from_json(format!(r#"{{"cookie":{{}},"n":{n}}}"#)).unwrap()
 }
 
-/// Two stores, as of two processes: each line of both is kept, and of replacements of the same text one succeeds.
+/// Two stores, as of two processes: each line of both is kept, and of replacements of the same text one
+/// succeeds.
 async fn two_stores_share_an_index<S: SessionStore>(one: S, two: S) {
     let stores = [Arc::new(one), Arc::new(two)];
     let user = Arc::<str>::from(new_user());
@@ -294,8 +295,8 @@ async fn an_append_finds_a_key_that_has_moved_to_another_node() {
     ));
 }
 
-/// A proxy that counts round trips: it holds answers back until the client asks nothing more, so that a client
-/// which waits for one answer before its next question waits as often as it takes trips.
+/// A proxy that counts round trips: it holds answers back until the client asks nothing more, so that a
+/// client which waits for one answer before its next question waits as often as it takes trips.
 async fn counting(server: String, held: Duration) -> (String, Arc<AtomicU64>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("redis://{}/", listener.local_addr().unwrap());
@@ -362,8 +363,9 @@ async fn round_trips_of_an_index() {
     }
 }
 
-/// A login costs one round trip more than without a list over a session of a guest, and two more without one: it is
-/// noted, the record is created, and the list is read while the old record is removed. A read of a user costs none.
+/// A login costs one round trip more than without a list over a session of a guest, and two more without one:
+/// it is noted, the record is created, and the list is read while the old record is removed. A read of a user
+/// costs none.
 ///
 /// Calls at the same time are one round trip, so the time is measured, with answers that take long.
 #[tokio::test]
@@ -419,7 +421,7 @@ async fn round_trips_of_a_login() {
 
 /// `cargo test --release --features redis,testing --test servers ten_thousand -- --ignored --nocapture`
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "measures, in a release build"]
+#[ignore = "a measurement: run it in release with --nocapture"]
 async fn ten_thousand_sessions_of_a_user() {
     let Some(server) = servers::redis(&[]) else { return };
     let store = RedisStore::connect(format!("redis://{}/", server.address())).await.unwrap();
@@ -457,4 +459,13 @@ async fn one_process_logs_in_while_another_ends_all() {
     let Some(url) = SINGLE.url.as_deref() else { return };
     let (one, other) = (RedisStore::connect(url).await.unwrap(), RedisStore::connect(url).await.unwrap());
     crate::users::one_logs_in_while_another_ends_all(one, other).await;
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn real_processes_log_in_and_end_all() {
+    let Some(url) = SINGLE.url.clone() else { return };
+    let store = RedisStore::connect(url.as_str()).await.unwrap();
+    let test = "redis_users::real_processes_log_in_and_end_all";
+    crate::two_processes::log_in_and_end_all(test, ("REDIS_URL", &url), store).await;
 }

@@ -7,43 +7,13 @@ use std::error::Error as _;
 use std::time::Duration;
 
 use logs::Logs;
-#[cfg(feature = "tls")]
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use sessile::{Record, SessionId, SessionStore, StoreError};
 use sessile_test_servers as servers;
+#[cfg(feature = "tls")]
+use sessile_test_servers::Certificates;
 
 /// An address of this machine that does not say so, as that of a database elsewhere.
 const ELSEWHERE: &str = "0.0.0.0";
-
-/// A private authority, another one that has signed nothing, and a server's certificate and key. The
-/// certificate is for `localhost`.
-#[cfg(feature = "tls")]
-struct Certificates {
-    folder: tempfile::TempDir,
-}
-
-#[cfg(feature = "tls")]
-impl Certificates {
-    fn new(user: &str) -> Self {
-        let authority = || {
-            let mut params = CertificateParams::default();
-            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-            let key = KeyPair::generate().unwrap();
-            (params.self_signed(&key).unwrap().pem(), Issuer::new(params, key))
-        };
-        let ((ca, issuer), (other, _)) = (authority(), authority());
-        let key = KeyPair::generate().unwrap();
-        let server = CertificateParams::new(["localhost".to_owned()]).unwrap();
-        let server = server.signed_by(&key, &issuer).unwrap().pem();
-        let key = key.serialize_pem();
-        let files = [("ca", &*ca), ("other", &*other), ("server", &*server), ("key", &*key)];
-        Self { folder: servers::files(user, &files) }
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.folder.path().join(name).display().to_string()
-    }
-}
 
 fn chain(error: &StoreError) -> String {
     let causes = std::iter::successors(error.source(), |&error| error.source());
@@ -71,16 +41,16 @@ mod postgres {
     #[cfg(feature = "tls")]
     fn with_tls(files: &Certificates) -> Option<servers::Server> {
         let [certificate, key] = [("ssl_cert_file", "server"), ("ssl_key_file", "key")]
-            .map(|(option, file)| format!("{option}={}", files.path(file)));
+            .map(|(option, file)| format!("{option}={}", files.path(file).display()));
         servers::postgres("UTC", &["-c", "ssl=on", "-c", &certificate, "-c", &key])
     }
 
     #[cfg(feature = "tls")]
     #[tokio::test]
     async fn each_mode_keeps_its_word() {
-        let files = Certificates::new("postgres");
+        let files = Certificates::new("postgres", "localhost");
         let Some(server) = with_tls(&files) else { return };
-        let (ca, other) = (files.path("ca"), files.path("other"));
+        let [ca, other] = ["ca", "other"].map(|file| files.path(file).display().to_string());
         let admin = PgPool::connect(&url("127.0.0.1", &server, "sslmode=disable")).await.unwrap();
         PostgresStore::new(admin.clone()).migrate().await.unwrap();
         let logs = Logs::capture();
@@ -144,12 +114,12 @@ mod mysql {
     #[cfg(feature = "tls")]
     #[tokio::test]
     async fn each_mode_keeps_its_word() {
-        let files = Certificates::new("mysql");
+        let files = Certificates::new("mysql", "localhost");
         let options = [("--ssl-cert", "server"), ("--ssl-key", "key")];
-        let options = options.map(|(option, file)| format!("{option}={}", files.path(file)));
+        let options = options.map(|(option, file)| format!("{option}={}", files.path(file).display()));
         // A user who may not come without.
         let Some(server) = servers::mariadb(&[&options[0], &options[1]]) else { return };
-        let (ca, other) = (files.path("ca"), files.path("other"));
+        let [ca, other] = ["ca", "other"].map(|file| files.path(file).display().to_string());
         let admin = MySqlPool::connect(&url("127.0.0.1", &server, "ssl-mode=DISABLED")).await.unwrap();
         MySqlStore::new(admin.clone()).migrate().await.unwrap();
         sqlx::raw_sql("ALTER USER sessile@'%' REQUIRE SSL").execute(&admin).await.unwrap();

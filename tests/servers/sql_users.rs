@@ -13,8 +13,8 @@ fn chain(error: &StoreError) -> String {
     errors.map(|error| format!("{error}; ")).collect()
 }
 
-/// Without the table of the users, as in a database that an earlier version has set up, the sessions work, and a call
-/// about a user says what to do. `table` is the name that the error says.
+/// Without the table of the users, as in a database that an earlier version has set up, the sessions work,
+/// and a call about a user says what to do. `table` is the name that the error says.
 pub(crate) async fn says_what_is_missing(store: &impl SessionStore, table: &str) {
     let id = SessionId::random();
     store.check().await.unwrap();
@@ -49,8 +49,8 @@ pub(crate) async fn is_there_after_the_migration(store: &impl SessionStore, migr
     assert!(index.replace(USER, "{}\n", "").await.unwrap());
 }
 
-/// Two stores, each on a pool of its own, append to one text and compact it: nothing that was appended is lost, and
-/// every answer has the line, although another task may have removed it by then.
+/// Two stores, each on a pool of its own, append to one text and compact it: nothing that was appended is
+/// lost, and every answer has the line, although another task may have removed it by then.
 pub(crate) async fn two_stores_share_a_text<S: SessionStore>(one: S, other: S) {
     const LINES: usize = 40;
     let stores = [Arc::new(one), Arc::new(other)];

@@ -1,5 +1,5 @@
-//! `SqliteStore` on a disk that is full, cannot be written to, or is gone: a commit is an error then, and what
-//! was acknowledged before is there when the disk is well again.
+//! `SqliteStore` on a disk that is full, cannot be written to, or is gone: a commit is an error then, and
+//! what was acknowledged before is there when the disk is well again.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -30,8 +30,8 @@ async fn is_alive(visitor: &Visitor) -> bool {
     visitor.open().await.unwrap().origin() == Origin::Loaded
 }
 
-/// One process logs in and changes an id, the other one ends all. What began before the end is over, and a login that is
-/// answered and alive is listed.
+/// One process logs in and changes an id, the other one ends all. What began before the end is over, and a
+/// login that is answered and alive is listed.
 pub(crate) async fn one_logs_in_while_another_ends_all<S: SessionStore>(one: S, other: S) {
     let (one, other) = (config(one), config(other));
     let (mut ended, mut refused, mut later) = (0, 0, 0);

@@ -333,7 +333,8 @@ async fn the_oldest_messages_of_a_kind_go_past_the_limit() {
     assert_eq!(browser.open(&config).await.peek_flash::<u64>("info").unwrap(), [7, 5]);
 }
 
-/// Two equal messages cannot be told apart: the one that was queued between two that take is lost, as it is documented.
+/// Two equal messages cannot be told apart: the one that was queued between two that take is lost, as it is
+/// documented.
 #[tokio::test]
 async fn an_equal_message_between_two_that_take_goes_with_them() {
     let (config, store) = setup();

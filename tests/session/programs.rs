@@ -1,5 +1,5 @@
-//! Programs of many changes against a plain model: what a session answers does not depend on how many changes or keys
-//! there are.
+//! Programs of many changes against a plain model: what a session answers does not depend on how many changes
+//! or keys there are.
 
 use std::time::Duration;
 

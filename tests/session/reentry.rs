@@ -1,4 +1,5 @@
-//! An application's own code may ask the session that runs it: `Serialize`, `Deserialize`, closures and `genid`.
+//! An application's own code may ask the session that runs it: `Serialize`, `Deserialize`, closures and
+//! `genid`.
 
 use std::cell::{Cell, RefCell};
 use std::sync::mpsc::{RecvTimeoutError, channel};

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use futures_util::stream::{self, BoxStream, StreamExt as _};
 use sessile::{MemoryStore, Record, SessionId, SessionStore, StoreError, Stored};
 
 mod memory {
@@ -31,6 +32,11 @@ mod file {
 mod three_methods {
     use super::*;
     sessile::session_store_tests!(async || Simple::default());
+}
+
+mod three_methods_with_hashed_ids {
+    use super::*;
+    sessile::session_store_tests!(async || sessile::testing::HashedIds::new(Simple::default()));
 }
 
 mod counting {
@@ -64,17 +70,19 @@ fn the_page_of_the_kit_lists_every_check() {
 
 /// The least a store can do, with another task let in at every step.
 #[derive(Default)]
-struct Simple(Mutex<HashMap<SessionId, (String, Instant)>>);
+pub(crate) struct Simple(Mutex<HashMap<SessionId, (String, Instant)>>);
 
 impl SessionStore for Simple {
     async fn get(&self, id: &SessionId) -> Result<Option<Stored>, StoreError> {
         tokio::task::yield_now().await;
-        let json = match self.0.lock().unwrap().get(id) {
-            Some((json, until)) if Instant::now() < *until => json.clone(),
+        let (json, left) = match self.0.lock().unwrap().get(id) {
+            Some((json, until)) if Instant::now() < *until => {
+                (json.clone(), until.saturating_duration_since(Instant::now()))
+            }
             _ => return Ok(None),
         };
         tokio::task::yield_now().await;
-        Ok(Some(Record::from_json(json)?.into()))
+        Ok(Some(Stored::from(Record::from_json(json)?).with_expires_in(left)))
     }
 
     async fn set(&self, id: &SessionId, record: &Record, ttl: Duration) -> Result<(), StoreError> {
@@ -82,6 +90,11 @@ impl SessionStore for Simple {
         self.0.lock().unwrap().insert(id.clone(), (record.as_json().to_owned(), Instant::now() + ttl));
         tokio::task::yield_now().await;
         Ok(())
+    }
+
+    fn ids(&self) -> Option<BoxStream<'_, Result<SessionId, StoreError>>> {
+        let ids: Vec<_> = self.0.lock().unwrap().keys().cloned().map(Ok).collect();
+        Some(stream::iter(ids).boxed())
     }
 
     async fn destroy(&self, id: &SessionId) -> Result<(), StoreError> {
@@ -93,7 +106,7 @@ impl SessionStore for Simple {
 
 /// A store whose version is a counter, as a database column would be.
 #[derive(Default)]
-struct Counting(Mutex<HashMap<SessionId, Row>>);
+pub(crate) struct Counting(Mutex<HashMap<SessionId, Row>>);
 
 #[derive(Clone)]
 struct Row {
@@ -109,7 +122,8 @@ impl Counting {
 }
 
 fn stored(row: &Row) -> Result<Stored, StoreError> {
-    Ok(Stored::from(Record::from_json(row.json.clone())?).with_version(row.version))
+    let left = row.until.saturating_duration_since(Instant::now());
+    Ok(Stored::from(Record::from_json(row.json.clone())?).with_version(row.version).with_expires_in(left))
 }
 
 impl SessionStore for Counting {
@@ -122,6 +136,11 @@ impl SessionStore for Counting {
         let version = rows.get(id).map_or(1, |row| row.version + 1);
         rows.insert(id.clone(), Row { json: record.as_json().into(), version, until: Instant::now() + ttl });
         Ok(())
+    }
+
+    fn ids(&self) -> Option<BoxStream<'_, Result<SessionId, StoreError>>> {
+        let ids: Vec<_> = self.0.lock().unwrap().keys().cloned().map(Ok).collect();
+        Some(stream::iter(ids).boxed())
     }
 
     async fn destroy(&self, id: &SessionId) -> Result<(), StoreError> {

@@ -1,5 +1,5 @@
-//! What stands in the place of a session's file and is no session: such a request gets a new session, and what
-//! stands there stays.
+//! What stands in the place of a session's file and is no session: such a request gets a new session, and
+//! what stands there stays.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Write as _};

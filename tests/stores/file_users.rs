@@ -125,7 +125,8 @@ async fn what_is_planted_in_the_place_of_a_text_is_not_read_and_stays() {
     }
 }
 
-/// Appends numbered lines and replaces the text by itself until it is killed. Says each number once it is kept.
+/// Appends numbered lines and replaces the text by itself until it is killed. Says each number once it is
+/// kept.
 async fn append_until_killed(folder: &str, who: &str) {
     let store = FileStore::new(folder).unwrap();
     for n in 0_u64.. {
@@ -142,8 +143,8 @@ async fn append_until_killed(folder: &str, who: &str) {
     }
 }
 
-/// Two processes write to one text, and are killed: no line that was acknowledged is lost, none is half there, and
-/// the next start removes what they left.
+/// Two processes write to one text, and are killed: no line that was acknowledged is lost, none is half
+/// there, and the next start removes what they left.
 #[tokio::test]
 async fn killed_processes_lose_no_line() {
     if let (Ok(who), Ok(folder)) = (std::env::var(CHILD), std::env::var("SESSILE_TEST_USERS_FOLDER")) {

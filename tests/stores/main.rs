@@ -5,6 +5,10 @@
 #[path = "../common/disk.rs"]
 mod disk;
 
+#[cfg(feature = "sealed")]
+#[path = "../common/logs.rs"]
+mod logs;
+
 mod conformance;
 #[cfg(feature = "file")]
 mod file;
@@ -18,5 +22,8 @@ mod file_kills;
 mod file_plants;
 #[cfg(all(unix, feature = "file"))]
 mod file_users;
+mod moving;
+#[cfg(feature = "sealed")]
+mod sealed;
 #[cfg(all(unix, feature = "file"))]
 mod user_kills;

@@ -1,5 +1,5 @@
-//! A process that is killed while it logs a user in, changes ids and ends sessions: whatever it leaves behind, an end of all
-//! sessions ends it.
+//! A process that is killed while it logs a user in, changes ids and ends sessions: whatever it leaves
+//! behind, an end of all sessions ends it.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;

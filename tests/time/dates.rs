@@ -81,7 +81,8 @@ async fn the_last_day_of_the_year_9999_breaks_nothing() {
     }
 }
 
-/// The clock of a machine that learns the date only after the program has started, and the longest way the other way.
+/// The clock of a machine that learns the date only after the program has started, and the longest way the
+/// other way.
 #[tokio::test]
 async fn a_clock_set_by_centuries_breaks_nothing() {
     for date in [UNIX_EPOCH, noon() + 290 * 365 * DAY] {

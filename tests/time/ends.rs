@@ -16,7 +16,8 @@ async fn a_session_lives_to_the_last_millisecond() {
 #[tokio::test]
 async fn a_browser_session_lives_for_the_stores_ttl() {
     for world in worlds(noon(), |builder| builder.browser_session().store_ttl(HOUR)) {
-        // A file says no time of its own, so the file store has to know how long Express would keep it: a day.
+        // A file says no time of its own, so the file store has to know how long Express would keep it: a
+        // day.
         let (one, line) = world.visitor().await;
         let (other, _) = world.visitor().await;
         assert!(!line.contains("Expires") && !line.contains("Max-Age"), "{line}");

@@ -1,5 +1,5 @@
-//! Time: the boundary to the millisecond, clocks that are set, and dates at which programs break. Each over the memory
-//! store and the file store, which count time in different ways.
+//! Time: the boundary to the millisecond, clocks that are set, and dates at which programs break. Each over
+//! the memory store and the file store, which count time in different ways.
 
 #![cfg(feature = "file")]
 
@@ -85,8 +85,8 @@ impl World {
         visitor.open().await.unwrap().origin()
     }
 
-    /// Checks that the session is there one millisecond before `end`, and gone at `end`. Looking touches it, so the first
-    /// look is at another session of the same age.
+    /// Checks that the session is there one millisecond before `end`, and gone at `end`. Looking touches it,
+    /// so the first look is at another session of the same age.
     async fn ends(&self, [looked_at, left_alone]: [&Visitor; 2], end: SystemTime) {
         self.clock.set(end - MILLI);
         assert_eq!(self.origin(looked_at).await, Origin::Loaded, "{} store, 1 ms before the end", self.store);

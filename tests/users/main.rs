@@ -2,9 +2,11 @@
 
 mod edges;
 mod ended;
+mod events;
 mod limits;
 mod lists;
 mod logins;
+mod operate;
 mod races;
 
 use std::time::Duration;

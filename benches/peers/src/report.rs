@@ -15,6 +15,9 @@ pub struct Part {
 /// The order of the sections, and their names on the command line.
 pub const PARTS: [&str; 7] = ["process", "memory", "http", "redis", "postgres", "files", "growth"];
 
+/// Sections that were measured by hand. A run leaves them as they are.
+const BY_HAND: [&str; 1] = ["valkey"];
+
 const INTRODUCTION: &str = "\
 # Benchmarks
 
@@ -36,7 +39,7 @@ pub fn publish(part: &Part) {
 }
 
 fn page(old: &str, part: &Part, machine: &str, today: &str) -> String {
-    let sections = PARTS.iter().filter_map(|&name| {
+    let sections = PARTS.iter().chain(&BY_HAND).filter_map(|&name| {
         if name != part.name {
             return section(old, name).map(str::to_owned);
         }

@@ -78,8 +78,8 @@ impl Folder {
         &self.path
     }
 
-    /// Checks that the folder is there, that it is writable, and that nobody else can write to it, unless it is
-    /// shared.
+    /// Checks that the folder is there, that it is writable, and that nobody else can write to it, unless it
+    /// is shared.
     pub(super) fn check(&self) -> Result<(), StoreError> {
         prepare(&self.path, self.shared, false)
     }
@@ -312,8 +312,8 @@ fn without_path(error: io::Error) -> io::Error {
     }
 }
 
-/// Creates the folder of the lock files in an existing folder, and `with_users` that of the users' texts. Checks that
-/// nobody else can write to any of them, unless they are shared.
+/// Creates the folder of the lock files in an existing folder, and `with_users` that of the users' texts.
+/// Checks that nobody else can write to any of them, unless they are shared.
 ///
 /// Invariant: no other folder is created. One that is gone must not come back as an empty one.
 fn prepare(folder: &Path, shared: bool, with_users: bool) -> Result<(), StoreError> {

@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
+
 use crate::clock::{Clock, ErasedClock};
 use crate::error::StoreError;
 use crate::id::SessionId;
@@ -34,8 +36,8 @@ const DEFAULT_EXPRESS_TTL: Duration = Duration::from_secs(3600);
 ///
 /// A session's file is `<id>.json`; it holds the record and session-file-store's `__lastAccess`. If the id
 /// cannot be a file name, or if a file system that ignores case could confuse it with another id, the file is
-/// named by the id's hash. Each write goes to a temporary file, which is then renamed, so a crash leaves either
-/// the old record or the new one.
+/// named by the id's hash. Each write goes to a temporary file, which is then renamed, so a crash leaves
+/// either the old record or the new one.
 ///
 /// An expired session is absent at once. [`sweep_every`](Self::sweep_every) removes its file. A session whose
 /// file has no `__lastAccess` ages from the time at which the file was written; in session-file-store such a
@@ -45,16 +47,16 @@ const DEFAULT_EXPRESS_TTL: Duration = Duration::from_secs(3600);
 /// [corrupt](StoreError::corrupt) and stays, until `set` or `destroy` is called for that id: text of another
 /// kind, a file of more than 64 MiB, and on Unix also a link, a pipe, a socket or a folder.
 ///
-/// Which sessions a user has stands in the subfolder `.users`, in a file for each user, apart from the sessions and
-/// as private as they are. It is created when the first user logs in with a limit or a list of sessions
-/// ([`UserIndex`]). Express and [`clear`](Self::clear) leave it as it is.
+/// Which sessions a user has stands in the subfolder `.users`, in a file for each user, apart from the
+/// sessions and as private as they are. It is created when the first user logs in with a limit or a list of
+/// sessions ([`UserIndex`]). Express and [`clear`](Self::clear) leave it as it is.
 ///
 /// # Who can write to the folder
 /// Whoever can write to the folder can log in as anybody. On Unix the store creates it with mode 0700 and its
 /// files with mode 0600, for its own user alone. A folder that is there already must belong to that user, and
-/// neither its group nor others may write to it, unless [`shared_folder`](FileStoreBuilder::shared_folder) says
-/// that they are trusted. The folders above it are not checked. On other systems nothing is checked: there, the
-/// folder has the permissions that it inherits.
+/// neither its group nor others may write to it, unless [`shared_folder`](FileStoreBuilder::shared_folder)
+/// says that they are trusted. The folders above it are not checked. On other systems nothing is checked:
+/// there, the folder has the permissions that it inherits.
 ///
 /// # Sharing the folder with Express
 /// Lock files in `.locks` make every operation atomic among the processes that use this crate. Express takes
@@ -209,8 +211,8 @@ impl SessionStore for FileStore {
         self.with_file(id, move |sessions, name| sessions.destroy_if(name, &expected)).await
     }
 
-    /// Checks what [`FileStoreBuilder::build`] checks: that the folder is there, that a file can be created in
-    /// it, and that nobody else can write to it, unless that is allowed.
+    /// Checks what [`FileStoreBuilder::build`] checks: that the folder is there, that a file can be created
+    /// in it, and that nobody else can write to it, unless that is allowed.
     async fn check(&self) -> Result<(), StoreError> {
         self.run(Sessions::check).await
     }
@@ -222,6 +224,12 @@ impl SessionStore for FileStore {
 
     fn users(&self) -> Option<&dyn UserIndex> {
         Some(self)
+    }
+
+    /// Those of the files whose name is the id.
+    fn ids(&self) -> Option<BoxStream<'_, Result<SessionId, StoreError>>> {
+        let listing = async move { self.run(Sessions::ids).await.map(|ids| stream::iter(ids).map(Ok)) };
+        Some(stream::once(listing).try_flatten().boxed())
     }
 }
 
@@ -275,8 +283,8 @@ impl FileStoreBuilder {
         self
     }
 
-    /// Tells the store the time. Default: [`SystemClock`](crate::SystemClock). A test gives the configuration the same
-    /// clock; see `testing::TestClock`.
+    /// Tells the store the time. Default: [`SystemClock`](crate::SystemClock). A test gives the configuration
+    /// the same clock; see `testing::TestClock`.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = ErasedClock::new(clock);
         self

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use super::folder::{Durability, FileContent, FileReplaced, Folder};
 use super::locks::FileLock;
-use super::name::Names;
+use super::name::{EXTENSION, Names};
 use super::text::{self, FileText};
 use crate::clock::ErasedClock;
 use crate::error::StoreError;
@@ -132,6 +132,23 @@ impl Sessions {
             Ok(())
         })?;
         Ok(live)
+    }
+
+    /// The ids of the live sessions, and of what cannot be read, where the file's name tells the id.
+    pub(super) fn ids(&self) -> Result<Vec<SessionId>, StoreError> {
+        let now = self.now();
+        let mut ids = Vec::new();
+        self.folder.for_each_session_file(|name| {
+            let id = name.strip_suffix(EXTENSION).and_then(|id| SessionId::parse(id).ok());
+            // The name of a hash is none that its text has as an id.
+            if let Some(id) = id.filter(|id| self.file_name(id) == name)
+                && !matches!(self.live(name, now), Ok(None))
+            {
+                ids.push(id);
+            }
+            Ok(())
+        })?;
+        Ok(ids)
     }
 
     pub(super) fn clear(&self) -> Result<(), StoreError> {

@@ -1,5 +1,5 @@
-//! What the file store asks of the operating system beyond the standard library's common part, and what takes its place
-//! on systems that do not have it.
+//! What the file store asks of the operating system beyond the standard library's common part, and what takes
+//! its place on systems that do not have it.
 //!
 //! | what | Linux | other Unix (macOS, BSD) | Windows |
 //! |---|---|---|---|
@@ -25,16 +25,16 @@ pub(super) fn exchange(one: &Path, other: &Path) -> Option<io::Result<()>> {
     }
 }
 
-// macOS has `renamex_np`, which rustix offers as well. It is left out because no test here runs on macOS, and because an
-// Express on the same folder is the only one that notices: the caller then renames, and other processes of this crate
-// are excluded by the lock files.
+// macOS has `renamex_np`, which rustix offers as well. It is left out because no test here runs on macOS, and
+// because an Express on the same folder is the only one that notices: the caller then renames, and other
+// processes of this crate are excluded by the lock files.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn exchange(_: &Path, _: &Path) -> Option<io::Result<()>> {
     None
 }
 
-/// Creates a folder and its parents unless they exist. On Unix only the owner can enter a new one. Windows has lists of
-/// rights instead of modes, and a new folder takes over those of the folder above.
+/// Creates a folder and its parents unless they exist. On Unix only the owner can enter a new one. Windows
+/// has lists of rights instead of modes, and a new folder takes over those of the folder above.
 pub(super) fn make_folder(path: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
@@ -43,8 +43,8 @@ pub(super) fn make_folder(path: &Path) -> io::Result<()> {
     builder.create(path)
 }
 
-/// On Unix only the owner can read and write a file that is created with these options. On Windows it takes over the
-/// rights of its folder.
+/// On Unix only the owner can read and write a file that is created with these options. On Windows it takes
+/// over the rights of its folder.
 pub(super) fn owner_only(options: &mut OpenOptions) -> &mut OpenOptions {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
@@ -52,8 +52,8 @@ pub(super) fn owner_only(options: &mut OpenOptions) -> &mut OpenOptions {
 }
 
 /// On Unix an open with these options fails at a symbolic link and does not wait at a pipe. This crate
-/// creates neither, so somebody else has put it there. On Windows only an administrator, or a user in developer mode,
-/// can make a symbolic link, and named pipes are not files in folders.
+/// creates neither, so somebody else has put it there. On Windows only an administrator, or a user in
+/// developer mode, can make a symbolic link, and named pipes are not files in folders.
 pub(super) fn refuse_links(options: &mut OpenOptions) -> &mut OpenOptions {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::custom_flags(options, libc::O_NOFOLLOW | libc::O_NONBLOCK);
@@ -71,8 +71,8 @@ pub(super) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
 
 #[cfg(not(unix))]
 pub(super) fn is_at(_: &File, _: &Path) -> io::Result<bool> {
-    // Windows removes the name of a file only when nobody has the file open any more, so the lock files stay while a store
-    // is open.
+    // Windows removes the name of a file only when nobody has the file open any more, so the lock files stay
+    // while a store is open.
     Ok(true)
 }
 
@@ -102,8 +102,8 @@ pub(super) fn why_shared(folder: &Path, ours: &File) -> io::Result<Option<&'stat
     })
 }
 
-// Who may write to a folder on Windows is said by its list of rights, which the standard library cannot read. `FileStore`
-// says in its documentation that nothing is checked there.
+// Who may write to a folder on Windows is said by its list of rights, which the standard library cannot read.
+// `FileStore` says in its documentation that nothing is checked there.
 #[cfg(not(unix))]
 pub(super) fn why_shared(_: &Path, _: &File) -> io::Result<Option<&'static str>> {
     Ok(None)

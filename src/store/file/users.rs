@@ -1,4 +1,5 @@
-//! The texts in which a file store notes each user's sessions: one file for each user, in a folder of their own.
+//! The texts in which a file store notes each user's sessions: one file for each user, in a folder of their
+//! own.
 
 use futures_util::future::BoxFuture;
 use sha2::{Digest as _, Sha256};
@@ -9,8 +10,8 @@ use super::sessions::Sessions;
 use crate::error::StoreError;
 use crate::store::users::UserIndex;
 
-/// The file of a user's text. The hash tells users apart on a file system that ignores case, too. The ending is none
-/// that session-file-store takes for a session.
+/// The file of a user's text. The hash tells users apart on a file system that ignores case, too. The ending
+/// is none that session-file-store takes for a session.
 fn file_name(user: &str) -> String {
     let hash = base16ct::lower::encode_string(&Sha256::digest(user));
     format!("{USER_FOLDER}/{hash}.log")
@@ -45,7 +46,8 @@ impl Sessions {
     }
 }
 
-/// A user whose text cannot be read is not a user without sessions, while a session that cannot be read is none.
+/// A user whose text cannot be read is not a user without sessions, while a session that cannot be read is
+/// none.
 fn no_text(error: StoreError) -> StoreError {
     if error.is_corrupt() { StoreError::unavailable(error) } else { error }
 }

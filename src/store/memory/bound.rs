@@ -16,12 +16,12 @@ pub(super) struct Bound {
     order: Mutex<Order>,
 }
 
-/// The sessions of a bounded store, in the order in which they go: a session without data, such as a visitor who
-/// never logged in leaves behind, goes before every session with data. So a flood of visitors without a cookie logs
-/// nobody out. Among equals the session closest to its expiry goes first.
+/// The sessions of a bounded store, in the order in which they go: a session without data, such as a visitor
+/// who never logged in leaves behind, goes before every session with data. So a flood of visitors without a
+/// cookie logs nobody out. Among equals the session closest to its expiry goes first.
 ///
-/// Invariant: every write to a bounded store and its sweep hold the order's lock, so the order names exactly the
-/// entries of the map.
+/// Invariant: every write to a bounded store and its sweep hold the order's lock, so the order names exactly
+/// the entries of the map.
 #[derive(Default)]
 pub(super) struct Order {
     blank: BTreeSet<Place>,
@@ -87,6 +87,13 @@ impl Order {
             .filter_map(BTreeSet::first)
             .map(|first| first.expires)
             .min()
+    }
+
+    /// Every place, and whether its session is without data.
+    #[cfg(test)]
+    pub(super) fn places(&self) -> impl Iterator<Item = (bool, &Place)> {
+        let blank = self.blank.iter().map(|place| (true, place));
+        blank.chain(self.with_data.iter().map(|place| (false, place)))
     }
 
     fn part_of(&mut self, record: &Record) -> &mut BTreeSet<Place> {

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::clock::{ErasedClock, monotonic};
 use crate::store::loaded::Expiry;
 
-/// How long the sweep sleeps at most while a given clock tells the time: nothing wakes it when that clock is moved.
+/// How long the sweep sleeps at most while a given clock tells the time: nothing wakes it when that clock is
+/// moved.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
 /// A clock that counts from the creation of its store.
@@ -13,7 +14,8 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 pub(super) enum StoreClock {
     /// Counts elapsed time from tick zero, so that setting the machine's clock moves no expiry.
     Elapsed { origin: Instant },
-    /// Follows a clock that the program has given. Tick zero is 292 years back, so that the clock can be set either way.
+    /// Follows a clock that the program has given. Tick zero is 292 years back, so that the clock can be set
+    /// either way.
     Given { clock: ErasedClock, origin: SystemTime },
 }
 

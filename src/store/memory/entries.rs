@@ -76,8 +76,8 @@ impl Entries {
         Some(self.bound.as_ref()?.order())
     }
 
-    /// Removes entries of a bounded store until there is room for one more. Each write adds one entry at most, so that
-    /// is one entry as a rule.
+    /// Removes entries of a bounded store until there is room for one more. Each write adds one entry at
+    /// most, so that is one entry as a rule.
     pub(super) fn make_room(&self, limit: usize, order: &mut Order, now: Tick) {
         while order.len() >= limit {
             let Some(place) = order.pop(now) else { return };

@@ -5,6 +5,8 @@ mod bound;
 mod clock;
 mod entries;
 mod sweep;
+#[cfg(test)]
+mod tests;
 mod users;
 
 use std::fmt;
@@ -12,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dashmap::mapref::entry::Entry as Slot;
+use futures_util::stream::{self, BoxStream, StreamExt as _};
 
 use crate::clock::{Clock, ErasedClock};
 use crate::error::StoreError;
@@ -68,10 +71,11 @@ impl MemoryStore {
 
     /// An empty store that keeps at most `limit` sessions (at least one).
     ///
-    /// When the store is full, a new session takes the place of an expired one. If there is none, a session without
-    /// data goes, such as a visitor who never logged in leaves behind, and if every session has data, one of these.
-    /// Among equals the session closest to its expiry goes. That takes the same short time however many sessions there
-    /// are, but a store with a limit makes one write at a time, and needs about 50 bytes more for a session.
+    /// When the store is full, a new session takes the place of an expired one. If there is none, a session
+    /// without data goes, such as a visitor who never logged in leaves behind, and if every session has
+    /// data, one of these. Among equals the session closest to its expiry goes. That takes the same short
+    /// time however many sessions there are, but a store with a limit makes one write at a time, and
+    /// needs about 50 bytes more for a session.
     #[must_use]
     pub fn with_capacity_limit(limit: usize) -> Self {
         Self::builder().capacity_limit(limit).build()
@@ -278,6 +282,10 @@ impl SessionStore for MemoryStore {
         Some(self)
     }
 
+    fn ids(&self) -> Option<BoxStream<'_, Result<SessionId, StoreError>>> {
+        Some(stream::iter(self.all_ids().into_iter().map(Ok)).boxed())
+    }
+
     /// Memory always answers.
     async fn check(&self) -> Result<(), StoreError> {
         Ok(())
@@ -313,8 +321,8 @@ impl MemoryStoreBuilder {
         self
     }
 
-    /// Tells the store the time. Default: the time that has elapsed since the store was built, which nobody can set.
-    /// A test gives the configuration the same clock; see `testing::TestClock`.
+    /// Tells the store the time. Default: the time that has elapsed since the store was built, which nobody
+    /// can set. A test gives the configuration the same clock; see `testing::TestClock`.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Some(ErasedClock::new(clock));
         self

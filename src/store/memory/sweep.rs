@@ -57,8 +57,9 @@ impl Entries {
     fn sweep_in_order(&self, bound: &Bound) -> Option<Tick> {
         loop {
             let mut expired = Expired::default();
-            // The lock is free again after every few entries, so that no write waits long. The clock is read under the
-            // lock, as writes read it: what they have written since a clock was set is not taken for expired.
+            // The lock is free again after every few entries, so that no write waits long. The clock is read
+            // under the lock, as writes read it: what they have written since a clock was set is
+            // not taken for expired.
             let (mut order, mut next) = (bound.order(), None);
             let now = self.clock.now().tick;
             for _ in 0..FEW {

@@ -39,13 +39,15 @@ impl Certificates {
 
     #[cfg(feature = "tls")]
     fn add_to(&self, address: ConnectionInfo) -> Result<ConnectionInfo, StoreError> {
-        // rustls panics where several providers are compiled in, because a crate elsewhere wants another one,
-        // and none is installed.
-        if is_tls(&address) && rustls::crypto::CryptoProvider::get_default().is_none() {
-            // This fails if another thread has installed one in the meantime.
-            let _ = rustls::crypto::ring::default_provider().install_default();
+        if is_tls(&address) {
+            crate::store::provider::ensure();
         }
         let Some(certificates) = self.given() else { return Ok(address) };
+        if !is_tls(&address) {
+            return Err(StoreError::unavailable(
+                "the store has certificates, and an address does not ask for TLS: write `rediss://` in it",
+            ));
+        }
         let client = redis::Client::build_with_tls(address, certificates).map_err(StoreError::unavailable)?;
         Ok(client.get_connection_info().clone())
     }

@@ -38,6 +38,10 @@ impl RedisStore {
 impl RedisStore<ClusterConnection> {
     /// Connects to a cluster through some of its nodes. The connections use `TCP_NODELAY`.
     ///
+    /// With TLS, all nodes are addressed as `rediss://`, and each one's certificate has to be for the name
+    /// that the cluster announces for it: an IP address, unless `cluster-announce-hostname` and
+    /// `cluster-preferred-endpoint-type hostname` are set.
+    ///
     /// If a connection drops, the driver itself sends the command again, and does not say so. If a node had
     /// carried it out, an [`update`](crate::Session::update) may count twice, and a record may be left under
     /// an id that nobody has, until it expires.
@@ -58,6 +62,10 @@ impl RedisStore<MultiplexedConnection> {
     /// one user serves for all of them.
     ///
     /// The server's user needs the right `+role` as well.
+    ///
+    /// With TLS, each address says for itself whether it is used: `rediss://user:password@mymaster/0` for the
+    /// servers, `rediss://` for each Sentinel. The certificate of a server has to be for the name that the
+    /// Sentinels announce: an IP address, unless `sentinel announce-hostnames` is set.
     ///
     /// # What a fail-over may cost
     /// Redis answers a write before its replicas have it. What the old primary had not passed on when it
@@ -136,7 +144,8 @@ impl RedisStoreBuilder {
     /// The certificates of the authorities that sign the servers' certificates, in PEM. Default: those that
     /// the system trusts.
     ///
-    /// They take the place of the system's. Every address then has to ask for TLS: `rediss://`.
+    /// They take the place of the system's. Every address then has to ask for TLS, `rediss://`, except that
+    /// Sentinels may be asked in clear.
     #[cfg(feature = "tls")]
     pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.certificates.roots = Some(pem.into());

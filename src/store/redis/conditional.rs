@@ -15,8 +15,8 @@ use crate::store::Replaced;
 use crate::store::version::Version;
 
 /// Replaces a record, or a user's text, if it is still the expected one. `ARGV`: the expected record, the new
-/// record, and the new record's time to live in seconds, which a text does not have. [`to_replaced`] reads the
-/// answer.
+/// record, and the new record's time to live in seconds, which a text does not have. [`to_replaced`] reads
+/// the answer.
 ///
 /// Records are compared as text: a JSON value that Lua decodes and encodes again would not be the same text.
 ///

@@ -13,7 +13,7 @@ use redis::{
 };
 use tokio::sync::Mutex;
 
-use super::address::{Certificates, prepare};
+use super::address::{Certificates, is_tls, prepare};
 use super::connections::{Connections, Listener, Replacement};
 use crate::error::StoreError;
 
@@ -89,8 +89,15 @@ pub(super) fn sentinel<A: IntoConnectionInfo>(
     primary: impl IntoConnectionInfo,
     certificates: &Certificates,
 ) -> Result<Connections<MultiplexedConnection>, StoreError> {
-    let sentinels: Result<Vec<_>, _> =
-        sentinels.into_iter().map(|sentinel| prepare(sentinel, certificates)).collect();
+    let sentinels: Result<Vec<_>, StoreError> = sentinels
+        .into_iter()
+        .map(|sentinel| {
+            let sentinel = prepare(sentinel, &Certificates::default())?;
+            // A Sentinel may be asked in clear: a server that it does not speak for has not the certificate
+            // that the primary has to show.
+            if is_tls(&sentinel) { prepare(sentinel, certificates) } else { Ok(sentinel) }
+        })
+        .collect();
     let sentinels = sentinels?;
     let primary = prepare(primary, certificates)?;
     let client = sentinel_client(&sentinels, &primary, certificates)?;

@@ -61,8 +61,8 @@ use crate::store::{Replaced, SessionStore, Stored};
 /// In the words of Redis' `ACL SETUSER`: `~sess:* +get +pttl +set +expire +del +evalsha +script|load`.
 /// Servers that compare and write themselves need no script: Valkey from 9.0 needs `+delifeq` in the place of
 /// the last two, and Redis from 8.4 `+delex`; Valkey 8.1 needs the script for `destroy_if` alone. Connecting
-/// tries each command on a key that no session has, and the error names the right that is missing. `len` and
-/// `clear` need `+scan` and `+unlink` as well, a database other than 0 `+select`, a cluster `+cluster|slots`,
+/// tries each command on a key that no session has, and the error names the right that is missing. `len`,
+/// `clear` and `ids` need `+scan`, `clear` also `+unlink`, a database other than 0 `+select`, a cluster `+cluster|slots`,
 /// and Sentinels `+role`.
 ///
 /// A program that looks for the sessions of a user, or ends them, needs `~sessile:users:* +append +multi
@@ -82,9 +82,10 @@ use crate::store::{Replaced, SessionStore, Stored};
 ///
 /// # TLS
 /// With the feature `tls`, an address that begins with `rediss://` is connected to over TLS, by rustls, with
-/// the certificates that the system trusts or those of a [`builder`](RedisStore::builder). If the program has
-/// installed no `CryptoProvider` for rustls, the store installs the one of `ring`. Without the feature such
-/// an address is an error.
+/// the certificates that the system trusts or those of a [`builder`](RedisStore::builder). It serves for
+/// single servers, clusters and Sentinels. If the program has installed no `CryptoProvider` for rustls, the
+/// store installs the one of `ring`: a program that wants another one installs it before it connects. Without
+/// the feature such an address is an error.
 ///
 /// ```no_run
 /// use sessile::{RedisStore, SessionConfig};
@@ -295,6 +296,11 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> SessionStore for RedisSt
 
     fn users(&self) -> Option<&dyn UserIndex> {
         Some(self)
+    }
+
+    /// It scans all keys of the server, so its user needs `+scan`, and it fails with an empty prefix.
+    fn ids(&self) -> Option<BoxStream<'_, Result<SessionId, StoreError>>> {
+        Some(self.scanned_ids())
     }
 
     /// `Some` if the store was built with [`announce_ends`](crate::RedisStoreBuilder::announce_ends).

@@ -1,7 +1,10 @@
-//! `len` and `clear` of [`RedisStore`]: they scan all keys with the prefix, on each node of a cluster.
+//! `len`, `clear` and `ids` of [`RedisStore`]: they scan all keys with the prefix, on each node of a cluster.
 
+use std::any::Any;
 use std::collections::HashSet;
+use std::future::ready;
 
+use futures_util::stream::{self, BoxStream, Stream, StreamExt as _, TryStreamExt as _};
 use redis::aio::{ConnectionLike, ConnectionManager, MultiplexedConnection};
 use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::{RoutingInfo, SingleNodeRoutingInfo};
@@ -10,6 +13,7 @@ use redis::{Cmd, FromRedisValue as _, RedisResult, Value};
 use super::RedisStore;
 use super::users::is_user_key;
 use crate::error::StoreError;
+use crate::id::SessionId;
 use crate::store::retry::with_timeout;
 
 /// How many keys the server looks at in one step of a scan: many, to need few round trips, but not so many
@@ -53,32 +57,57 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
     ///
     /// An empty prefix is refused: every key would have it, those of other programs included.
     async fn keys(&self, nodes: Vec<impl Node>) -> Result<HashSet<Vec<u8>>, StoreError> {
-        if self.settings.prefix.is_empty() {
-            return Err(StoreError::unavailable(EMPTY_PREFIX));
-        }
-        let mut keys = HashSet::new();
-        for mut node in nodes {
-            let mut cursor = 0_u64;
-            loop {
-                let mut scan = redis::cmd("SCAN");
-                scan.arg(cursor)
-                    .arg("MATCH")
-                    .arg(pattern(&self.settings.prefix))
-                    .arg("COUNT")
-                    .arg(KEYS_PER_STEP);
-                let step = async {
-                    let answer = node.send(scan).await.map_err(StoreError::unavailable)?;
-                    <(u64, Vec<Vec<u8>>)>::from_redis_value(answer).map_err(StoreError::unavailable)
-                };
-                let (next, found) = with_timeout(self.settings.timeout, step).await?;
-                keys.extend(found.into_iter().filter(|key| !is_user_key(&self.settings.prefix, key)));
-                cursor = next;
-                if cursor == 0 {
-                    break;
-                }
+        let pages = nodes.into_iter().map(|node| self.pages(node));
+        stream::iter(pages)
+            .flatten()
+            .try_fold(HashSet::new(), async |mut keys, page| {
+                keys.extend(page);
+                Ok(keys)
+            })
+            .await
+    }
+
+    /// The keys with the prefix on a node, a few at a time. A key may come twice.
+    fn pages<N: Node>(&self, node: N) -> impl Stream<Item = Result<Vec<Vec<u8>>, StoreError>> + Send {
+        stream::try_unfold(Some((node, 0_u64)), async move |place| {
+            let Some((mut node, cursor)) = place else { return Ok(None) };
+            if self.settings.prefix.is_empty() {
+                return Err(StoreError::unavailable(EMPTY_PREFIX));
             }
-        }
-        Ok(keys)
+            let mut scan = redis::cmd("SCAN");
+            scan.arg(cursor).arg("MATCH").arg(pattern(&self.settings.prefix)).arg("COUNT").arg(KEYS_PER_STEP);
+            let step = async {
+                let answer = node.send(scan).await.map_err(StoreError::unavailable)?;
+                <(u64, Vec<Vec<u8>>)>::from_redis_value(answer).map_err(StoreError::unavailable)
+            };
+            let (next, mut found) = with_timeout(self.settings.timeout, step).await?;
+            found.retain(|key| !is_user_key(&self.settings.prefix, key));
+            Ok(Some((found, (next != 0).then_some((node, next)))))
+        })
+    }
+
+    /// The ids of the sessions, on each node of a cluster.
+    pub(super) fn scanned_ids(&self) -> BoxStream<'_, Result<SessionId, StoreError>> {
+        let nodes = async move {
+            let connection = self.any_connection().await?;
+            let cluster = (&connection as &dyn Any).downcast_ref::<ClusterConnection>();
+            Ok::<_, StoreError>(match cluster {
+                Some(cluster) => {
+                    primaries(cluster).await?.into_iter().map(|node| self.pages(node).boxed()).collect()
+                }
+                None => vec![self.pages(Single(connection)).boxed()],
+            })
+        };
+        let id = |key: Vec<u8>| {
+            let id = std::str::from_utf8(key.strip_prefix(self.settings.prefix.as_bytes())?).ok()?;
+            SessionId::new(id).ok().map(Ok)
+        };
+        stream::once(nodes)
+            .map_ok(|nodes: Vec<_>| stream::iter(nodes).flatten())
+            .try_flatten()
+            .map_ok(move |page| stream::iter(page).filter_map(move |key| ready(id(key))))
+            .try_flatten()
+            .boxed()
     }
 
     async fn any_connection(&self) -> Result<C, StoreError> {

@@ -13,8 +13,8 @@ use crate::error::{StoreError, cause};
 use crate::id::SessionId;
 use crate::store::retry::with_timeout;
 
-/// How long a connection may say nothing before it is asked whether it is still there. A load balancer forgets an
-/// idle connection after some minutes, and a host that is gone says nothing at all.
+/// How long a connection may say nothing before it is asked whether it is still there. A load balancer
+/// forgets an idle connection after some minutes, and a host that is gone says nothing at all.
 const SILENCE: Duration = Duration::from_secs(60);
 
 /// Listens on a connection of its own, made when the stream is first polled, until the connection is lost.

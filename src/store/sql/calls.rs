@@ -19,6 +19,7 @@ macro_rules! shared_calls {
             use std::sync::Arc;
             use std::time::Duration;
 
+            use futures_util::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
             use sqlx::{Connection as _, FromRow as _};
 
             use crate::error::StoreError;
@@ -27,6 +28,7 @@ macro_rules! shared_calls {
             use crate::store::retry::{self, Attempt, DriverError};
             use crate::store::sql::calls::{corrupt_if_no_text, is_id_taken, is_timeout};
             use crate::store::sql::check::CheckFailed;
+            use crate::store::sql::layout::Layout;
             use crate::store::sql::lent::{Lent, test_idle};
             use crate::store::sql::row::to_stored;
             use crate::store::sql::statement::{Statement, Values};
@@ -262,7 +264,8 @@ macro_rules! shared_calls {
                     }
                 }
 
-                /// Executes each kind of statement in a form that touches no row.
+                /// Executes each kind of statement in a form that touches no row, and looks at the table's
+                /// columns.
                 async fn check(&self) -> Result<(), StoreError> {
                     let (id, record) = (&SessionId::random(), &Record::default());
                     let (expected, ttl) = (&Version::of(record), Duration::from_secs(1));
@@ -273,6 +276,13 @@ macro_rules! shared_calls {
                         let table = self.settings.quoted_table();
                         move |source| CheckFailed { what, table: table.clone(), source }
                     };
+                    let layout = &self.settings.statements.layout;
+                    let look =
+                        || async { self.select(layout, values).await.map_err(failed("look at")) };
+                    let (row, _) = self.with_retry(look).await?;
+                    if let Some(layout) = row.as_ref().map(Layout::from_row).transpose()?.flatten() {
+                        self.settings.judge(&layout).map_err(StoreError::unavailable)?;
+                    }
                     let read = || async { self.select(get, values).await.map_err(failed("read")) };
                     self.with_retry(read).await?;
                     // An insertion comes last, because Postgres wants the right to update for it as well.
@@ -291,6 +301,20 @@ macro_rules! shared_calls {
 
                 fn users(&self) -> Option<&dyn UserIndex> {
                     Some(self)
+                }
+
+                fn ids(&self) -> Option<BoxStream<'_, Result<SessionId, StoreError>>> {
+                    let pages = stream::try_unfold(Some(String::new()), async move |after| {
+                        let Some(after) = after else { return Ok(None) };
+                        let keys = self.keys_after(&after).await?;
+                        // A key that is a hash is none that its text has as an id.
+                        let id = |key: &String| {
+                            SessionId::parse(key).ok().filter(|id| *self.settings.key(id) == *key)
+                        };
+                        let ids: Vec<_> = keys.iter().filter_map(id).map(Ok).collect();
+                        Ok::<_, StoreError>(Some((stream::iter(ids), keys.into_iter().next_back())))
+                    });
+                    Some(pages.try_flatten().boxed())
                 }
 
                 $(fn watch(&self) -> Option<futures_util::stream::BoxStream<'static, SessionId>> {

@@ -37,6 +37,12 @@ where
     })
 }
 
+/// Prepares for a connection that checks the certificate of the server.
+pub(super) fn prepare_for_certificates() {
+    #[cfg(feature = "tls")]
+    crate::store::provider::ensure();
+}
+
 /// Whether nobody but this machine can read the connections to a host.
 pub(super) fn is_this_machine(host: &str) -> bool {
     let address = host.trim_matches(['[', ']']).parse();

@@ -12,8 +12,8 @@ use crate::sync::lock;
 /// Looks at a database's file before each use of a connection that is open.
 ///
 /// A connection keeps the file that it has opened. When that file is removed, or another one is put in its
-/// place, the connection would go on reading and writing what nobody else will ever find. A connection that was
-/// opened on a read-only disk would refuse to write when the disk is well again.
+/// place, the connection would go on reading and writing what nobody else will ever find. A connection that
+/// was opened on a read-only disk would refuse to write when the disk is well again.
 pub(super) struct FileWatch {
     path: PathBuf,
     /// Before any connection was opened.

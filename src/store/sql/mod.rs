@@ -12,6 +12,7 @@ mod encryption;
 #[cfg(feature = "sqlite")]
 mod file_watch;
 pub(crate) mod identifier;
+mod layout;
 mod lent;
 mod lost;
 #[cfg(feature = "mysql")]

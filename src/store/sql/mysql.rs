@@ -10,9 +10,10 @@ use sqlx::mysql::{MySqlConnectOptions, MySqlPool, MySqlPoolOptions, MySqlSslMode
 use super::calls::shared_calls;
 use super::encryption::{self, is_this_machine};
 use super::identifier::InvalidIdentifier;
+use super::layout::{self, mysql::MAX_KEY_LEN};
 use super::lent::IDLE_TIMEOUT;
 use super::statement::{Param, Statement, Values};
-use super::statements::{Dialect, Names, Settings, Statements};
+use super::statements::{Dialect, Names, PAGE, Settings, Statements};
 use super::user_table::{UserStatements, beside};
 use super::users::user_calls;
 use crate::error::StoreError;
@@ -29,7 +30,9 @@ use crate::store::retry::{DEFAULT_TIMEOUT, with_timeout};
 /// # Rights
 /// The store needs `SELECT`, `INSERT`, `UPDATE` and `DELETE` on its table, and [`migrate`](Self::migrate)
 /// `CREATE` and `INDEX`. [`check`](crate::SessionStore::check) executes each kind of statement without
-/// touching a row; its error says which one the server refuses, and the source of the error says why.
+/// touching a row; its error says which one the server refuses, and the source of the error says why. It also
+/// refuses a table in which two ids could meet, or a record would be cut off or changed:
+/// [what a table has to be](crate::guide::deploying#tables-that-exist-already).
 ///
 /// # TLS
 /// With the feature `tls`, the URL decides, as in `sqlx`: `?ssl-mode=VERIFY_IDENTITY` checks the certificate
@@ -52,7 +55,9 @@ use crate::store::retry::{DEFAULT_TIMEOUT, with_timeout};
 /// # A pool of your own
 /// [`new`](Self::new) takes a pool of the `sqlx` that this crate re-exports. What is said above about silence
 /// and fail-overs holds for it as well. TLS, the idle timeout, and its warnings are then yours. Say
-/// `test_before_acquire(false)`, or each operation asks twice.
+/// `test_before_acquire(false)`, or each operation asks twice. [`connect`](Self::connect) also installs, for
+/// `VERIFY_CA` and `VERIFY_IDENTITY`, a `CryptoProvider` for rustls if the program has none: without it
+/// `VERIFY_CA` panics where two are compiled in.
 ///
 /// # Limits of the table
 /// - Ids are compared byte for byte. An id of more than 128 characters, or with a space at its end, is stored
@@ -105,6 +110,9 @@ impl MySqlStore {
         };
         let is_remote = options.get_socket().is_none() && !is_this_machine(options.get_host());
         let prefers_tls = is_remote && matches!(options.get_ssl_mode(), MySqlSslMode::Preferred);
+        if matches!(options.get_ssl_mode(), MySqlSslMode::VerifyCa | MySqlSslMode::VerifyIdentity) {
+            encryption::prepare_for_certificates();
+        }
         let pool = encryption::connect(prefers_tls, |require| match require {
             true => pool(options.clone().ssl_mode(MySqlSslMode::Required)),
             false => pool(options.clone()),
@@ -121,8 +129,9 @@ impl MySqlStore {
         Ok(self)
     }
 
-    /// Creates the tables and their index, if they do not exist: that of the sessions, and one beside it, named after
-    /// it, in which the store keeps which sessions a user has ([`UserIndex`](crate::UserIndex)). By hand:
+    /// Creates the tables and their index, if they do not exist: that of the sessions, and one beside it,
+    /// named after it, in which the store keeps which sessions a user has
+    /// ([`UserIndex`](crate::UserIndex)). By hand:
     ///
     /// ```sql
     /// CREATE TABLE sessions_users (
@@ -131,8 +140,8 @@ impl MySqlStore {
     /// ) ENGINE=InnoDB;
     /// ```
     ///
-    /// The store needs the same rights to it. Without the second table the sessions work; only calls that are about
-    /// a user fail. [`check`](crate::SessionStore::check) does not look at it.
+    /// The store needs the same rights to it. Without the second table the sessions work; only calls that are
+    /// about a user fail. [`check`](crate::SessionStore::check) does not look at it.
     ///
     /// # Errors
     /// [`StoreError::unavailable`].
@@ -169,6 +178,7 @@ const KEYS_AT_ONCE: usize = 512;
 const DIALECT: Dialect = Dialect {
     quote: '`',
     statements,
+    judge: layout::mysql::judge,
     key,
     is_remote: true,
     returning: false,
@@ -178,12 +188,12 @@ const DIALECT: Dialect = Dialect {
 /// The id as the column can hold it and the server compares it: at most 128 characters, and no space at the
 /// end. Other ids are hashed.
 fn key(id: &SessionId) -> Cow<'_, str> {
-    id.or_hashed_unless(|id| id.chars().count() <= 128 && !id.ends_with(' '))
+    id.or_hashed_unless(|id| id.chars().count() <= MAX_KEY_LEN && !id.ends_with(' '))
 }
 
 /// The statements over a table.
 fn statements(&Names { table, users, .. }: &Names<'_>) -> Statements {
-    use Param::{EachKey, ExpectedHash, Id, Record, TtlSeconds};
+    use Param::{EachKey, ExpectedHash, Id, Record, Text, TtlSeconds};
     const NOW: &str = "UNIX_TIMESTAMP(NOW(6))";
     // Bytes are compared, because the column's collation may take different letters for the same. A column of
     // binary strings is not converted, because it may hold bytes that are no text. The hash stands for them
@@ -205,6 +215,12 @@ fn statements(&Names { table, users, .. }: &Names<'_>) -> Statements {
                  WHERE session_id IN (?) AND {live}"
             ),
             &[EachKey],
+        ),
+        ids: Statement::new(
+            format!(
+                "SELECT session_id FROM {table} WHERE session_id > ? AND {live} ORDER BY session_id LIMIT {PAGE}"
+            ),
+            &[Text],
         ),
         set: Statement::new(
             format!(
@@ -246,6 +262,7 @@ fn statements(&Names { table, users, .. }: &Names<'_>) -> Statements {
         sweep: Statement::new(format!("DELETE FROM {table} WHERE expires <= {NOW}"), &[]),
         len: Statement::new(format!("SELECT COUNT(*) FROM {table} WHERE {live}"), &[]),
         clear: Statement::new(format!("DELETE FROM {table}"), &[]),
+        layout: layout::mysql::statement(table),
         users: UserStatements::mysql(users),
     }
 }

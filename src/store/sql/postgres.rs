@@ -11,9 +11,10 @@ use super::announced;
 use super::calls::shared_calls;
 use super::encryption::{self, is_this_machine};
 use super::identifier::InvalidIdentifier;
+use super::layout;
 use super::lent::{IDLE_TIMEOUT, Lent};
-use super::statement::{Param, Statement};
-use super::statements::{Dialect, Names, Settings, Statements};
+use super::statement::{Param, Statement, keeps_no_statements};
+use super::statements::{Dialect, Names, PAGE, Settings, Statements};
 use super::user_table::UserStatements;
 use super::users::user_calls;
 use crate::error::StoreError;
@@ -28,7 +29,9 @@ use crate::store::retry::{DEFAULT_TIMEOUT, with_timeout};
 /// # Rights
 /// The store needs `SELECT`, `INSERT`, `UPDATE` and `DELETE` on its table, and [`migrate`](Self::migrate)
 /// `CREATE` on the schema. [`check`](crate::SessionStore::check) executes each kind of statement without
-/// touching a row; its error says which one the server refuses, and the source of the error says why.
+/// touching a row; its error says which one the server refuses, and the source of the error says why. It also
+/// refuses a table in which two ids could meet, or a record would be changed:
+/// [what a table has to be](crate::guide::deploying#tables-that-exist-already).
 ///
 /// # TLS
 /// With the feature `tls`, the URL decides, as in `sqlx`: `?sslmode=verify-full` checks the certificate and
@@ -56,7 +59,9 @@ use crate::store::retry::{DEFAULT_TIMEOUT, with_timeout};
 /// [`new`](Self::new) takes a pool of the `sqlx` that this crate re-exports. What is said above about silence
 /// and fail-overs holds for it as well. TLS, the idle timeout, and its warnings are then yours. Say
 /// `test_before_acquire(false)`, or each operation asks twice. [`connect`](Self::connect) also sets
-/// `client_connection_check_interval`, so that a statement that was given up ends at the server.
+/// `client_connection_check_interval`, so that a statement that was given up ends at the server, and, for
+/// `verify-ca` and `verify-full`, installs a `CryptoProvider` for rustls if the program has none: without it
+/// `verify-ca` panics where two are compiled in.
 ///
 /// # Time zones
 /// `expire` is a timestamp without a time zone. connect-pg-simple writes it in the time zone of its
@@ -122,6 +127,9 @@ impl PostgresStore {
         };
         let is_remote = options.get_socket().is_none() && !is_this_machine(options.get_host());
         let prefers_tls = is_remote && matches!(options.get_ssl_mode(), PgSslMode::Prefer);
+        if matches!(options.get_ssl_mode(), PgSslMode::VerifyCa | PgSslMode::VerifyFull) {
+            encryption::prepare_for_certificates();
+        }
         let pool = encryption::connect(prefers_tls, |require| match require {
             true => pool(options.clone().ssl_mode(PgSslMode::Require)),
             false => pool(options.clone()),
@@ -170,28 +178,29 @@ impl PostgresStore {
         self
     }
 
-    /// Whether the store announces the end of each session, for [`watch`](crate::SessionStore::watch). Default:
-    /// `false`.
+    /// Whether the store announces the end of each session, for [`watch`](crate::SessionStore::watch).
+    /// Default: `false`.
     ///
-    /// `destroy` and `destroy_if` then also notify a channel that is named after the table, `session_ends`, and
-    /// `watch` listens to it, on a connection of its own beside the pool. Say it in every process. Every
-    /// user of the database may listen to the channel, and hears ids of sessions that are over. Listening works through no pooler in
-    /// transaction mode: `watch` then hears nothing.
+    /// `destroy` and `destroy_if` then also notify a channel that is named after the table, `session_ends`,
+    /// and `watch` listens to it, on a connection of its own beside the pool. Say it in every process.
+    /// Every user of the database may listen to the channel, and hears ids of sessions that are over.
+    /// Listening works through no pooler in transaction mode: `watch` then hears nothing.
     #[must_use]
     pub fn announce_ends(mut self, announce: bool) -> Self {
         Arc::make_mut(&mut self.settings).set_announce_ends(announce);
         self
     }
 
-    /// Creates the tables and their index, if they do not exist: that of the sessions, and one beside it, named after
-    /// it, in which the store keeps which sessions a user has ([`UserIndex`](crate::UserIndex)). By hand:
+    /// Creates the tables and their index, if they do not exist: that of the sessions, and one beside it,
+    /// named after it, in which the store keeps which sessions a user has
+    /// ([`UserIndex`](crate::UserIndex)). By hand:
     ///
     /// ```sql
     /// CREATE TABLE session_users ("user" varchar COLLATE "C" PRIMARY KEY, log text NOT NULL);
     /// ```
     ///
-    /// The store needs the same rights to it. Without the second table the sessions work; only calls that are about
-    /// a user fail. [`check`](crate::SessionStore::check) does not look at it.
+    /// The store needs the same rights to it. Without the second table the sessions work; only calls that are
+    /// about a user fail. [`check`](crate::SessionStore::check) does not look at it.
     ///
     /// # Errors
     /// [`StoreError::unavailable`].
@@ -230,18 +239,13 @@ async fn end_abandoned_statements(connection: &mut PgConnection) -> Result<(), s
     Ok(())
 }
 
-/// Whether a URL says that connections keep no statements.
-fn keeps_no_statements(url: &str) -> bool {
-    let options = url.split_once('?').map_or("", |(_, options)| options);
-    options.split('&').any(|option| option == "statement-cache-capacity=0")
-}
-
 shared_calls!(PostgresStore, Postgres, watch: announced::ends);
 user_calls!(PostgresStore, Postgres);
 
 const DIALECT: Dialect = Dialect {
     quote: '"',
     statements,
+    judge: layout::postgres::judge,
     key: |id| Cow::Borrowed(id.as_str()),
     is_remote: true,
     returning: true,
@@ -251,7 +255,7 @@ const DIALECT: Dialect = Dialect {
 /// The statements over a table. `$1` is the id and `$2` the time zone, except in `sweep` and `len`, which
 /// have no id.
 fn statements(&Names { table, users, ends }: &Names<'_>) -> Statements {
-    use Param::{Expected, Id, KeyList, Record, TimeZone, TtlSeconds};
+    use Param::{Expected, Id, KeyList, Record, Text, TimeZone, TtlSeconds};
     const EXPIRY: &str =
         "to_timestamp(ceil(date_part('epoch', clock_timestamp()) + $3::bigint)) AT TIME ZONE $2";
     const LIVE: &str = "expire AT TIME ZONE $2 > clock_timestamp()";
@@ -274,6 +278,10 @@ fn statements(&Names { table, users, ends }: &Names<'_>) -> Statements {
                  WHERE sid = ANY (ARRAY(SELECT json_array_elements_text($1::json))) AND {LIVE}"
             ),
             &[KeyList, TimeZone],
+        ),
+        ids: Statement::new(
+            format!("SELECT sid FROM {table} WHERE sid > $1 AND {LIVE} ORDER BY sid LIMIT {PAGE}"),
+            &[Text, TimeZone],
         ),
         set: Statement::new(
             format!(
@@ -324,6 +332,7 @@ fn statements(&Names { table, users, ends }: &Names<'_>) -> Statements {
             &[TimeZone],
         ),
         clear: Statement::new(format!("DELETE FROM {table}"), &[]),
+        layout: layout::postgres::statement(table),
         users: UserStatements::returning(users),
     }
 }

@@ -13,8 +13,9 @@ use sqlx::{AssertSqlSafe, Sqlite};
 use super::calls::shared_calls;
 use super::file_watch::FileWatch;
 use super::identifier::InvalidIdentifier;
+use super::layout;
 use super::statement::{Param, Statement};
-use super::statements::{Dialect, Names, Settings, Statements};
+use super::statements::{Dialect, Names, PAGE, Settings, Statements};
 use super::user_table::UserStatements;
 use super::users::user_calls;
 use crate::error::StoreError;
@@ -25,6 +26,9 @@ use crate::store::retry::{DEFAULT_TIMEOUT, with_timeout};
 /// Behind the feature `sqlite`, which needs a C compiler. Several processes on one machine can share the
 /// file. Every operation is one statement; only a `replace` or `destroy_if` that meets a conflict needs a
 /// second one, which reads the stored record. A clone is another handle on the same pool.
+///
+/// [`check`](crate::SessionStore::check) refuses a table in which two ids could meet:
+/// [what a table has to be](crate::guide::deploying#tables-that-exist-already).
 ///
 /// ```no_run
 /// use sessile::{SessionConfig, SqliteStore};
@@ -58,8 +62,8 @@ impl SqliteStore {
     /// disk at each checkpoint only, so that a power cut may lose the last writes but nothing else.
     ///
     /// On Unix the store notices when the file is removed, replaced or made read-only while it is open: it
-    /// reads and writes no file but the one under this name. A pool of your own (see [`new`](Self::new)) goes on
-    /// with the file that it has opened.
+    /// reads and writes no file but the one under this name. A pool of your own (see [`new`](Self::new)) goes
+    /// on with the file that it has opened.
     ///
     /// `:memory:` (also `sqlite::memory:` and `file::memory:`) is a database in memory, for tests. It belongs
     /// to this store and its clones, and ends with them. [`MemoryStore`](crate::MemoryStore) does the same
@@ -105,8 +109,9 @@ impl SqliteStore {
         Ok(self)
     }
 
-    /// Creates the tables and their index, if they do not exist: that of the sessions, and one beside it, named after
-    /// it, in which the store keeps which sessions a user has ([`UserIndex`](crate::UserIndex)). By hand:
+    /// Creates the tables and their index, if they do not exist: that of the sessions, and one beside it,
+    /// named after it, in which the store keeps which sessions a user has
+    /// ([`UserIndex`](crate::UserIndex)). By hand:
     ///
     /// ```sql
     /// CREATE TABLE sessions_users ("user" TEXT NOT NULL PRIMARY KEY, log TEXT NOT NULL);
@@ -144,6 +149,7 @@ user_calls!(SqliteStore, Sqlite);
 const DIALECT: Dialect = Dialect {
     quote: '"',
     statements,
+    judge: layout::sqlite::judge,
     key: |id| Cow::Borrowed(id.as_str()),
     is_remote: false,
     returning: true,
@@ -152,7 +158,7 @@ const DIALECT: Dialect = Dialect {
 
 /// The statements over a table. `?1` is the current time and `?2` the id, wherever they appear.
 fn statements(&Names { table, users, .. }: &Names<'_>) -> Statements {
-    use Param::{Expected, Id, KeyList, Now, Record, TtlMillis};
+    use Param::{Expected, Id, KeyList, Now, Record, Text, TtlMillis};
     Statements {
         // Cast to an integer because Node.js binds numbers as reals.
         get: Statement::new(
@@ -165,6 +171,10 @@ fn statements(&Names { table, users, .. }: &Names<'_>) -> Statements {
                  WHERE sid IN (SELECT value FROM json_each(?2)) AND expired > ?1"
             ),
             &[Now, KeyList],
+        ),
+        ids: Statement::new(
+            format!("SELECT sid FROM {table} WHERE sid > ?2 AND expired > ?1 ORDER BY sid LIMIT {PAGE}"),
+            &[Now, Text],
         ),
         set: Statement::new(
             format!(
@@ -209,6 +219,7 @@ fn statements(&Names { table, users, .. }: &Names<'_>) -> Statements {
         sweep: Statement::new(format!("DELETE FROM {table} WHERE expired <= ?1"), &[Now]),
         len: Statement::new(format!("SELECT count(*) FROM {table} WHERE expired > ?1"), &[Now]),
         clear: Statement::new(format!("DELETE FROM {table}"), &[]),
+        layout: layout::sqlite::statement(table),
         users: UserStatements::returning(users),
     }
 }

@@ -72,3 +72,10 @@ impl Statement {
         Self { sql: sql.into(), params }
     }
 }
+
+/// Whether a URL says that connections keep no statements.
+#[cfg(feature = "postgres")]
+pub(super) fn keeps_no_statements(url: &str) -> bool {
+    let options = url.split_once('?').map_or("", |(_, options)| options);
+    options.split('&').any(|option| option == "statement-cache-capacity=0")
+}

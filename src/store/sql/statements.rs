@@ -13,12 +13,16 @@ use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Database, Encode, Type};
 
 use super::identifier::{InvalidIdentifier, identifier};
+use super::layout::{Layout, Misfit};
 use super::row::{expected_hash, expected_text, record_text, text_hash};
 use super::statement::{Param, Statement, Values};
 use super::user_table::{UserStatements, beside};
 use crate::clock::{Clock as _, SystemClock};
 use crate::id::SessionId;
 use crate::store::retry::{DEFAULT_TIMEOUT, whole_seconds};
+
+/// How many keys a statement of `ids` selects.
+pub(super) const PAGE: usize = 1000;
 
 /// What follows the name of the sessions' table in that of the users' texts.
 const USERS: &str = "_users";
@@ -31,6 +35,8 @@ pub(super) struct Statements {
     pub(super) get: Statement,
     /// Selects the same for many ids, and the key of each row.
     pub(super) get_many: Statement,
+    /// Selects the keys of live sessions after a key, in their order, a page of them.
+    pub(super) ids: Statement,
     /// Inserts a record, or overwrites the one that is stored.
     pub(super) set: Statement,
     /// Removes a record.
@@ -55,6 +61,8 @@ pub(super) struct Statements {
     pub(super) len: Statement,
     /// Removes all records.
     pub(super) clear: Statement,
+    /// Asks the database's catalog what [`Layout::from_row`] reads.
+    pub(super) layout: Statement,
     pub(super) users: UserStatements,
 }
 
@@ -65,6 +73,8 @@ pub(super) struct Dialect {
     pub(super) quote: char,
     /// Makes the statements over a table.
     pub(super) statements: fn(&Names<'_>) -> Statements,
+    /// Finds what keeps a table from holding sessions. The table's name is in quotes.
+    pub(super) judge: fn(&Layout, &str) -> Result<(), Misfit>,
     /// Makes the key of a row from a session's id.
     pub(super) key: fn(&SessionId) -> Cow<'_, str>,
     /// Whether connections lead to a server, over a network that may fall silent.
@@ -147,7 +157,8 @@ impl Settings {
 
     /// The channel on which the ends of sessions are announced, if they are.
     ///
-    /// Without the schema's name, because one store may name it and another one find the table by its search path.
+    /// Without the schema's name, because one store may name it and another one find the table by its search
+    /// path.
     pub(super) fn ends_channel(&self) -> Option<String> {
         self.announce_ends.then(|| beside(&self.table, "_ends"))
     }
@@ -169,6 +180,11 @@ impl Settings {
         }
         let marks = format!("(?{})", ", ?".repeat(padded(keys) - 1));
         Cow::Owned(Statement::new(statement.sql.replacen("(?)", &marks, 1), statement.params))
+    }
+
+    /// Finds what keeps the table from holding sessions.
+    pub(super) fn judge(&self, layout: &Layout) -> Result<(), Misfit> {
+        (self.dialect.judge)(layout, &self.quoted_table())
     }
 
     pub(super) fn returns_what_it_writes(&self) -> bool {
@@ -234,8 +250,8 @@ impl Settings {
     }
 }
 
-/// How many parameters a statement has for this many keys. The last key fills the rest, so that a connection prepares
-/// few statements however many keys there are.
+/// How many parameters a statement has for this many keys. The last key fills the rest, so that a connection
+/// prepares few statements however many keys there are.
 fn padded(keys: usize) -> usize {
     keys.max(1).next_power_of_two()
 }

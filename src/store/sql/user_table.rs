@@ -1,4 +1,5 @@
-//! The table in which a SQL store notes each user's sessions, beside that of the sessions: its name and statements.
+//! The table in which a SQL store notes each user's sessions, beside that of the sessions: its name and
+//! statements.
 
 use sha2::{Digest as _, Sha256};
 
@@ -47,7 +48,8 @@ impl UserStatements {
         // The hash stands for the old text because `max_allowed_packet` limits the length of a statement.
         const SAME: &str = "SHA2(CONVERT(`log` USING utf8mb4), 256) = ?";
         let insert = format!("INSERT INTO {users} (`user`, `log`) VALUES (?, ?)");
-        // A text that is longer than a packet is NULL. In place of it the old one stays, and the caller notices.
+        // A text that is longer than a packet is NULL. In place of it the old one stays, and the caller
+        // notices.
         let append = "ON DUPLICATE KEY UPDATE `log` = COALESCE(CONCAT(`log`, VALUES(`log`)), `log`)";
         Self {
             read: Statement::new(format!("SELECT `log` FROM {users} WHERE `user` = ?"), &[User]),

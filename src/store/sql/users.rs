@@ -24,7 +24,8 @@ struct UsersTableMissing {
 pub(super) fn say_if_missing(error: StoreError, table: String) -> StoreError {
     let source = error.source().and_then(|source| source.downcast_ref::<sqlx::Error>());
     let is_missing = source.and_then(sqlx::Error::as_database_error).is_some_and(|error| {
-        // Postgres' `undefined_table`, MySQL's `ER_NO_SUCH_TABLE`; SQLite has one code for all faults of a statement.
+        // Postgres' `undefined_table`, MySQL's `ER_NO_SUCH_TABLE`; SQLite has one code for all faults of a
+        // statement.
         error.code().is_some_and(|code| matches!(&*code, "42P01" | "42S02"))
             || error.message().starts_with("no such table")
     });
@@ -54,7 +55,8 @@ where
     }
 }
 
-/// Puts what was found into the order in which it was asked for. A key may have been asked for more than once.
+/// Puts what was found into the order in which it was asked for. A key may have been asked for more than
+/// once.
 pub(super) fn in_order(
     keys: &[Cow<'_, str>],
     found: &HashMap<String, Option<Stored>>,
@@ -96,7 +98,8 @@ macro_rules! user_calls {
                                     found.insert(key, stored);
                                 }
                             }
-                            // One record has bytes that the server cannot send. Which one shows when each is read.
+                            // One record has bytes that the server cannot send. Which one shows when each is
+                            // read.
                             Err(error) if error.is_corrupt() => return self.find_each(ids).await,
                             Err(error) => return Err(error),
                         }
@@ -113,6 +116,15 @@ macro_rules! user_calls {
                         });
                     }
                     Ok(found)
+                }
+
+                /// The keys of a page of live sessions after this key.
+                async fn keys_after(&self, text: &str) -> Result<Vec<String>, StoreError> {
+                    let values = Values { text, ..Values::default() };
+                    let select = || self.select_all(&self.settings.statements.ids, values);
+                    let (rows, _) = self.with_retry(select).await?;
+                    let keys = rows.iter().map(|row| row.try_get_unchecked(0));
+                    keys.collect::<Result<_, _>>().map_err(StoreError::unavailable)
                 }
 
                 /// Executes a statement that returns rows.

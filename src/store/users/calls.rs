@@ -13,14 +13,14 @@ use super::log::{Entry, Event, UserLog};
 use crate::clock::ErasedClock;
 use crate::error::StoreError;
 use crate::id::SessionId;
-use crate::record::metadata::{is_too_old, to_millis};
+use crate::record::metadata::{Limits, Metadata, to_millis};
 use crate::store::Stored;
 use crate::store::erased::ErasedStore;
 use crate::store::exclusive::WriteError;
 use crate::store::watched::Ended;
 
-/// How old an entry without a record is when it is dropped. A younger one may belong to a login whose record is about
-/// to be created. It is longer than any call to a store takes.
+/// How old an entry without a record is when it is dropped. A younger one may belong to a login whose record
+/// is about to be created. It is longer than any call to a store takes.
 const GRACE: Duration = Duration::from_secs(60);
 
 /// How many records are destroyed at the same time.
@@ -32,8 +32,7 @@ pub(crate) struct UserLogs<'a> {
     store: &'a ErasedStore,
     index: &'a dyn UserIndex,
     clock: &'a ErasedClock,
-    /// How long a session lives at most.
-    absolute_timeout: Option<Duration>,
+    limits: Limits,
 }
 
 /// The entries of a user's list, each with its record.
@@ -47,12 +46,8 @@ pub(crate) struct Sifted {
 
 impl<'a> UserLogs<'a> {
     /// `None`: the store cannot keep lists.
-    pub(crate) fn of(
-        store: &'a ErasedStore,
-        clock: &'a ErasedClock,
-        absolute_timeout: Option<Duration>,
-    ) -> Option<Self> {
-        Some(Self { store, index: store.users()?, clock, absolute_timeout })
+    pub(crate) fn of(store: &'a ErasedStore, clock: &'a ErasedClock, limits: Limits) -> Option<Self> {
+        Some(Self { store, index: store.users()?, clock, limits })
     }
 
     /// The time, as events note it.
@@ -69,16 +64,24 @@ impl<'a> UserLogs<'a> {
         self.index.append(user, &event.line()).await.map(UserLog::read)
     }
 
-    /// Takes an id from a user's list whose record is gone. Nobody is told of a failure: the entry is dropped later.
+    /// Takes an id from a user's list whose record is gone, or no longer the user's. Nobody is told of a
+    /// failure: the entry is dropped later.
     pub(crate) async fn forget(&self, user: &str, id: &SessionId) {
-        if let Err(error) = self.append(user, &Event::forget(std::slice::from_ref(id))).await {
-            let error: &(dyn std::error::Error + 'static) = &error;
-            tracing::warn!(error, "an ended session stays in its user's list for now");
-        }
+        let forgotten = self.append(user, &Event::forget(std::slice::from_ref(id))).await;
+        warn_of_failure(forgotten.map_err(WriteError::from));
     }
 
-    /// Marks all sessions as over, but the one with the place to `keep`, and destroys their records. Returns how many were
-    /// live. `None`: the session to keep is over, so that it may have ended nobody.
+    /// The same for a session that a logout has ended, and for all ids that it is about to get.
+    pub(crate) async fn log_out(&self, user: &str, id: &SessionId) {
+        let logged_out = async {
+            let log = self.append(user, &Event::LogOut { id: id.key().as_str().into() }).await?;
+            if log.has_ended() { self.finish(user, &log).await.map(|()| log) } else { Ok(log) }
+        };
+        warn_of_failure(logged_out.await);
+    }
+
+    /// Marks all sessions as over, but the one with the place to `keep`, and destroys their records. Returns
+    /// how many were live. `None`: the session to keep is over, so that it may have ended nobody.
     pub(crate) async fn end_all(&self, user: &str, keep: Option<u64>) -> Result<Option<usize>, WriteError> {
         let epoch: SmolStr = Uuid::new_v4().simple().to_string().into();
         let event = match keep {
@@ -86,29 +89,41 @@ impl<'a> UserLogs<'a> {
             Some(keep) => Event::EndOthers { keep, epoch: epoch.clone() },
         };
         let log = self.append(user, &event).await?;
-        let ended = self.finish_ended(&log, |_| true).await?;
+        let ended = self.finish_ended(user, &log, |_| true).await?;
         let had_effect = keep.is_none_or(|keep| log.has_place(keep)) || log.is_last_end(&epoch);
         Ok(had_effect.then_some(ended))
     }
 
     /// Destroys what is left of sessions that are marked as over.
-    pub(crate) async fn finish(&self, log: &UserLog) -> Result<(), WriteError> {
-        self.finish_ended(log, |_| false).await.map(drop)
+    pub(crate) async fn finish(&self, user: &str, log: &UserLog) -> Result<(), WriteError> {
+        self.finish_ended(user, log, |_| false).await.map(drop)
     }
 
     /// Marks the sessions with these places as over, and destroys their records. Returns how many were live.
     pub(crate) async fn end(&self, user: &str, places: Vec<u64>) -> Result<(UserLog, usize), WriteError> {
         let log = self.append(user, &Event::End { places: places.clone() }).await?;
-        let ended = self.finish_ended(&log, |entry| places.contains(&entry.place)).await?;
+        let ended = self.finish_ended(user, &log, |entry| places.contains(&entry.place)).await?;
         Ok((log, ended))
     }
 
-    /// Destroys what is left of sessions that are marked as over, also of those that a process left behind which was
-    /// killed. Returns how many of the sessions that `counts` names were live.
+    /// Removes the user's text, unless a session stands in it that is not over. Returns whether it is gone.
+    pub(crate) async fn remove(&self, user: &str) -> Result<bool, WriteError> {
+        let log = self.read(user).await?;
+        if log.entries().iter().any(|(_, entry)| !entry.ended) {
+            return Ok(false);
+        }
+        // A login that has come in between has changed the text.
+        Ok(self.index.replace(user, &log.text, "").await?)
+    }
+
+    /// Destroys what is left of sessions that are marked as over, also of those that a process left behind
+    /// which was killed. Returns how many of the sessions that `counts` names were live.
     ///
-    /// Whoever is about to create a record looks at its entry afterwards, and then destroys the record itself.
+    /// Whoever is about to create a record looks at its entry afterwards, and then destroys the record
+    /// itself.
     async fn finish_ended(
         &self,
+        user: &str,
         log: &UserLog,
         counts: impl Fn(&Entry) -> bool,
     ) -> Result<usize, WriteError> {
@@ -117,8 +132,8 @@ impl<'a> UserLogs<'a> {
         let (mut left, mut places) = (Vec::new(), HashSet::new());
         let now = self.clock.now();
         for ((id, entry), stored) in ended.into_iter().zip(records) {
-            let Some(Stored { record, .. }) = stored else { continue };
-            if counts(&entry) && !is_too_old(&record, self.absolute_timeout, now) {
+            let Some(Stored { record, .. }) = stored.filter(|stored| is_of(user, stored)) else { continue };
+            if counts(&entry) && !self.limits.are_reached(&id, &record, now) {
                 places.insert(entry.place);
             }
             left.push(id);
@@ -133,8 +148,9 @@ impl<'a> UserLogs<'a> {
         futures_util::stream::iter(calls).buffer_unordered(AT_ONCE).try_collect().await
     }
 
-    /// Looks up the records of a user's list. What is left of ended sessions is destroyed, also of those that have reached
-    /// their absolute timeout, and entries without a record are dropped once they are old enough.
+    /// Looks up the records of a user's list. What is left of ended sessions is destroyed, also of those that
+    /// have reached their absolute timeout, and entries without a record are dropped once they are old
+    /// enough.
     pub(crate) async fn sift(&self, user: &str, log: UserLog) -> Result<Sifted, WriteError> {
         // Invariant: an entry is found to be old before its record is found to be absent.
         let now = self.clock.now();
@@ -144,9 +160,11 @@ impl<'a> UserLogs<'a> {
         let (mut live, mut ended, mut dead, mut missing) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for ((id, entry), record) in entries.into_iter().zip(records) {
             match record {
+                // Somebody else has the id, or nobody is logged in there any more.
+                Some(other) if entry.ended && !is_of(user, &other) => {}
                 Some(_) if entry.ended => ended.push(id),
                 // Nobody can use the session any more, and its record would go on to count.
-                Some(stored) if is_too_old(&stored.record, self.absolute_timeout, now) => {
+                Some(stored) if self.limits.are_reached(&id, &stored.record, now) => {
                     self.store.watched().end(&id, Ended::Expired);
                     dead.push(id.clone());
                     ended.push(id);
@@ -189,16 +207,16 @@ impl<'a> UserLogs<'a> {
         }
     }
 
-    /// Drops entries that are old and were found without a record. A login may have stood still for so long that it
-    /// creates its record only now: it sees that its entry is closed, or it has looked before and its record is found
-    /// here.
+    /// Drops entries that are old and were found without a record. A login may have stood still for so long
+    /// that it creates its record only now: it sees that its entry is closed, or it has looked before and
+    /// its record is found here.
     async fn drop_entries(&self, user: &str, dead: Vec<SessionId>) -> Result<UserLog, WriteError> {
         self.append(user, &Event::close(&dead)).await?;
         let records = self.records(dead.iter()).await?;
         let late: Vec<_> = dead
             .iter()
             .zip(records)
-            .filter(|(_, record)| record.is_some())
+            .filter(|(_, stored)| stored.as_ref().is_some_and(|stored| is_of(user, stored)))
             .map(|(id, _)| id.clone())
             .collect();
         self.destroy(&late).await?;
@@ -213,7 +231,8 @@ impl<'a> UserLogs<'a> {
         if ids.is_empty() { Ok(Vec::new()) } else { self.store.get_many(&ids).await }
     }
 
-    /// Makes a text short that has many superfluous lines. It is no error if that fails: the next one does it.
+    /// Makes a text short that has many superfluous lines. It is no error if that fails: the next one does
+    /// it.
     pub(crate) async fn shorten(&self, user: &str, log: UserLog) {
         if !log.is_long() {
             return;
@@ -228,5 +247,17 @@ impl<'a> UserLogs<'a> {
             let error: &(dyn std::error::Error + 'static) = &error;
             tracing::warn!(error, "a user's list of sessions could not be shortened");
         }
+    }
+}
+
+/// Whether a record under the id of an entry is the user's: the id may be taken, or the login be over.
+fn is_of(user: &str, stored: &Stored) -> bool {
+    Metadata::of(&stored.record).users().any(|own| own == user)
+}
+
+fn warn_of_failure(left: Result<UserLog, WriteError>) {
+    if let Err(error) = left {
+        let error: &(dyn std::error::Error + 'static) = &error;
+        tracing::warn!(error, "an ended session stays in its user's list for now");
     }
 }

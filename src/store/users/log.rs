@@ -1,7 +1,8 @@
 //! [`UserLog`]: what the lines of a user's text say about the user's sessions.
 //!
-//! Every line is an [`Event`], and what an event does is decided by the lines before it. So all who read a text agree on
-//! it, and to append a line is to make one atomic step: of a login and an end of all sessions, one comes first.
+//! Every line is an [`Event`], and what an event does is decided by the lines before it. So all who read a
+//! text agree on it, and to append a line is to make one atomic step: of a login and an end of all sessions,
+//! one comes first.
 
 use std::collections::HashMap;
 
@@ -18,16 +19,21 @@ pub(crate) enum Event {
     /// A session is about to be created.
     LogIn(LogIn),
     /// A session is about to get another id. It has no effect if the session is over.
-    Move { from: SmolStr, to: SmolStr, at: u64 },
+    Move(Move),
+    /// The session's record under its old id is gone, and the new one is there. It has no effect if the
+    /// session is over, or has arrived under another id: of all who move a session, one arrives.
+    Arrive { from: SmolStr, to: SmolStr },
+    /// A logout: the record with this id is gone. What else moves away from it is over as well.
+    LogOut { id: SmolStr },
     /// All sessions are over. The epoch, which is random, tells this end from all others.
     EndAll { epoch: SmolStr },
-    /// All sessions are over but the one with this place, whatever id it has got meanwhile. It has no effect if
-    /// that one is over.
+    /// All sessions are over but the one with this place, whatever id it has got meanwhile. It has no effect
+    /// if that one is over.
     EndOthers { keep: u64, epoch: SmolStr },
     /// The sessions with these places are over, whatever ids they have got meanwhile.
     End { places: Vec<u64> },
-    /// These ids have no record, and are not to get one any more. Unlike an end it does not reach the other ids of their
-    /// sessions: a session that has changed its id lives on under the new one.
+    /// These ids have no record, and are not to get one any more. Unlike an end it does not reach the other
+    /// ids of their sessions: a session that has changed its id lives on under the new one.
     Close { ids: Vec<SmolStr> },
     /// These ids have no record any more.
     Forget { ids: Vec<SmolStr> },
@@ -40,7 +46,8 @@ pub(crate) enum Event {
 pub(crate) struct LogIn {
     pub(crate) id: SmolStr,
     pub(crate) at: u64,
-    /// The number and the epoch of the last end when the login began. `None`: the login begins with this event.
+    /// The number and the epoch of the last end when the login began. `None`: the login begins with this
+    /// event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) epoch: Option<SmolStr>,
     /// The number of sessions from which on the login is refused.
@@ -51,13 +58,25 @@ pub(crate) struct LogIn {
     pub(crate) acted: bool,
 }
 
+/// A change of a session's id.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Move {
+    pub(crate) from: SmolStr,
+    pub(crate) to: SmolStr,
+    pub(crate) at: u64,
+    /// Where the user logs in once more: the epoch with which that login began. It has no effect if an end has
+    /// come since, also if that has kept the session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) epoch: Option<SmolStr>,
+}
+
 /// What the lines of a text come to.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct State {
     /// The epoch of the last end of all sessions; empty, if none has come.
     epoch: SmolStr,
-    /// The number of ends of all sessions. An end that is appended twice, with another one in between, brings its epoch
-    /// back, but not the number.
+    /// The number of ends of all sessions. An end that is appended twice, with another one in between,
+    /// brings its epoch back, but not the number.
     #[serde(default)]
     ends: u64,
     /// The place of the next login.
@@ -66,7 +85,7 @@ pub(crate) struct State {
 }
 
 /// An id that a session has, or had before it was given another one.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Entry {
     /// The number of the login, which a session keeps when its id changes.
     pub(crate) place: u64,
@@ -77,6 +96,9 @@ pub(crate) struct Entry {
     pub(crate) ended: bool,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     acted: bool,
+    /// The id that the session moves away from. `None`: it has arrived.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    from: Option<SmolStr>,
 }
 
 /// A user's text, read.
@@ -110,7 +132,7 @@ impl Event {
 }
 
 fn texts(ids: &[SessionId]) -> Vec<SmolStr> {
-    ids.iter().map(|id| id.as_str().into()).collect()
+    ids.iter().map(|id| id.key().as_str().into()).collect()
 }
 
 impl UserLog {
@@ -130,11 +152,12 @@ impl UserLog {
         let state = &mut self.state;
         match event {
             Event::LogIn(login) => state.log_in(login),
-            Event::Move { from, to, at } => {
-                if let Some(&Entry { place, ended: false, acted, .. }) = state.entries.get(&from) {
-                    let entry = Entry { place, at, ended: false, acted };
-                    state.entries.entry(to).or_insert(entry);
-                }
+            Event::Move(moved) => state.move_on(moved),
+            Event::Arrive { from, to } => state.arrive(from, &to),
+            Event::LogOut { id } => {
+                // The entry may have been dropped already, because its record is gone.
+                let place = state.entries.remove(&id).map(|entry| entry.place);
+                state.end(|_, other| Some(other.place) == place || other.from.as_ref() == Some(&id));
             }
             Event::EndAll { epoch } => state.end_all(epoch, None),
             Event::EndOthers { keep, epoch } => {
@@ -143,16 +166,9 @@ impl UserLog {
                 }
             }
             Event::End { places } => {
-                let over = state.entries.values_mut().filter(|entry| places.contains(&entry.place));
-                over.for_each(|entry| entry.ended = true);
+                state.end(|_, entry| places.contains(&entry.place));
             }
-            Event::Close { ids } => {
-                for id in &ids {
-                    if let Some(entry) = state.entries.get_mut(id) {
-                        entry.ended = true;
-                    }
-                }
-            }
+            Event::Close { ids } => state.end(|id, _| ids.contains(id)),
             Event::Forget { ids } => {
                 for id in &ids {
                     state.entries.remove(id);
@@ -180,25 +196,35 @@ impl UserLog {
         self.state.has_place(place)
     }
 
+    /// Whether sessions are over whose ids were not forgotten yet.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.state.entries.values().any(|entry| entry.ended)
+    }
+
     /// Whether a session is noted under this id, and is not over.
     pub(crate) fn has(&self, id: &SessionId) -> bool {
         self.entry(id).is_some_and(|entry| !entry.ended)
     }
 
     pub(crate) fn entry(&self, id: &SessionId) -> Option<&Entry> {
-        self.state.entries.get(id.as_str())
+        self.state.entries.get(id.key().as_str())
     }
 
-    /// The entries, in the order of their logins.
+    /// The entries, in the order of their logins, each with its session's [key](SessionId::key).
     pub(crate) fn entries(&self) -> Vec<(SessionId, Entry)> {
         let ids = self.state.entries.iter();
         let mut entries: Vec<_> =
             ids.filter_map(|(id, entry)| Some((SessionId::parse(id).ok()?, entry.clone()))).collect();
-        entries.sort_unstable_by_key(|(_, entry)| (entry.place, entry.at));
+        // By their ids as well, so that a text is read the same way each time.
+        entries.sort_unstable_by(|(id, entry), (other_id, other)| {
+            let order = (entry.place, entry.at).cmp(&(other.place, other.at));
+            order.then_with(|| id.as_str().cmp(other_id.as_str()))
+        });
         entries
     }
 
-    /// The places of the sessions that count, lowest first: those that are not over, and that nobody else acts in.
+    /// The places of the sessions that count, lowest first: those that are not over, and that nobody else
+    /// acts in.
     pub(crate) fn places(&self) -> Vec<u64> {
         self.state.places()
     }
@@ -208,8 +234,34 @@ impl UserLog {
         self.lines > 2 * self.entries_before + 16
     }
 
-    /// The text that says the same in one line. It is never empty, so that places and epochs never begin anew: an end
-    /// that was read before and comes late would reach another session.
+    /// The text that has the entries of both. The sessions of the `other` text come after those that are there,
+    /// and an end that one of the two knows of has come.
+    pub(crate) fn merged(mut self, other: &Self) -> String {
+        let state = &mut self.state;
+        let mut places = HashMap::<u64, u64>::new();
+        for (id, entry) in other.entries() {
+            if let Some(known) = state.entries.get_mut(id.as_str()) {
+                known.ended |= entry.ended;
+                places.insert(entry.place, known.place);
+                continue;
+            }
+            // Several ids of one session keep one place.
+            let place = *places.entry(entry.place).or_insert_with(|| {
+                state.next += 1;
+                state.next - 1
+            });
+            state.entries.insert(id.as_str().into(), Entry { place, ..entry });
+        }
+        self.shortened()
+    }
+
+    /// Whether both texts come to the same.
+    pub(crate) fn says_the_same_as(&self, other: &Self) -> bool {
+        self.state == other.state
+    }
+
+    /// The text that says the same in one line. It is never empty, so that places and epochs never begin
+    /// anew: an end that was read before and comes late would reach another session.
     pub(crate) fn shortened(self) -> String {
         Event::State(self.state).line()
     }
@@ -225,8 +277,34 @@ impl State {
         {
             return;
         }
-        self.entries.insert(id, Entry { place: self.next, at, ended: false, acted });
+        self.entries.insert(id, Entry { place: self.next, at, ended: false, acted, from: None });
         self.next += 1;
+    }
+
+    fn move_on(&mut self, Move { from, to, at, epoch }: Move) {
+        let is_late = epoch.is_some_and(|epoch| epoch != self.epoch());
+        if let Some(&Entry { place, ended: false, acted, .. }) = self.entries.get(&from).filter(|_| !is_late)
+        {
+            let entry = Entry { place, at, ended: false, acted, from: Some(from) };
+            self.entries.entry(to).or_insert(entry);
+        }
+    }
+
+    fn arrive(&mut self, from: SmolStr, to: &SmolStr) {
+        let own = self.entries.get_mut(to);
+        if let Some(own) = own.filter(|own| !own.ended && own.from.as_ref() == Some(&from)) {
+            own.from = None;
+            let place = own.place;
+            self.end(|id, other| other.place == place && id != to);
+        }
+        self.entries.remove(&from);
+    }
+
+    /// Marks entries as over.
+    fn end(&mut self, is_over: impl Fn(&SmolStr, &Entry) -> bool) {
+        for (id, entry) in &mut self.entries {
+            entry.ended |= is_over(id, entry);
+        }
     }
 
     /// A line that was appended twice has no effect the second time.
@@ -235,8 +313,7 @@ impl State {
             return;
         }
         (self.epoch, self.ends) = (epoch, self.ends + 1);
-        let over = self.entries.values_mut().filter(|entry| keep != Some(entry.place));
-        over.for_each(|entry| entry.ended = true);
+        self.end(|_, entry| keep != Some(entry.place));
     }
 
     fn epoch(&self) -> SmolStr {

@@ -1,6 +1,6 @@
 //! Promises 3 to 5 where answers are lost, ids are taken, and a session goes on after its end.
 
-use super::setup::{Act, open, options, origin, setup, user, value};
+use super::setup::{Act, key, open, options, origin, setup, user, value};
 use crate::error::SessionError;
 use crate::id::SessionId;
 use crate::record::Record;
@@ -10,13 +10,13 @@ use crate::store::SessionStore;
 use crate::testing::probe::Op;
 use crate::testing::visitor::{Answer, Visitor};
 
-/// Promises 4 and 5: a session whose new id was taken knows the id that it got instead, and its later commits keep what the
-/// first one has written.
+/// Promises 4 and 5: a session whose new id was taken knows the id that it got instead, and its later commits
+/// keep what the first one has written.
 pub async fn an_id_that_was_taken_is_forgotten<S: SessionStore>(store: S) {
-    let (_, probe) = setup(store);
+    let (config, probe) = setup(store);
     let taken = SessionId::random();
     let ttl = std::time::Duration::from_secs(60);
-    probe.inner().set(&taken, &Record::default(), ttl).await.expect("set");
+    probe.inner().set(&key(&config, &taken), &Record::default(), ttl).await.expect("set");
     let acts: [(&str, Act); 3] =
         [("regenerate", Session::regenerate), ("cycle_id", Session::cycle_id), ("destroy", Session::destroy)];
     for (what, act) in acts {
@@ -45,8 +45,8 @@ pub async fn an_id_that_was_taken_is_forgotten<S: SessionStore>(store: S) {
     }
 }
 
-/// Promise 5: when the answer to the removal of the old record is lost, the commit asks again and goes on with the new
-/// record.
+/// Promise 5: when the answer to the removal of the old record is lost, the commit asks again and goes on
+/// with the new record.
 pub async fn a_lost_answer_costs_no_session<S: SessionStore>(store: S) {
     let (config, probe) = setup(store);
     let acts: [(Act, &[&str], Op); 2] = [
@@ -79,8 +79,8 @@ impl Probed {
     }
 }
 
-/// Promises 2 and 5: when no removal of the old record is answered, the commit fails, and the old session or the new one
-/// lives. A later commit does not take an ended session over.
+/// Promises 2 and 5: when no removal of the old record is answered, the commit fails, and the old session or
+/// the new one lives. A later commit does not take an ended session over.
 pub async fn an_unanswered_removal_ends_in_one_session<S: SessionStore>(store: S) {
     let (config, probe) = setup(store);
     for (act, removal) in [(Session::cycle_id as Act, Op::DestroyIf), (Session::regenerate, Op::Destroy)] {
@@ -115,7 +115,8 @@ pub async fn an_unanswered_removal_ends_in_one_session<S: SessionStore>(store: S
     assert_eq!(origin(&new).await, Origin::Unknown, "the new record outlives the session");
 }
 
-/// Promise 3: once the store has said in a request that the record is gone, the request sends no cookie for it.
+/// Promise 3: once the store has said in a request that the record is gone, the request sends no cookie for
+/// it.
 pub async fn a_second_commit_sends_no_dead_cookie<S: SessionStore>(store: S) {
     let (config, _) = setup(store);
     let acts: [(&str, Act); 2] = [

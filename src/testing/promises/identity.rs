@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::http::header::COOKIE;
 use axum::http::{HeaderMap, HeaderValue};
 
-use super::setup::{Act, increment, open, options, origin, setup, user};
+use super::setup::{Act, increment, key, open, options, origin, setup, user};
 use crate::config::SessionConfig;
 use crate::error::SessionError;
 use crate::id::SessionId;
@@ -47,7 +47,7 @@ pub async fn logout_beats_a_slow_writer<S: SessionStore>(store: S) {
     let hold = probe.hold(Op::Replace);
     let writing = tokio::spawn(async move { slow.commit().await.map(drop) });
     hold.reached().await;
-    probe.inner().destroy(&visitor.id().expect("a cookie")).await.expect("destroy");
+    probe.inner().destroy(&key(&config, &visitor.id().expect("a cookie"))).await.expect("destroy");
     drop(hold);
     let refused = writing.await.expect("no panic");
     assert!(matches!(refused, Err(SessionError::Gone)), "{refused:?}");
@@ -223,8 +223,10 @@ pub async fn only_minted_ids_are_written<S: SessionStore>(store: S) {
         assert_ne!(session.id(), planted, "{what}");
         assert_eq!(visitor.commit(&session).await.expect("commit"), Answer::Set);
         assert_ne!(visitor.id().as_ref(), Some(&planted), "{what}: the planted id was adopted");
-        let there = probe.inner().get(&planted).await.expect("get");
-        assert!(there.is_none(), "{what}: something was written under the planted id");
+        for id in [key(&config, &planted), planted] {
+            let there = probe.inner().get(&id).await.expect("get");
+            assert!(there.is_none(), "{what}: something was written under the planted id");
+        }
     }
 }
 

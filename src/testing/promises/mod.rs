@@ -42,7 +42,7 @@ pub use repeated::{
 pub use two_steps::{
     a_bare_wrapper_loses_no_update, a_bare_wrapper_revives_no_session,
     a_bare_wrapper_touches_and_moves_safely, a_cut_off_write_loses_no_other,
-    a_cut_off_write_revives_no_session,
+    a_cut_off_write_revives_no_session, a_half_wrapper_revives_no_session,
 };
 pub use user_faults::{a_dropped_step_leaves_nothing_behind, a_failed_step_can_be_repeated};
 pub use users::{

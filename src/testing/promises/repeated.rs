@@ -17,8 +17,9 @@ async fn messages(visitor: &Visitor) -> Vec<u64> {
     open(visitor).await.peek_flash("info").expect("numbers")
 }
 
-/// A commit whose answer was lost can be made again: an `update` counts once and a message is queued once, however
-/// many answers are lost, whether or not the store carried the writes out, and whatever the request does in between.
+/// A commit whose answer was lost can be made again: an `update` counts once and a message is queued once,
+/// however many answers are lost, whether or not the store carried the writes out, and whatever the request
+/// does in between.
 pub async fn a_repeated_commit_counts_once<S: SessionStore>(store: S) {
     let (config, probe) = setup(store);
 

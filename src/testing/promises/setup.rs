@@ -1,13 +1,16 @@
 //! What every check of a promise needs: a configuration over a probed store, and a visitor with a session.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::SessionConfig;
 use crate::config::builder::SessionConfigBuilder;
+use crate::id::{HashIds, SessionId};
 use crate::session::Session;
 use crate::session::origin::Origin;
 use crate::store::SessionStore;
+use crate::testing::hashed_ids::HashedIds;
 use crate::testing::probe::Probe;
 use crate::testing::visitor::{Answer, Visitor};
 
@@ -22,7 +25,15 @@ pub(super) type Probed<S> = Probe<Arc<S>>;
 pub(super) fn options<S: SessionStore>(probe: &Probed<S>) -> SessionConfigBuilder {
     // Loads do not touch the session, so that a check can count its own calls.
     let touch_after = Duration::from_secs(24 * 60 * 60);
-    SessionConfig::builder(SECRET).store(probe.clone()).save_uninitialized(false).touch_after(touch_after)
+    let builder = SessionConfig::builder(SECRET).store(probe.clone());
+    let builder = builder.save_uninitialized(false).touch_after(touch_after);
+    let store: &dyn Any = &**probe.inner();
+    if store.is::<HashedIds>() { builder.hash_ids(HashIds::On) } else { builder }
+}
+
+/// The id under which the store has the record of a session.
+pub(super) fn key(config: &SessionConfig, id: &SessionId) -> SessionId {
+    config.inner().keyed(id.clone()).key().clone()
 }
 
 pub(super) fn setup<S: SessionStore>(store: S) -> (SessionConfig, Probed<S>) {

@@ -1,5 +1,5 @@
-//! Promises 1, 2 and 7 over stores that write in two steps: a store of three methods whose writes outlive their caller,
-//! and a wrapper that passes versions on without the methods that compare them.
+//! Promises 1, 2 and 7 over stores that write in two steps: a store of three methods whose writes outlive
+//! their caller, and a wrapper that passes versions on without the methods that compare them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -84,14 +84,21 @@ impl<S: SessionStore> SessionStore for Wrapper<S> {
     }
 }
 
+/// A wrapper that leaves one of the two methods that compare versions to the trait.
+struct HalfWrapper<S>(Probed<S>);
+
+impl<S: SessionStore> SessionStore for HalfWrapper<S> {
+    crate::forward_store!(self => self.0, except replace);
+}
+
 fn config(store: impl SessionStore) -> SessionConfig {
     let never = Duration::from_secs(24 * 60 * 60);
     let spare = Probe::new(Arc::new(crate::MemoryStore::new()));
     options(&spare).store(store).touch_after(never).build().expect("the kit's own options")
 }
 
-/// Lets a request run to its end, if nothing stops it. A request that waits for the write that is held does not end, so
-/// the wait does.
+/// Lets a request run to its end, if nothing stops it. A request that waits for the write that is held does
+/// not end, so the wait does.
 async fn let_it_run<T>(request: &JoinHandle<T>) {
     let began = Instant::now();
     while !request.is_finished() && began.elapsed() < Duration::from_millis(100) {
@@ -121,7 +128,8 @@ pub async fn a_cut_off_write_revives_no_session<S: SessionStore>(store: S) {
     assert_eq!(open(&visitor).await.origin(), Origin::Unknown, "a late write has brought the session back");
 }
 
-/// Promises 1 and 7: the write of a request that was cut off is over before another request writes to the record.
+/// Promises 1 and 7: the write of a request that was cut off is over before another request writes to the
+/// record.
 pub async fn a_cut_off_write_loses_no_other<S: SessionStore>(store: S) {
     let store = Arc::new(Outliving::new(store));
     let config = config(Arc::clone(&store));
@@ -143,7 +151,8 @@ pub async fn a_cut_off_write_loses_no_other<S: SessionStore>(store: S) {
     assert_eq!(value(&visitor, "n").await, Some(7), "a late write has overwritten an acknowledged one");
 }
 
-/// Promise 1: a wrapper that passes versions on without overriding the methods that compare them loses no update.
+/// Promise 1: a wrapper that passes versions on without overriding the methods that compare them loses no
+/// update.
 pub async fn a_bare_wrapper_loses_no_update<S: SessionStore>(store: S) {
     const REQUESTS: u64 = 60;
     let config = config(Wrapper(Probe::new(Arc::new(store))));
@@ -186,8 +195,8 @@ pub async fn a_bare_wrapper_revives_no_session<S: SessionStore>(store: S) {
     assert_eq!(open(&visitor).await.origin(), Origin::Unknown, "a touch has brought the session back");
 }
 
-/// Promises 1 and 2: a touch through such a wrapper writes nothing back that another request has changed or ended, and a
-/// changed id takes over what another request has written.
+/// Promises 1 and 2: a touch through such a wrapper writes nothing back that another request has changed or
+/// ended, and a changed id takes over what another request has written.
 pub async fn a_bare_wrapper_touches_and_moves_safely<S: SessionStore>(store: S) {
     let probe = Probe::new(Arc::new(store));
     let config = config(Wrapper(probe.clone()));
@@ -221,4 +230,31 @@ pub async fn a_bare_wrapper_touches_and_moves_safely<S: SessionStore>(store: S) 
     assert_eq!(value(&visitor, "n").await, Some(7));
     let gone = Visitor::with_id(&config, &SessionId::random());
     assert_eq!(open(&gone).await.origin(), Origin::Unknown);
+}
+
+/// Promise 2: a wrapper that overrides `destroy_if` and leaves `replace` to the trait revives no session
+/// either, when a logout is under way while the first write takes its two steps.
+pub async fn a_half_wrapper_revives_no_session<S: SessionStore>(store: S) {
+    let probe = Probe::new(Arc::new(store));
+    let config = config(HalfWrapper(probe.clone()));
+    let mut visitor = user(&config).await;
+    let login = open(&visitor).await;
+    login.cycle_id();
+    visitor.commit(&login).await.expect("the store compares versions");
+
+    let (logout, writer) = (open(&visitor).await, open(&visitor).await);
+    logout.destroy();
+    let ending = probe.hold(Op::Destroy);
+    let ended = tokio::spawn(async move { logout.commit().await.map(drop) });
+    ending.reached().await;
+    writer.insert("late", 1).expect("insert");
+    let writing = probe.hold(Op::Set);
+    let written = tokio::spawn(async move { writer.commit().await.map(drop) });
+    let_it_run(&written).await;
+    drop(ending);
+    ended.await.expect("the logout does not panic").expect("the logout is acknowledged");
+    drop(writing);
+    // The write may find the session or not.
+    drop(written.await.expect("the commit does not panic"));
+    assert_eq!(open(&visitor).await.origin(), Origin::Unknown, "a write has brought the session back");
 }

@@ -1,9 +1,10 @@
-//! A user with sessions, and what requests and the program do with them: what the checks of promises 8 to 10 need.
+//! A user with sessions, and what requests and the program do with them: what the checks of promises 8 to 10
+//! need.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
-use super::setup::{Act, Probed, open, options};
+use super::setup::{Act, Probed, key, open, options};
 use crate::config::SessionConfig;
 use crate::config::builder::SessionConfigBuilder;
 use crate::error::SessionError;
@@ -198,7 +199,7 @@ impl<S: SessionStore> Scene<S> {
 
     /// What the store has of this user, under any id that was ever made.
     pub(super) async fn alive(&self, user: &str) -> HashSet<SessionHandle> {
-        let ids = lock(&self.made).clone();
+        let ids: Vec<_> = lock(&self.made).iter().map(|id| key(&self.config, id)).collect();
         let records = self.probe.inner().get_many(&ids).await.expect("the records are read");
         let hash = self.hash(user);
         let alive = ids.iter().zip(records).filter(|(_, stored)| {
@@ -207,7 +208,8 @@ impl<S: SessionStore> Scene<S> {
         alive.map(|(id, _)| SessionHandle::of(self.config.inner(), id)).collect()
     }
 
-    /// Promise 9: what is listed is live, and what is live is listed. Returns the number of the user's sessions.
+    /// Promise 9: what is listed is live, and what is live is listed. Returns the number of the user's
+    /// sessions.
     pub(super) async fn count(&self, what: &str) -> usize {
         for user in [&self.user, &self.staff] {
             let listed = self.rival.sessions_of(user).list().await.expect("the list is read");
@@ -218,7 +220,7 @@ impl<S: SessionStore> Scene<S> {
     }
 
     fn hash(&self, user: &str) -> String {
-        self.config.inner().derived.users(user).first().map(ToString::to_string).unwrap_or_default()
+        self.config.inner().keys().derived.users(user).first().map(ToString::to_string).unwrap_or_default()
     }
 }
 

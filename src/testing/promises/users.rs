@@ -1,5 +1,5 @@
-//! Promises 8 to 10: the sessions of a user, their list and their end. One process is held at each of its calls to the
-//! store in turn, while another one does what it does to the end.
+//! Promises 8 to 10: the sessions of a user, their list and their end. One process is held at each of its
+//! calls to the store in turn, while another one does what it does to the end.
 //!
 //! The checks pass without a test for a store that keeps no lists of users.
 
@@ -54,7 +54,8 @@ struct Race<S> {
     step: u64,
 }
 
-/// Holds each of the deeds at each of its calls in turn, lets a rival run to its end, releases the call, and checks.
+/// Holds each of the deeds at each of its calls in turn, lets a rival run to its end, releases the call, and
+/// checks.
 async fn race<S: SessionStore>(
     store: S,
     options: Options,
@@ -135,7 +136,8 @@ impl<S: SessionStore> Race<S> {
     }
 }
 
-/// Promise 8: after an end of all sessions nothing is alive that was alive, was moving, or had begun to log in.
+/// Promise 8: after an end of all sessions nothing is alive that was alive, was moving, or had begun to log
+/// in.
 pub async fn an_end_of_all_ends_what_is_under_way<S: SessionStore>(store: S) {
     race(
         store,
@@ -154,7 +156,8 @@ pub async fn an_end_of_all_ends_what_is_under_way<S: SessionStore>(store: S) {
     .await;
 }
 
-/// Promise 8: an end of the other sessions ends them like an end of all, and spares the session, wherever it moves.
+/// Promise 8: an end of the other sessions ends them like an end of all, and spares the session, wherever it
+/// moves.
 pub async fn an_end_of_the_others_spares_the_session<S: SessionStore>(store: S) {
     let deeds = DEEDS.into_iter().filter(|deed| !matches!(deed, Deed::LogOut | Deed::EndAll));
     race(
@@ -283,8 +286,8 @@ pub async fn a_session_is_ended_wherever_it_moves<S: SessionStore>(store: S) {
     .await;
 }
 
-/// Promise 10: when all have answered, a user has no more sessions than the limit, and not fewer, if there are as many
-/// logins.
+/// Promise 10: when all have answered, a user has no more sessions than the limit, and not fewer, if there
+/// are as many logins.
 pub async fn the_oldest_sessions_end_beyond_the_limit<S: SessionStore>(store: S) {
     let most = |options: SessionConfigBuilder| options.per_user(2, AtLimit::EndOldest);
     let logins = [Deed::LogIn, Deed::LogInWith, Deed::LogInOfGuest, Deed::LogInAgain, Deed::LogInOverStaff];

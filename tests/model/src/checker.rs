@@ -12,7 +12,7 @@ use crate::oracle::judge;
 use crate::program::Program;
 use crate::scheduler::{Grain, narrate, run};
 use crate::shrink::shrink;
-use crate::stores::{Base, MapStore, StoreKind};
+use crate::stores::{Base, MapStore, StoreKind, TwoStores};
 
 /// A store, and what it takes to run programs over it.
 pub struct Checker {
@@ -52,6 +52,7 @@ impl Checker {
             StoreKind::Memory | StoreKind::WrappedMemory => Base::Memory(MemoryStore::new()),
             StoreKind::Versioned | StoreKind::PassingWrapper => Base::Map(MapStore::new(true)),
             StoreKind::ThreeMethods => Base::Map(MapStore::new(false)),
+            StoreKind::Moving => Base::Moving(TwoStores::new()),
             StoreKind::File => {
                 let path = folder.insert(tempfile::tempdir().expect("a temporary folder")).path();
                 let builder = FileStore::builder(path.join("sessions"));

@@ -1,5 +1,5 @@
-//! A store whose calls wait until the scheduler lets them go on: before they are carried out, and before they are
-//! answered.
+//! A store whose calls wait until the scheduler lets them go on: before they are carried out, and before they
+//! are answered.
 
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
@@ -8,10 +8,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use sessile::{Record, Replaced, SessionId, SessionStore, StoreError, Stored, Version};
+use futures_util::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
+use sessile::{Record, Replaced, SessionId, SessionStore, StoreError, Stored, UserIndex, Version};
 use smol_str::SmolStr;
 
-use crate::stores::Base;
+use crate::stores::{Base, Side};
+use crate::users;
 
 /// A call of a store, with what it was given.
 #[derive(Debug, Clone)]
@@ -23,6 +25,14 @@ pub(crate) enum Call {
     Create(SessionId, Record, Duration),
     Replace(SessionId, Version, Record, Duration),
     DestroyIf(SessionId, Version),
+    GetMany(Vec<SessionId>),
+    /// The ids of all sessions.
+    Ids,
+    /// Of a user's text.
+    Read(SmolStr),
+    Append(SmolStr, SmolStr),
+    /// The user, the text that is expected, and the new one.
+    Rewrite(SmolStr, SmolStr, SmolStr),
 }
 
 /// What a store answers.
@@ -32,10 +42,14 @@ pub(crate) enum Reply {
     Done,
     Bool(bool),
     Replaced(Replaced),
+    Many(Vec<Option<Stored>>),
+    Text(String),
+    Ids(Vec<SessionId>),
 }
 
 impl Call {
-    pub(crate) fn id(&self) -> &SessionId {
+    /// The record that it is about; `None`, if it is about several, or about a user's text.
+    pub(crate) fn id(&self) -> Option<&SessionId> {
         match self {
             Self::Get(id)
             | Self::Set(id, ..)
@@ -43,7 +57,8 @@ impl Call {
             | Self::Touch(id, _)
             | Self::Create(id, ..)
             | Self::Replace(id, ..)
-            | Self::DestroyIf(id, _) => id,
+            | Self::DestroyIf(id, _) => Some(id),
+            Self::GetMany(_) | Self::Ids | Self::Read(_) | Self::Append(..) | Self::Rewrite(..) => None,
         }
     }
 
@@ -56,7 +71,31 @@ impl Call {
             Self::Create(..) => "create",
             Self::Replace(..) => "replace",
             Self::DestroyIf(..) => "destroy_if",
+            Self::GetMany(_) => "get_many",
+            Self::Ids => "ids",
+            Self::Read(_) => "read",
+            Self::Append(..) => "append",
+            Self::Rewrite(..) => "replace",
         }
+    }
+
+    /// What it is about, for the reader of a run.
+    pub(crate) fn subject(&self) -> String {
+        match self {
+            Self::GetMany(ids) => {
+                let ids: Vec<_> = ids.iter().map(SessionId::as_str).collect();
+                format!("[{}]", ids.join(", "))
+            }
+            Self::Read(user) | Self::Append(user, _) | Self::Rewrite(user, ..) => {
+                format!("{}'s text", users::name_of(user).unwrap_or("nobody"))
+            }
+            call => call.id().map(|id| id.as_str().to_owned()).unwrap_or_default(),
+        }
+    }
+
+    /// Whether it leaves everything as it is.
+    pub(crate) fn only_reads(&self) -> bool {
+        matches!(self, Self::Get(_) | Self::GetMany(_) | Self::Ids | Self::Read(_))
     }
 
     /// What it writes.
@@ -80,6 +119,16 @@ impl Call {
                 store.replace(id, version, record, *ttl).await.map(Reply::Replaced)
             }
             Self::DestroyIf(id, version) => store.destroy_if(id, version).await.map(Reply::Replaced),
+            Self::GetMany(ids) => store.get_many(ids).await.map(Reply::Many),
+            Self::Ids => match store {
+                Base::Memory(store) => Ok(Reply::Ids(store.all_ids())),
+                _ => Err(StoreError::unsupported("a list of all ids")),
+            },
+            Self::Read(user) => store.index().read(user).await.map(Reply::Text),
+            Self::Append(user, line) => store.index().append(user, line).await.map(Reply::Text),
+            Self::Rewrite(user, expected, text) => {
+                store.index().replace(user, expected, text).await.map(Reply::Bool)
+            }
         }
     }
 }
@@ -101,6 +150,7 @@ pub(crate) struct Entry {
     /// The request on whose behalf it was made, as far as that can be told.
     pub(crate) actor: usize,
     pub(crate) call: Call,
+    pub(crate) side: Side,
     pub(crate) stage: Stage,
     /// Nobody waits for the answer.
     pub(crate) abandoned: bool,
@@ -109,8 +159,8 @@ pub(crate) struct Entry {
 
 impl Entry {
     /// A call that is in the hands of the driver, and whose caller no longer waits.
-    pub(crate) fn abandoned(actor: usize, call: Call) -> Self {
-        Self { actor, call, stage: Stage::Waiting, abandoned: true, waker: None }
+    pub(crate) fn abandoned(actor: usize, call: Call, side: Side) -> Self {
+        Self { actor, call, side, stage: Stage::Waiting, abandoned: true, waker: None }
     }
 }
 
@@ -141,13 +191,13 @@ pub(crate) fn lock(shared: &Shared) -> MutexGuard<'_, Board> {
 }
 
 impl Board {
-    fn submit(&mut self, call: Call) -> usize {
+    fn submit(&mut self, call: Call, side: Side) -> usize {
         // A task belongs to the request that was at work when it made its first call.
         let actor = match tokio::task::try_id() {
             Some(task) => *self.tasks.entry(task).or_insert(self.current),
             None => self.current,
         };
-        let id = call.id().as_str();
+        let id = call.id().map(SessionId::as_str).unwrap_or_default();
         if call.record().is_some() && !self.known.contains(id) {
             self.offence = Some(format!("{} to {id}, an id that nobody minted", call.name()));
         }
@@ -155,7 +205,7 @@ impl Board {
             self.offence = Some(format!("{} over the record {id}, which cannot be decoded", call.name()));
         }
         self.activity += 1;
-        self.calls.push(Entry { actor, call, stage: Stage::Waiting, abandoned: false, waker: None });
+        self.calls.push(Entry { actor, call, side, stage: Stage::Waiting, abandoned: false, waker: None });
         self.calls.len() - 1
     }
 
@@ -212,33 +262,44 @@ impl Drop for Asked {
 
 /// A store behind gates that overrides everything.
 #[derive(Debug, Clone)]
-pub(crate) struct Gated(pub(crate) Shared);
+pub(crate) struct Gated(pub(crate) Way);
 
 /// A store behind gates with the three required methods.
 #[derive(Debug, Clone)]
-pub(crate) struct GatedThree(pub(crate) Shared);
+pub(crate) struct GatedThree(pub(crate) Way);
 
-async fn ask(shared: &Shared, call: Call) -> Result<Reply, StoreError> {
-    let ticket = lock(shared).submit(call);
+/// The board, and which of two stores is behind the gates.
+#[derive(Debug, Clone)]
+pub(crate) struct Way(pub(crate) Shared, pub(crate) Side);
+
+async fn ask(Way(shared, side): &Way, call: Call) -> Result<Reply, StoreError> {
+    let ticket = lock(shared).submit(call, *side);
     Asked { shared: Arc::clone(shared), ticket }.await
 }
 
-async fn ask_stored(shared: &Shared, call: Call) -> Result<Option<Stored>, StoreError> {
-    match ask(shared, call).await? {
+async fn ask_stored(way: &Way, call: Call) -> Result<Option<Stored>, StoreError> {
+    match ask(way, call).await? {
         Reply::Stored(stored) => Ok(stored),
         reply => unreachable!("{reply:?}"),
     }
 }
 
-async fn ask_bool(shared: &Shared, call: Call) -> Result<bool, StoreError> {
-    match ask(shared, call).await? {
+async fn ask_bool(way: &Way, call: Call) -> Result<bool, StoreError> {
+    match ask(way, call).await? {
         Reply::Bool(found) => Ok(found),
         reply => unreachable!("{reply:?}"),
     }
 }
 
-async fn ask_replaced(shared: &Shared, call: Call) -> Result<Replaced, StoreError> {
-    match ask(shared, call).await? {
+async fn ask_text(way: &Way, call: Call) -> Result<String, StoreError> {
+    match ask(way, call).await? {
+        Reply::Text(text) => Ok(text),
+        reply => unreachable!("{reply:?}"),
+    }
+}
+
+async fn ask_replaced(way: &Way, call: Call) -> Result<Replaced, StoreError> {
+    match ask(way, call).await? {
         Reply::Replaced(replaced) => Ok(replaced),
         reply => unreachable!("{reply:?}"),
     }
@@ -287,5 +348,42 @@ impl SessionStore for Gated {
 
     async fn destroy_if(&self, id: &SessionId, expected: &Version) -> Result<Replaced, StoreError> {
         ask_replaced(&self.0, Call::DestroyIf(id.clone(), expected.clone())).await
+    }
+
+    async fn get_many(&self, ids: &[SessionId]) -> Result<Vec<Option<Stored>>, StoreError> {
+        match ask(&self.0, Call::GetMany(ids.to_vec())).await? {
+            Reply::Many(many) => Ok(many),
+            reply => unreachable!("{reply:?}"),
+        }
+    }
+
+    fn users(&self) -> Option<&dyn UserIndex> {
+        Some(self)
+    }
+
+    fn ids(&self) -> Option<BoxStream<'_, Result<SessionId, StoreError>>> {
+        let listing = async {
+            match ask(&self.0, Call::Ids).await? {
+                Reply::Ids(ids) => Ok(stream::iter(ids).map(Ok)),
+                reply => unreachable!("{reply:?}"),
+            }
+        };
+        Some(stream::once(listing).try_flatten().boxed())
+    }
+}
+
+type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+impl UserIndex for Gated {
+    fn read<'a>(&'a self, user: &'a str) -> Boxed<'a, String> {
+        Box::pin(ask_text(&self.0, Call::Read(user.into())))
+    }
+
+    fn append<'a>(&'a self, user: &'a str, line: &'a str) -> Boxed<'a, String> {
+        Box::pin(ask_text(&self.0, Call::Append(user.into(), line.into())))
+    }
+
+    fn replace<'a>(&'a self, user: &'a str, expected: &'a str, text: &'a str) -> Boxed<'a, bool> {
+        Box::pin(ask_bool(&self.0, Call::Rewrite(user.into(), expected.into(), text.into())))
     }
 }

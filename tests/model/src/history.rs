@@ -1,6 +1,7 @@
 //! What the requests of a run were told, and when.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::http::header::SET_COOKIE;
 use axum::response::IntoResponse as _;
@@ -9,6 +10,7 @@ use sessile::{Origin, Session, SessionConfig, SessionError, SessionGuard};
 use smol_str::SmolStr;
 
 use crate::program::{KINDS, Op};
+use crate::users::{USERS, name_of};
 
 /// A session's contents: raw JSON values by key, waiting messages by kind, and its lifetime in milliseconds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -16,11 +18,17 @@ pub(crate) struct Contents {
     pub(crate) values: BTreeMap<SmolStr, SmolStr>,
     pub(crate) flash: BTreeMap<SmolStr, Vec<SmolStr>>,
     pub(crate) max_age: Option<u64>,
+    /// The user who is logged in, or as whom the logged-in user acts.
+    pub(crate) user: Option<&'static str>,
+    /// Whether somebody acts as the user.
+    pub(crate) acted: bool,
+    /// When the user last proved who they are, in milliseconds since 1970.
+    pub(crate) confirmed: Option<u64>,
 }
 
 impl Contents {
-    /// What a handler sees.
-    pub(crate) fn seen(session: &Session) -> Self {
+    /// What a handler sees, whose clock shows `now`.
+    pub(crate) fn seen(session: &Session, now: SystemTime) -> Self {
         let value = |key: String| {
             let raw = session.get::<Box<RawValue>>(&key).ok().flatten();
             (SmolStr::from(key), raw.map_or_else(|| "?".into(), |raw| raw.get().into()))
@@ -34,7 +42,19 @@ impl Contents {
             values: session.keys().into_iter().map(value).collect(),
             flash: KINDS.iter().filter_map(messages).collect(),
             max_age: session.max_age().map(|age| age.as_millis() as u64),
+            user: if session.is_logged_in() {
+                USERS.into_iter().find(|user| session.belongs_to(user)).or(Some("?"))
+            } else {
+                None
+            },
+            acted: session.is_impersonated(),
+            confirmed: confirmed(session, now),
         }
+    }
+
+    /// A value that is a text.
+    pub(crate) fn text(&self, key: &str) -> Option<&SmolStr> {
+        self.values.get(key)
     }
 
     /// What is in a record.
@@ -50,9 +70,36 @@ impl Contents {
         let flash = flash
             .map(|(kind, list)| (kind.into(), list.into_iter().map(|raw| raw.get().into()).collect()))
             .collect();
+        let metadata = members.remove("__sessile");
+        let metadata: serde_json::Value = match &metadata {
+            Some(metadata) => serde_json::from_str(metadata.get()).ok()?,
+            None => serde_json::Value::Null,
+        };
+        let name = |key| metadata.get(key).and_then(serde_json::Value::as_str);
+        let user = name("user").map(|hash| name_of(hash).unwrap_or("?"));
+        let acted = name("actor").is_some();
+        let confirmed = metadata.get("confirmed").and_then(serde_json::Value::as_u64);
         let values = members.into_iter().map(|(key, raw)| (key.into(), raw.get().into())).collect();
-        Some(Self { values, flash, max_age })
+        Some(Self { values, flash, max_age, user, acted, confirmed })
     }
+}
+
+/// When the user of a session last proved who they are: found by asking whether it was that long ago.
+fn confirmed(session: &Session, now: SystemTime) -> Option<u64> {
+    let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+    // The record has whole milliseconds.
+    let (millis, rest) = (since.as_millis() as u64, since.subsec_nanos() % 1_000_000);
+    let is_within =
+        |ago: u64| session.confirmed_within(Duration::from_millis(ago) + Duration::from_nanos(rest.into()));
+    if !is_within(millis) {
+        return None;
+    }
+    let (mut from, mut to) = (0, millis);
+    while from < to {
+        let middle = from + (to - from) / 2;
+        if is_within(middle) { to = middle } else { from = middle + 1 }
+    }
+    Some(millis - to)
 }
 
 /// A cookie as a request carried it.
@@ -108,6 +155,8 @@ pub(crate) enum Failure {
     Conflict,
     Destroyed,
     Decode,
+    TooMany,
+    NotLoggedIn,
     Other,
 }
 
@@ -119,6 +168,8 @@ impl From<&SessionError> for Failure {
             SessionError::Conflict => Self::Conflict,
             SessionError::Destroyed => Self::Destroyed,
             SessionError::Decode { .. } => Self::Decode,
+            SessionError::TooManySessions => Self::TooMany,
+            SessionError::NotLoggedIn => Self::NotLoggedIn,
             _ => Self::Other,
         }
     }
@@ -132,6 +183,8 @@ pub(crate) enum Told {
     Messages(Vec<SmolStr>),
     All(BTreeMap<SmolStr, Vec<SmolStr>>),
     Id(SmolStr),
+    /// When the call was made, in milliseconds since 1970.
+    At(u64),
     Failed(Failure),
 }
 
@@ -176,6 +229,27 @@ pub(crate) enum Step {
         /// What the session looks like after an error.
         contents: Option<Contents>,
     },
+    /// A call of `sessions_of`.
+    Users {
+        op: Op,
+        asked: u64,
+        answered: Option<u64>,
+        /// The session that is to be ended.
+        target: Option<SmolStr>,
+        /// `None`: the request was dropped.
+        result: Option<Result<UsersTold, Failure>>,
+    },
+}
+
+/// What a call of `sessions_of` returned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum UsersTold {
+    Began,
+    /// The ids.
+    Listed(Vec<SmolStr>),
+    Counted(usize),
+    Ended(bool),
+    EndedSome(usize),
 }
 
 /// Something that happened, for the reader of a failed run.
@@ -220,6 +294,12 @@ pub(crate) struct History {
     pub(crate) after: BTreeMap<SmolStr, Contents>,
     pub(crate) undecodable: Vec<SmolStr>,
     pub(crate) events: Vec<Event>,
+    /// What each call wrote that was carried out.
+    pub(crate) writes: Vec<(u64, SmolStr, Contents)>,
+    /// Of each user: the ids in the list at last, as far as a session has one.
+    pub(crate) listed: BTreeMap<&'static str, Vec<SmolStr>>,
+    /// What was still there after all sessions of all users were ended at last.
+    pub(crate) undying: BTreeMap<SmolStr, Contents>,
     /// Something that no order of the steps could excuse.
     pub(crate) offence: Option<Violation>,
     /// So many times all had to wait until time passed.

@@ -14,7 +14,8 @@ cargo run --release -p sessile-model --features sqlite -- [OPTIONS]
   --without A,B   leave out programs with these features
   --start N       begin with this seed (default: 0)
   --seed N        replay this one, step by step
-  --exhaustive    every order of small programs, over the wrapped memory store unless another is named";
+  --exhaustive    every order of small programs, over the wrapped memory store unless another is named
+  --scope TEXT    of these, only those in whose name the text is";
 
 #[derive(Default)]
 struct Arguments {
@@ -24,6 +25,7 @@ struct Arguments {
     start: u64,
     seed: Option<u64>,
     exhaustive: bool,
+    scope: String,
     without: Vec<fn(&Program) -> bool>,
 }
 
@@ -47,6 +49,7 @@ fn arguments() -> Result<Arguments, String> {
                     arguments.without.push(*has);
                 }
             }
+            "--scope" => arguments.scope = value()?,
             "--exhaustive" => arguments.exhaustive = true,
             _ => return Err(USAGE.into()),
         }
@@ -65,7 +68,7 @@ fn main() -> ExitCode {
     let clean = if let Some(seed) = arguments.seed {
         replay(seed, arguments.store)
     } else if arguments.exhaustive {
-        exhaustive(arguments.store)
+        exhaustive(arguments.store, &arguments.scope)
     } else {
         long_run(&arguments)
     };
@@ -80,16 +83,16 @@ fn replay(seed: u64, store: Option<StoreKind>) -> bool {
     false
 }
 
-fn exhaustive(store: Option<StoreKind>) -> bool {
+fn exhaustive(store: Option<StoreKind>, only: &str) -> bool {
     let Some(checker) = Checker::new(store.unwrap_or(StoreKind::WrappedMemory)) else { return true };
     let mut clean = true;
     let (mut rows, mut all) = (String::new(), 0);
-    for scope in Scope::ALL {
+    for scope in Scope::ALL.into_iter().filter(|scope| scope.to_string().contains(only)) {
         let mut shown = Instant::now();
         let exhausted = exhaust(&checker, scope, |so_far| {
             if shown.elapsed() > Duration::from_secs(20) {
                 shown = Instant::now();
-                eprintln!("{}: {} programs, {} orders", scope.name, so_far.programs, so_far.orders);
+                eprintln!("{scope}: {} programs, {} orders", so_far.programs, so_far.orders);
             }
         });
         let mut kinds = BTreeMap::<_, u64>::new();
@@ -97,12 +100,12 @@ fn exhaustive(store: Option<StoreKind>) -> bool {
             let count = kinds.entry(found.violation.kind).or_default();
             *count += 1;
             if *count == 1 {
-                println!("\n== {}: {}\n{found}", scope.name, found.violation.kind);
+                println!("\n== {scope}: {}\n{found}", found.violation.kind);
             }
         }
         let kinds: Vec<_> = kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
         let kinds = if kinds.is_empty() { "none".into() } else { kinds.join(", ") };
-        rows += &format!("| {} | {} | {} | {kinds} |\n", scope.name, exhausted.programs, exhausted.orders);
+        rows += &format!("| {scope} | {} | {} | {kinds} |\n", exhausted.programs, exhausted.orders);
         all += exhausted.orders;
         clean &= exhausted.found.is_empty();
     }
@@ -114,6 +117,9 @@ fn exhaustive(store: Option<StoreKind>) -> bool {
     clean
 }
 
+/// After so many programs in a row that were left out, a store has no others.
+const ALL_LEFT_OUT: u64 = 10_000;
+
 /// How many there were, and the first of them with their seeds.
 type Violations = (u64, Vec<(u64, Found)>);
 
@@ -122,21 +128,26 @@ struct Tally {
     checker: Checker,
     next: u64,
     schedules: u64,
+    /// How many programs were left out since the last one that was run.
+    left_out: u64,
     spent: Duration,
     /// By kind: how many, and the first seeds.
     found: BTreeMap<&'static str, Violations>,
 }
 
 fn long_run(arguments: &Arguments) -> bool {
-    let stores = StoreKind::ALL.into_iter().filter(|kind| arguments.store.is_none_or(|only| only == *kind));
+    let stores: Vec<_> = arguments.store.map_or(StoreKind::ALL.to_vec(), |only| vec![only]);
     let all = StoreKind::ALL.len() as u64;
     let mut tallies: Vec<_> = stores
+        .into_iter()
         .filter_map(|kind| {
-            let first = (arguments.start..).find(|seed| StoreKind::of_seed(*seed) == kind)?;
+            let is_own = |seed: &u64| kind == StoreKind::Moving || StoreKind::of_seed(*seed) == kind;
+            let first = (arguments.start..).find(is_own)?;
             Some(Tally {
                 checker: Checker::new(kind)?,
                 next: first,
                 schedules: 0,
+                left_out: 0,
                 spent: Duration::ZERO,
                 found: BTreeMap::new(),
             })
@@ -149,11 +160,16 @@ fn long_run(arguments: &Arguments) -> bool {
             let slice = Instant::now();
             while slice.elapsed() < Duration::from_millis(500)
                 && arguments.schedules.is_none_or(|most| tally.schedules < most)
+                && tally.left_out < ALL_LEFT_OUT
             {
                 let seed = tally.next;
                 tally.next += all;
                 let left_out = |program: &Program| arguments.without.iter().any(|has| has(program));
-                let Some(found) = tally.checker.check_unless(seed, left_out) else { continue };
+                let Some(found) = tally.checker.check_unless(seed, left_out) else {
+                    tally.left_out += 1;
+                    continue;
+                };
+                tally.left_out = 0;
                 tally.schedules += 1;
                 if let Some(found) = found {
                     let (count, first) = tally.found.entry(found.violation.kind).or_default();
@@ -166,7 +182,9 @@ fn long_run(arguments: &Arguments) -> bool {
             tally.spent += slice.elapsed();
         }
         let over = match arguments.schedules {
-            Some(most) => tallies.iter().all(|tally| tally.schedules >= most),
+            Some(most) => {
+                tallies.iter().all(|tally| tally.schedules >= most || tally.left_out >= ALL_LEFT_OUT)
+            }
             None => begun.elapsed() >= minutes,
         };
         if over {

@@ -1,8 +1,8 @@
-//! What sessions promise, as a simple sequential program: each load, commit, save and reload is one step on a map of
-//! records.
+//! What sessions promise, as a simple sequential program: each load, commit, save and reload is one step on a
+//! map of records.
 //!
-//! The types stand here. What a load finds is in `load.rs`, what calls do that ask no store in `call.rs` and `change.rs`,
-//! and what a commit, a save or a reload may come to in `commit.rs`.
+//! The types stand here. What a load finds is in `load.rs`, what calls do that ask no store in `call.rs` and
+//! `change.rs`, and what a commit, a save or a reload may come to in `commit.rs`.
 
 mod call;
 mod change;

@@ -1,7 +1,9 @@
-//! Whether some order of the steps of a run explains every answer, every cookie and the records that are left.
+//! Whether some order of the steps of a run explains every answer, every cookie and the records that are
+//! left.
 //!
-//! A step takes effect at one moment between its call and its answer. One that failed, or whose request was dropped,
-//! took effect at such a moment or never; with calls that are carried out late, at any moment after it began.
+//! A step takes effect at one moment between its call and its answer. One that failed, or whose request was
+//! dropped, took effect at such a moment or never; with calls that are carried out late, at any moment after
+//! it began.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
@@ -9,7 +11,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use crate::history::{After, CookieSeen, EffectKind, Failure, History, Step, Told, Violation};
 use crate::model::{Handle, Id, Loaded, Loading, Outcome, Trial, World};
 use crate::program::{Op, Options, Program};
-use crate::promises::{answered, asked_again, gave_up, logout_undone};
+use crate::promises::{answered, asked_again, gave_up, logout_undone, not_listed, users};
 use crate::request::show;
 
 /// Past so many states an order is given up on, and the run counts as explained. No run comes near it.
@@ -56,7 +58,12 @@ pub(crate) fn judge(program: &Program, history: &History) -> Option<Violation> {
     if let Some(offence) = &history.offence {
         return Some(offence.clone());
     }
-    if let Some(broken) = logout_undone(history).or_else(|| gave_up(history)) {
+    if program.users {
+        return users::judge(program, history);
+    }
+    let broken =
+        logout_undone(history).or_else(|| gave_up(history, program.store)).or_else(|| not_listed(history));
+    if let Some(broken) = broken {
         return Some(broken);
     }
     let mut search = Search {
@@ -129,7 +136,7 @@ impl Search<'_> {
                         }
                         state.requests[at].at += 1;
                     }
-                    Step::Store { .. } => break,
+                    Step::Store { .. } | Step::Users { .. } => break,
                 }
             }
         }
@@ -175,7 +182,7 @@ impl Search<'_> {
     fn answered_at(&self, at: usize, progress: &Progress) -> u64 {
         match self.history.requests[at].get(progress.at) {
             Some(Step::Load { answered, .. } | Step::Store { answered, .. }) => answered.unwrap_or(u64::MAX),
-            Some(Step::Local { .. }) | None => u64::MAX,
+            Some(Step::Local { .. } | Step::Users { .. }) | None => u64::MAX,
         }
     }
 
@@ -201,7 +208,7 @@ impl Search<'_> {
                     });
                     return false;
                 }
-                next.requests[at] = Progress { at: progress.at + 1, loading: None, handle: Some(handle) };
+                next.requests[at] = Progress { at: progress.at + 1, loading: None, handle: Some(*handle) };
                 self.explains(next)
             }
         }

@@ -2,6 +2,7 @@
 
 mod print;
 mod random;
+mod users;
 
 use smol_str::{SmolStr, format_smolstr};
 
@@ -15,6 +16,8 @@ pub(crate) const KINDS: [&str; 2] = ["info", "error"];
 pub struct Program {
     /// The store under test.
     pub store: StoreKind,
+    /// Whether users log in, and another oracle judges.
+    pub users: bool,
     /// The options of the configuration.
     pub options: Options,
     /// What the world does to the requests.
@@ -25,6 +28,13 @@ pub struct Program {
     pub requests: Vec<Request>,
     /// Which of the ids that the generator gives are taken: its n-th is that of a session nobody else names.
     pub taken: Vec<u32>,
+}
+
+impl Program {
+    /// Whether sessions stand in users' lists.
+    pub(crate) fn has_users(&self) -> bool {
+        self.users || self.visitors.iter().any(|visitor| matches!(visitor, Visitor::LoggedIn { .. }))
+    }
 }
 
 /// The options that differ between programs.
@@ -42,6 +52,10 @@ pub struct Options {
     pub browser_session: bool,
     /// The clock moves by a second with each call that is carried out; else it stands still.
     pub clock_moves: bool,
+    /// It moves by so much that what was noted a few calls ago is old.
+    pub clock_jumps: bool,
+    /// `per_user`: the limit, and whether a login beyond it is refused.
+    pub per_user: Option<(u8, bool)>,
 }
 
 /// How often the scheduler may do each of these to a program.
@@ -69,6 +83,13 @@ pub enum Visitor {
         /// Which record: see `seeded_record`.
         record: u8,
         /// An older secret signed the cookie.
+        old_secret: bool,
+    },
+    /// The cookie of a session in which a user is logged in.
+    LoggedIn {
+        /// Which user.
+        user: usize,
+        /// An older secret signed the cookie, and keys the user's list.
         old_secret: bool,
     },
     /// The signed cookie of a session that is gone.
@@ -128,6 +149,35 @@ pub enum Op {
     Save,
     Reload,
     Commit,
+    /// `log_in`, or with `begun` `log_in_with` the login that this request has begun. The tag is noted in the
+    /// session.
+    LogIn {
+        user: usize,
+        begun: bool,
+        tag: SmolStr,
+    },
+    Confirm,
+    /// The tag is noted in the session.
+    Impersonate(usize, SmolStr),
+    StopImpersonating,
+    Label,
+    BeginLogin(usize),
+    List(usize),
+    Count(usize),
+    End(usize, Target),
+    EndOthers(usize),
+    EndAll(usize),
+}
+
+/// Which session is to be ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// That of the request.
+    Own,
+    /// The first session of this visitor.
+    First(usize),
+    /// That with this number in the last list that the request got.
+    Listed(u8),
 }
 
 /// What the closure of an `update` does.
@@ -157,13 +207,45 @@ impl Op {
     /// Whether the store may be asked.
     #[must_use]
     pub fn is_async(&self) -> bool {
-        matches!(self, Self::Save | Self::Reload | Self::Commit)
+        self.is_of_users() || matches!(self, Self::Save | Self::Reload | Self::Commit)
+    }
+
+    /// Whether it is a call of `sessions_of`.
+    #[must_use]
+    pub fn is_of_users(&self) -> bool {
+        matches!(
+            self,
+            Self::BeginLogin(_)
+                | Self::List(_)
+                | Self::Count(_)
+                | Self::End(..)
+                | Self::EndOthers(_)
+                | Self::EndAll(_)
+        )
+    }
+
+    /// Whether the session gets another id, or ends.
+    pub(crate) fn leaves_id(&self) -> bool {
+        matches!(
+            self,
+            Self::Cycle
+                | Self::Regenerate
+                | Self::Destroy
+                | Self::LogIn { .. }
+                | Self::Impersonate(..)
+                | Self::StopImpersonating
+        )
     }
 }
 
 /// The id of a visitor's first session.
 pub(crate) fn seeded_id(visitor: usize) -> SmolStr {
     format_smolstr!("session-of-{}", name(visitor))
+}
+
+/// The tag of the login of a visitor who is logged in from the start.
+pub(crate) fn seeded_tag(visitor: usize) -> SmolStr {
+    format_smolstr!("\"login of {}\"", name(visitor))
 }
 
 /// An id that the store never had.
@@ -191,7 +273,11 @@ pub(crate) fn seeded_record(visitor: usize, record: u8) -> String {
 pub type Feature = (&'static str, fn(&Program) -> bool);
 
 /// The features by which programs can be left out.
-pub const FEATURES: [Feature; 10] = [
+pub const FEATURES: [Feature; 14] = [
+    ("users", |program| program.users),
+    ("listed-sessions", |program| !program.users && program.has_users()),
+    ("guests", |program| !program.users),
+    ("limits", |program| program.options.per_user.is_some()),
     ("taken-ids", |program| !program.taken.is_empty()),
     ("planted-cookies", |program| program.requests.iter().any(|request| !request.planted.is_empty())),
     ("save-uninitialized", |program| program.options.save_uninitialized),

@@ -1,11 +1,15 @@
 //! Promises that need no order of the steps: they are checked by what the store really did.
 
+mod loss;
+pub(crate) mod users;
+
 use std::collections::HashSet;
 use std::ops::Range;
 
 use crate::history::{Effect, EffectKind, Failure, History, Step, Violation};
 use crate::model::Id;
 use crate::program::Op;
+use crate::stores::StoreKind;
 
 /// The ids that an acknowledged step named.
 pub(crate) fn answered(history: &History) -> impl Iterator<Item = &Id> {
@@ -16,8 +20,8 @@ pub(crate) fn answered(history: &History) -> impl Iterator<Item = &Id> {
     named.chain(history.before.keys())
 }
 
-/// Promise 2, by what the store really did: where an acknowledged logout removed a record, nothing that a browser may
-/// name holds its user at last.
+/// Promise 2, by what the store really did: where an acknowledged logout removed a record, nothing that a
+/// browser may name holds its user at last.
 pub(crate) fn logout_undone(history: &History) -> Option<Violation> {
     for (at, steps) in history.requests.iter().enumerate() {
         for (index, step) in steps.iter().enumerate() {
@@ -50,7 +54,8 @@ pub(crate) fn logout_undone(history: &History) -> Option<Violation> {
 
 fn revived(history: &History, logout: usize, removed: &Effect) -> Option<Violation> {
     let user = history.before.get(&removed.id)?.values.get("user")?;
-    // A commit that asked for the removal and was told of an error asks again, and takes the logout for its own doing.
+    // A commit that asked for the removal and was told of an error asks again, and takes the logout for its
+    // own doing.
     let ambiguous = history.requests.iter().enumerate().any(|(at, steps)| {
         let mut commits = steps.iter().filter_map(|step| match step {
             Step::Store { asked, answered, .. } => Some(*asked..answered.unwrap_or(u64::MAX)),
@@ -85,9 +90,24 @@ pub(crate) fn asked_again(history: &History, request: usize, id: &Id, time: &Ran
     })
 }
 
-/// Promise 5: a commit that changes the id asks for the removal of the old record once more, where it got an error
-/// instead of an answer. So one such error alone makes no commit fail.
-pub(crate) fn gave_up(history: &History) -> Option<Violation> {
+/// Promise 9, where no user logs in and no session is ended by its user's list: a session of a user that is
+/// alive is listed.
+pub(crate) fn not_listed(history: &History) -> Option<Violation> {
+    answered(history).find_map(|id| {
+        let user = history.after.get(id)?.user?;
+        let is_listed = history.listed.get(user).is_some_and(|listed| listed.contains(id));
+        let what = format!("{id} is alive, and is not in the list of {user}");
+        (!is_listed).then(|| Violation::new("live session not listed", what))
+    })
+}
+
+/// Promise 5: a commit that changes the id asks for the removal of the old record once more, where it got an
+/// error instead of an answer. So one such error alone makes no commit fail. Where sessions move, the removal
+/// may have been one of those by which they do.
+pub(crate) fn gave_up(history: &History, store: StoreKind) -> Option<Violation> {
+    if store == StoreKind::Moving {
+        return None;
+    }
     for (at, steps) in history.requests.iter().enumerate() {
         for step in steps {
             let Step::Store {

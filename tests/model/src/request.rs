@@ -4,22 +4,26 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use axum::http::header::COOKIE;
 use axum::http::{HeaderMap, HeaderValue};
 use serde_json::value::RawValue;
-use sessile::{Session, SessionConfig, SessionError};
+use sessile::testing::TestClock;
+use sessile::{Clock as _, Login, Session, SessionConfig, SessionError};
 use smol_str::SmolStr;
 
+use crate::gates::{Shared, lock};
 use crate::history::{
-    After, Contents, CookieSeen, Failure, LoadedSession, Sent, Signed, Step, Told, Violation,
+    After, Contents, CookieSeen, Failure, LoadedSession, Sent, Signed, Step, Told, UsersTold, Violation,
 };
-use crate::program::{Op, Planted, Request, UNKNOWN_ID, Update, seeded_id};
+use crate::program::{Op, Planted, Request, Target, UNKNOWN_ID, Update, seeded_id};
+use crate::users::{USERS, handle_of};
 
 /// What the requests of one run share.
 #[derive(Debug)]
 pub(crate) struct Scene {
+    pub(crate) shared: Shared,
     /// One configuration for each process.
     pub(crate) configs: Vec<SessionConfig>,
     /// The cookies that the visitors hold.
@@ -31,6 +35,7 @@ pub(crate) struct Scene {
     pub(crate) gates: Vec<Gate>,
     /// The step in which a request's last call was carried out.
     pub(crate) called: Vec<usize>,
+    pub(crate) clock: TestClock,
     /// Every step and answer has a time of its own.
     pub(crate) now: u64,
     pub(crate) offence: Option<Violation>,
@@ -56,7 +61,8 @@ impl Scene {
         }
     }
 
-    /// The call that is carried out now is the first of a request's step: the step might as well have begun now.
+    /// The call that is carried out now is the first of a request's step: the step might as well have begun
+    /// now.
     pub(crate) fn asks_now(&mut self, at: usize) {
         let now = self.tick();
         let (steps, called) = (self.steps[at].len(), &mut self.called[at]);
@@ -64,8 +70,11 @@ impl Scene {
             return;
         }
         *called = steps;
-        if let Some(Step::Load { asked, answered: None, .. } | Step::Store { asked, answered: None, .. }) =
-            self.steps[at].last_mut()
+        if let Some(
+            Step::Load { asked, answered: None, .. }
+            | Step::Store { asked, answered: None, .. }
+            | Step::Users { asked, answered: None, .. },
+        ) = self.steps[at].last_mut()
         {
             *asked = now;
         }
@@ -74,6 +83,12 @@ impl Scene {
     pub(crate) fn tick(&mut self) -> u64 {
         self.now += 1;
         self.now
+    }
+
+    /// The ids of all sessions that there may be.
+    fn ids(&self) -> Vec<SmolStr> {
+        let seeded = (0..self.jars.len()).map(seeded_id);
+        seeded.chain(lock(&self.shared).minted.iter().cloned()).collect()
     }
 
     fn header(&self, sent: &Sent, config: &SessionConfig) -> String {
@@ -113,10 +128,10 @@ pub(crate) async fn run(scene: SharedScene, request: Request, at: usize) {
         headers
     };
     let loaded = config.session_from_headers(&headers).await;
-    let answer = loaded
-        .as_ref()
-        .ok()
-        .map(|session| LoadedSession { origin: session.origin(), contents: Contents::seen(session) });
+    let answer = loaded.as_ref().ok().map(|session| LoadedSession {
+        origin: session.origin(),
+        contents: Contents::seen(session, scene.borrow().clock.now()),
+    });
     {
         let mut scene = scene.borrow_mut();
         scene.say(|| match &answer {
@@ -133,7 +148,8 @@ pub(crate) async fn run(scene: SharedScene, request: Request, at: usize) {
     if request.optional && session.origin() != sessile::Origin::Loaded {
         return;
     }
-    let guard = handle(&scene, &request, at, &session, &config).await;
+    let handler = Handler { scene: &scene, request: &request, at, session: &session, config: &config };
+    let guard = handler.run().await;
     respond(&scene, &request, guard);
 }
 
@@ -168,27 +184,66 @@ fn respond(scene: &SharedScene, request: &Request, cookie: Option<CookieSeen>) {
     scene.say(|| "responds".into());
 }
 
-/// The handler. Returns what its guard does to the cookie, unless it failed.
-async fn handle(
-    scene: &SharedScene,
-    request: &Request,
+/// What a handler works with.
+struct Handler<'r> {
+    scene: &'r SharedScene,
+    request: &'r Request,
     at: usize,
-    session: &Session,
-    config: &SessionConfig,
-) -> Option<CookieSeen> {
-    let mut cookie = None;
-    for op in &request.ops {
-        if !op.is_async() {
-            let told = call(session, op);
-            let mut scene = scene.borrow_mut();
-            scene.say(|| format!("{op} -> {told:?}"));
-            let failed = matches!(told, Told::Failed(_));
-            scene.steps[at].push(Step::Local { op: op.clone(), told });
-            if failed && request.stop_on_error {
+    session: &'r Session,
+    config: &'r SessionConfig,
+}
+
+impl Handler<'_> {
+    /// Returns what its guard does to the cookie, unless it failed.
+    async fn run(&self) -> Option<CookieSeen> {
+        let mut cookie = None;
+        let mut of_users = OfUsers::default();
+        if self.session.origin() == sessile::Origin::Loaded {
+            of_users.own = Some(self.session.id().as_str().into());
+        }
+        for op in &self.request.ops {
+            let failed = if op.is_of_users() {
+                self.ask_for_users(op, &mut of_users).await.is_err()
+            } else if op.is_async() {
+                match self.ask(op).await {
+                    Ok((seen, id)) => {
+                        cookie = seen.or(cookie);
+                        of_users.own = id.or(of_users.own);
+                        false
+                    }
+                    Err(_) => {
+                        cookie = None;
+                        true
+                    }
+                }
+            } else {
+                self.call(op, &mut of_users)
+            };
+            if failed && self.request.stop_on_error {
                 return None;
             }
-            continue;
         }
+        cookie
+    }
+
+    /// A call that asks no store. Returns whether it failed.
+    fn call(&self, op: &Op, of_users: &mut OfUsers) -> bool {
+        let mut scene = self.scene.borrow_mut();
+        let now = scene.clock.now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let told = call(self.session, op, of_users, now.as_millis() as u64);
+        scene.say(|| match &told {
+            // The clock's time is another one in each run.
+            Told::At(_) => format!("{op} -> the time"),
+            told => format!("{op} -> {told:?}"),
+        });
+        let failed = matches!(told, Told::Failed(_));
+        scene.steps[self.at].push(Step::Local { op: op.clone(), told });
+        failed
+    }
+
+    /// A commit, save or reload. Returns what the guard does to the cookie, and the session's id.
+    async fn ask(&self, op: &Op) -> Result<(Option<CookieSeen>, Option<SmolStr>), Failure> {
+        let Self { scene, at, session, .. } = *self;
         pass(scene, at).await;
         {
             let mut scene = scene.borrow_mut();
@@ -207,19 +262,78 @@ async fn handle(
             Op::Reload => session.reload().await.map(|()| None),
             _ => session.commit().await.map(Some),
         };
-        let result = note(scene, at, result, session, config);
-        match result {
-            Ok(Some(seen)) => cookie = Some(seen),
-            Ok(None) => {}
-            Err(_) => {
-                cookie = None;
-                if request.stop_on_error {
-                    return None;
-                }
-            }
-        }
+        note(scene, at, result, session, self.config)
     }
-    cookie
+
+    /// A call of `sessions_of`.
+    async fn ask_for_users(&self, op: &Op, of_users: &mut OfUsers) -> Result<(), Failure> {
+        let Self { scene, at, session, config, .. } = *self;
+        let target = match op {
+            Op::End(_, Target::Own) => of_users.own.clone(),
+            Op::End(_, Target::First(visitor)) => Some(seeded_id(*visitor)),
+            Op::End(_, Target::Listed(number)) => of_users.listed.get(usize::from(*number)).cloned(),
+            _ => None,
+        };
+        if matches!(op, Op::End(..)) && target.is_none() {
+            return Ok(());
+        }
+        pass(scene, at).await;
+        {
+            let mut scene = scene.borrow_mut();
+            let asked = scene.tick();
+            scene.say(|| op.to_string());
+            let (op, target) = (op.clone(), target.clone());
+            scene.steps[at].push(Step::Users { op, asked, answered: None, target, result: None });
+        }
+        let (Op::BeginLogin(user)
+        | Op::List(user)
+        | Op::Count(user)
+        | Op::End(user, _)
+        | Op::EndOthers(user)
+        | Op::EndAll(user)) = op
+        else {
+            return Ok(());
+        };
+        let sessions = config.sessions_of(USERS[*user]);
+        let told = match op {
+            Op::BeginLogin(_) => sessions.begin_login().await.map(|login| {
+                of_users.begun = Some((*user, login));
+                UsersTold::Began
+            }),
+            Op::List(_) => sessions.list().await.map(|list| {
+                let mut minted = scene.borrow().ids();
+                minted.retain(|id| list.iter().any(|one| one.handle() == handle_of(id)));
+                of_users.listed.clone_from(&minted);
+                UsersTold::Listed(minted)
+            }),
+            Op::Count(_) => sessions.count().await.map(UsersTold::Counted),
+            Op::EndOthers(_) => sessions.end_others(session).await.map(UsersTold::EndedSome),
+            Op::EndAll(_) => sessions.end_all().await.map(UsersTold::EndedSome),
+            _ => {
+                let handle = handle_of(target.as_ref().map_or("", SmolStr::as_str));
+                sessions.end(&handle).await.map(UsersTold::Ended)
+            }
+        };
+        let told = told.map_err(|error| Failure::from(&error));
+        let mut scene = scene.borrow_mut();
+        let now = scene.tick();
+        scene.say(|| format!("  {told:?}"));
+        if let Some(Step::Users { answered, result, .. }) = scene.steps[at].last_mut() {
+            *answered = Some(now);
+            *result = Some(told.clone());
+        }
+        told.map(drop)
+    }
+}
+
+/// What a request has got from `sessions_of`.
+#[derive(Default)]
+struct OfUsers {
+    /// And of whom.
+    begun: Option<(usize, Login)>,
+    listed: Vec<SmolStr>,
+    /// The id of its own record.
+    own: Option<SmolStr>,
 }
 
 /// Notes what a commit, save or reload came to.
@@ -229,9 +343,9 @@ fn note(
     result: Result<Option<sessile::SessionGuard>, SessionError>,
     session: &Session,
     config: &SessionConfig,
-) -> Result<Option<CookieSeen>, Failure> {
-    let contents = Contents::seen(session);
+) -> Result<(Option<CookieSeen>, Option<SmolStr>), Failure> {
     let mut scene = scene.borrow_mut();
+    let contents = Contents::seen(session, scene.clock.now());
     let now = scene.tick();
     let result = match result {
         Ok(guard) => {
@@ -260,7 +374,8 @@ fn note(
         ),
         Err(failure) => format!("  error {failure:?}, {}", show(&contents)),
     });
-    let told = result.as_ref().map(|after| after.cookie.clone()).map_err(|failure| *failure);
+    let told = result.as_ref().map(|after| (after.cookie.clone(), after.id.clone()));
+    let told = told.map_err(|failure| *failure);
     if let Some(Step::Store { answered, result: noted, contents: left, .. }) = scene.steps[at].last_mut() {
         *answered = Some(now);
         *noted = Some(result);
@@ -273,8 +388,8 @@ fn raw(json: &str) -> &RawValue {
     serde_json::from_str(json).expect("values of programs are JSON")
 }
 
-/// A call that asks no store.
-fn call(session: &Session, op: &Op) -> Told {
+/// A call that asks no store. `now` is in milliseconds since 1970.
+fn call(session: &Session, op: &Op, of_users: &mut OfUsers, now: u64) -> Told {
     let hours = |hours| Duration::from_secs(3600 * hours);
     let text = |raw: Box<RawValue>| SmolStr::from(raw.get());
     let texts = |raws: Vec<Box<RawValue>>| Told::Messages(raws.into_iter().map(text).collect());
@@ -308,9 +423,56 @@ fn call(session: &Session, op: &Op) -> Told {
         Op::Destroy => nothing(|| session.destroy()),
         Op::Touch => nothing(|| session.touch()),
         Op::MaxAge(age) => nothing(|| session.set_max_age(age.map(hours))),
-        Op::Save | Op::Reload | Op::Commit => nothing(|| {}),
+        Op::LogIn { user, begun, tag } => {
+            let login = begun.then(|| of_users.begun.take_if(|(of, _)| of == user).map(|(_, login)| login));
+            log_in(session, *user, login, tag)
+        }
+        Op::Confirm => {
+            session.confirm();
+            Ok(Told::At(now))
+        }
+        Op::Label => nothing(|| session.set_device_label("a device")),
+        Op::Impersonate(user, tag) => {
+            session.impersonate(USERS[*user]).and_then(|()| {
+                if session.is_impersonated() {
+                    session.insert("act", raw(tag)).map(|()| Told::Nothing)
+                } else {
+                    // Nobody acts as oneself.
+                    Ok(Told::Value(None))
+                }
+            })
+        }
+        Op::StopImpersonating => {
+            if session.is_impersonated() {
+                session.stop_impersonating();
+                session.remove::<Box<RawValue>>("act").map(|_| Told::Nothing)
+            } else {
+                nothing(|| session.stop_impersonating())
+            }
+        }
+        // These ask the store.
+        _ => Ok(Told::Nothing),
     };
     told.unwrap_or_else(|error| Told::Failed(Failure::from(&error)))
+}
+
+/// Logs in, and notes by a tag which login the session is of, and by a key whose data is in it. `begun` is
+/// there where a login is to be made that was begun before.
+fn log_in(
+    session: &Session,
+    user: usize,
+    begun: Option<Option<Login>>,
+    tag: &SmolStr,
+) -> Result<Told, SessionError> {
+    match begun {
+        None => session.log_in(USERS[user])?,
+        Some(Some(login)) => session.log_in_with(login)?,
+        // Nothing was begun.
+        Some(None) => return Ok(Told::Nothing),
+    }
+    session.insert("login", raw(tag))?;
+    session.insert(&format!("of-{}", USERS[user]), 1)?;
+    Ok(Told::Nothing)
 }
 
 fn nothing(work: impl FnOnce()) -> Result<Told, SessionError> {
@@ -324,6 +486,10 @@ pub(crate) fn show(contents: &Contents) -> String {
     let mut text = format!("{{{}}}", values.join(" "));
     for (kind, messages) in &contents.flash {
         text.push_str(&format!(" {kind}{messages:?}"));
+    }
+    if let Some(user) = contents.user {
+        text.push_str(if contents.acted { " as " } else { " of " });
+        text.push_str(user);
     }
     if let Some(max_age) = contents.max_age {
         text.push_str(&format!(" {}h", max_age / 3_600_000));

@@ -1,7 +1,7 @@
 //! The scheduler: polls the requests, opens the gates of store calls one at a time, and lets faults happen.
 //!
-//! Everything runs on one thread. Between two moves the scheduler waits until nobody can go on by itself, so that the
-//! order of the moves decides everything.
+//! Everything runs on one thread. Between two moves the scheduler waits until nobody can go on by itself, so
+//! that the order of the moves decides everything.
 
 mod moves;
 mod narration;
@@ -26,13 +26,12 @@ use crate::history::{Event, History, Violation};
 use crate::program::Program;
 use crate::request::{Gate, Scene, SharedScene};
 use crate::stores::Base;
+use crate::users::OLD_SECRET;
 use moves::Move;
 use stage::configure;
 
 pub(crate) use narration::narrate;
 
-const SECRET: &str = "the secret that signs, longer than 32 bytes";
-const OLD_SECRET: &str = "the secret of before, longer than 32 bytes";
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// So long the scheduler lets time pass at once, for those who wait for it.
@@ -61,9 +60,9 @@ struct Running {
 pub(crate) enum Grain {
     /// A step of a request, a call's being carried out and its answer are moves of their own.
     Fine,
-    /// A call is carried out and answered in one move, and a request asks as late as it can. What the library does
-    /// depends on the order of the calls alone, so that with these moves every order is one that matters, and the
-    /// oracle is at its strictest.
+    /// A call is carried out and answered in one move, and a request asks as late as it can. What the library
+    /// does depends on the order of the calls alone, so that with these moves every order is one that
+    /// matters, and the oracle is at its strictest.
     WholeCalls,
 }
 
@@ -91,7 +90,7 @@ pub(crate) async fn run(
 ) -> History {
     // Delays between attempts are random; they are to be the same each time.
     fastrand::seed(7);
-    let mut scheduler = Scheduler::new(program, base.clone(), grain, verbose);
+    let mut scheduler = Scheduler::new(program, base.fresh(), grain, verbose);
     scheduler.prepare().await;
     scheduler.play(chooser).await;
     scheduler.finish().await
@@ -110,12 +109,15 @@ impl<'p> Scheduler<'p> {
             .map(|_| configure(program, &base, &shared, &clock).build().expect("legal options"))
             .collect();
         let scene = Scene {
+            shared: Arc::clone(&shared),
             configs,
             jars: Vec::new(),
             old: SessionConfig::new(OLD_SECRET).expect("legal options"),
-            steps: vec![Vec::new(); program.requests.len()],
-            gates: vec![Gate::Passed; program.requests.len()],
-            called: vec![0; program.requests.len()],
+            // One more for who drains.
+            steps: vec![Vec::new(); program.requests.len() + 1],
+            gates: vec![Gate::Passed; program.requests.len() + 1],
+            called: vec![0; program.requests.len() + 1],
+            clock: clock.clone(),
             now: 0,
             offence: None,
             said: Vec::new(),

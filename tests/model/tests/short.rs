@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use sessile_model::{Checker, Scope, StoreKind, exhaust};
+use sessile_model::{Checker, Op, Scope, Sessions, StoreKind, exhaust, exhaust_one};
 
 /// The seeds of each store in turn, for its share of the time.
 #[test]
@@ -52,4 +52,35 @@ fn every_order_of_two_short_requests_keeps_every_promise() {
     }
     println!("{} programs, {} orders", exhausted.programs, exhausted.orders);
     assert!(exhausted.orders > 2_000);
+}
+
+/// Every order of the store calls of a login beside an end of all sessions, and of changes of id beside what
+/// ends the session or is written to it.
+#[test]
+fn every_order_of_a_login_or_a_move_beside_an_end_keeps_every_promise() {
+    let checker = Checker::new(StoreKind::WrappedMemory).expect("memory is everywhere");
+    let scope = |world| {
+        let mut scopes = Scope::ALL.into_iter().filter(|scope| scope.world == world);
+        scopes.next().expect("there is one")
+    };
+    let insert = || Op::Insert("a", "\"new\"".into());
+    let log_in = Op::LogIn { user: 0, begun: false, tag: "".into() };
+    for (world, first, second) in [
+        (Sessions::Ended, Op::EndAll(0), log_in),
+        (Sessions::Ended, Op::Cycle, Op::EndAll(0)),
+        (Sessions::Listed, Op::Cycle, insert()),
+        (Sessions::Listed, Op::Cycle, Op::Confirm),
+        (Sessions::Listed, Op::Cycle, Op::Clear),
+    ] {
+        let exhausted = exhaust_one(
+            &checker,
+            scope(world),
+            &[std::slice::from_ref(&first), std::slice::from_ref(&second)],
+        );
+        if let Some(found) = exhausted.found.first() {
+            panic!("{found}");
+        }
+        println!("{first} beside {second}: {} orders", exhausted.orders);
+        assert!(exhausted.orders > 10, "{first} beside {second}: {} orders", exhausted.orders);
+    }
 }

@@ -1,5 +1,5 @@
-//! A soak: visitors of every kind over HTTP for a long time, then a flood of forged cookies, then connections that open
-//! and vanish. It panics at the first thing that is not as it must be.
+//! A soak: visitors of every kind over HTTP for a long time, then a flood of forged cookies, then connections
+//! that open and vanish. It panics at the first thing that is not as it must be.
 
 mod app;
 mod client;
@@ -24,7 +24,8 @@ const VISITORS: u64 = 64;
 /// How long the slow handler works. A browser that is cut off is gone after 0 to 5 ms.
 const SLOW: Duration = Duration::from_millis(3);
 
-/// How much more memory may be held at the end than after a quarter: the buffers of requests that were under way.
+/// How much more memory may be held at the end than after a quarter: the buffers of requests that were under
+/// way.
 const MEMORY_SLACK: usize = 2 << 20;
 
 /// How much is done over one store.

@@ -1,5 +1,5 @@
-//! `cargo run --release -p sessile-soak -- [--requests 2000000] [--minutes 30]`: half of it over memory, half over a
-//! private Redis.
+//! `cargo run --release -p sessile-soak -- [--requests 2000000] [--minutes 30]`: half of it over memory, half
+//! over a private Redis.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -31,7 +31,8 @@ fn main() -> ExitCode {
             }
         }
     }
-    // The flood and the vanishing connections come over each store in full: they are to cost the store nothing.
+    // The flood and the vanishing connections come over each store in full: they are to cost the store
+    // nothing.
     let plan = Plan { requests: whole.requests.div_ceil(2), time: whole.time / 2, ..whole };
     let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
     runtime.block_on(async {

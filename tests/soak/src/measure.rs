@@ -14,7 +14,8 @@ static ALLOCATOR: &StatsAlloc<std::alloc::System> = &INSTRUMENTED_SYSTEM;
 pub struct Memory {
     /// What was allocated and not yet freed.
     pub live: usize,
-    /// What the system counts (Linux; elsewhere zero). Memory that was freed counts as long as the allocator keeps it.
+    /// What the system counts (Linux; elsewhere zero). Memory that was freed counts as long as the allocator
+    /// keeps it.
     pub resident: usize,
 }
 

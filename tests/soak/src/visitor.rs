@@ -115,7 +115,8 @@ impl Visitor {
         if self.dice.roll(2) == 0 {
             assert_eq!(self.send("POST", "/logout").await?.status, 200, "a logout");
         } else {
-            // A write that is under way at the same time: it may be counted or refused, but not undo the logout.
+            // A write that is under way at the same time: it may be counted or refused, but not undo the
+            // logout.
             let [one, other] = &mut self.tabs;
             let cookie = old.as_deref();
             let (logout, write) =

@@ -6,8 +6,8 @@ use crate::history::{Failure, Told};
 use crate::program::{KINDS, Op, Options};
 
 impl Handle {
-    /// A call that asks no store: in each way it may be understood, what the handle is after it. Empty: it cannot have
-    /// been told this.
+    /// A call that asks no store: in each way it may be understood, what the handle is after it. Empty: it
+    /// cannot have been told this.
     pub(crate) fn call(&self, op: &Op, told: &Told, options: Options) -> Vec<Self> {
         let mut after = self.clone();
         let now = self.contents(options);
@@ -68,6 +68,11 @@ impl Handle {
                 after.push(Change::MaxAge(hours.map(|hours| hours * 3_600_000)));
                 Told::Nothing
             }
+            Op::Confirm => {
+                let Told::At(at) = *told else { return Vec::new() };
+                after.push(Change::Confirm(at));
+                Told::At(at)
+            }
             Op::Touch => {
                 if !destroyed {
                     after.touch = true;
@@ -100,7 +105,8 @@ impl Handle {
                 after.destroy();
                 Told::Nothing
             }
-            Op::Save | Op::Reload | Op::Commit => Told::Nothing,
+            // These ask the store, or stand in programs that another oracle judges.
+            _ => Told::Nothing,
         };
         if *told != right {
             return Vec::new();

@@ -14,6 +14,8 @@ pub(super) enum Change {
     Push(SmolStr, SmolStr),
     Take(SmolStr, Vec<SmolStr>),
     MaxAge(Option<u64>),
+    /// At this time.
+    Confirm(u64),
 }
 
 /// An `update` has met a value that is not of its type.
@@ -33,7 +35,11 @@ impl Change {
         match self {
             Self::Set(key, value) => drop(contents.values.insert(key.clone(), value.clone())),
             Self::Remove(key) => drop(contents.values.remove(key)),
-            Self::Clear => contents.values.clear(),
+            Self::Clear => {
+                contents.values.clear();
+                // The login is data as well.
+                (contents.user, contents.acted, contents.confirmed) = (None, false, None);
+            }
             Self::Update(key, update) => match updated(contents.values.get(key), *update)? {
                 Some(after) => drop(contents.values.insert(key.clone(), after)),
                 None => drop(contents.values.remove(key)),
@@ -43,6 +49,11 @@ impl Change {
             }
             Self::Take(kind, taken) => take(contents, kind, taken),
             Self::MaxAge(age) => contents.max_age = *age,
+            Self::Confirm(at) => {
+                if contents.user.is_some() {
+                    contents.confirmed = Some(*at);
+                }
+            }
         }
         Ok(())
     }

@@ -1,12 +1,13 @@
-//! Commit, save and reload: the commit table over a map of records, and the places where more than one outcome is right.
+//! Commit, save and reload: the commit table over a map of records, and the places where more than one
+//! outcome is right.
 
 use super::change::{Change, Undecodable};
 use super::{Cookie, Handle, How, Id, Outcome, RequestCookie, Stage, Trial, World};
 use crate::history::{Contents, Failure};
 use crate::program::Options;
 
-/// Whether a repeated commit that finds exactly what a failed one has written makes its changes no more. Where another
-/// request has written since, they may be made twice in any case.
+/// Whether a repeated commit that finds exactly what a failed one has written makes its changes no more.
+/// Where another request has written since, they may be made twice in any case.
 const FINDS_OWN_WRITES: bool = true;
 
 impl Handle {
@@ -15,15 +16,16 @@ impl Handle {
         Self { settled: false, disturbed: true, ..self.clone() }
     }
 
-    /// The same handle, where a call that failed was carried out after all: `done` is what it would have become in this
-    /// world.
+    /// The same handle, where a call that failed was carried out after all: `done` is what it would have
+    /// become in this world.
     pub(crate) fn failed_after(&self, done: &Self, world: &World) -> Self {
         let mut after = self.failed();
         after.carried_out(self, done, world);
         after
     }
 
-    /// A call that `asked` made and that failed was carried out after all, perhaps after the request had gone on.
+    /// A call that `asked` made and that failed was carried out after all, perhaps after the request had gone
+    /// on.
     pub(crate) fn carried_out(&mut self, asked: &Self, done: &Self, world: &World) {
         if self.stage != asked.stage || !self.log.starts_with(&asked.log) {
             return;
@@ -37,8 +39,8 @@ impl Handle {
         }
     }
 
-    /// In each way that is right: which of its changes a commit makes on what the record holds now. All of them, or those
-    /// that no failed commit of this handle has made.
+    /// In each way that is right: which of its changes a commit makes on what the record holds now. All of
+    /// them, or those that no failed commit of this handle has made.
     fn changes_to_make(&self, world: &World, id: &Id) -> Vec<&[Change]> {
         let (all, rest) = (&self.log[..], &self.log[self.attempted..]);
         match self.written.filter(|_| self.attempted > 0) {
@@ -48,8 +50,9 @@ impl Handle {
         }
     }
 
-    /// Which changes are left where a rival has written exactly what a failed commit of this handle was to write, in the
-    /// same millisecond: nobody can tell the two apart, and the handle takes the record for its own.
+    /// Which changes are left where a rival has written exactly what a failed commit of this handle was to
+    /// write, in the same millisecond: nobody can tell the two apart, and the handle takes the record for
+    /// its own.
     fn left_beside_a_rival(&self, base: &Contents, now: &Contents, options: Options) -> Vec<&[Change]> {
         let is_own = |log| Self::replay(log, Some(base), options).is_ok_and(|own| own == *now);
         (1..=self.log.len()).filter(|made| is_own(&self.log[..*made])).map(|made| &self.log[made..]).collect()
@@ -237,11 +240,21 @@ impl Handle {
         let there = old.and_then(|(id, _)| world.records.get(id));
         let kept = there.filter(|_| how == How::Cycle);
         if how == How::Cycle && self.moved.is_some() && old.is_some() && there.is_none() {
-            // Nobody can tell this from a logout, so the session ends: the new record as well, or it expires unread.
+            // Nobody can tell this from a logout, so the session ends: the new record as well, or it expires
+            // unread.
             add(world, self.clone(), Err(Failure::Gone));
             let mut ended = world.clone();
             self.moved.iter().for_each(|moved| drop(ended.records.remove(moved)));
             add(&ended, self.clone(), Err(Failure::Gone));
+        }
+        // A session that stands in a user's list moves in that list first. Whoever has ended it by then, or
+        // has forgotten its login, has taken it out.
+        if let Some((_, loaded)) = old
+            && how == How::Cycle
+            && loaded.user.is_some()
+            && there.is_none_or(|there| there.user != loaded.user)
+        {
+            add(world, self.clone(), Err(Failure::Gone));
         }
         if Self::replay(&self.log, kept, options).is_err() {
             add(world, self.clone(), Err(Failure::Decode));

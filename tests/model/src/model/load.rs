@@ -16,7 +16,7 @@ pub(crate) struct Loading {
 pub(crate) enum Loaded {
     /// The next cookie is tried in a step of its own.
     Again(Loading),
-    Done(Handle, Origin),
+    Done(Box<Handle>, Origin),
 }
 
 const ORIGINS: [Origin; 4] = [Origin::NoCookie, Origin::BadSignature, Origin::Unknown, Origin::Undecodable];
@@ -45,7 +45,7 @@ impl Loading {
             };
             if let Some(base) = world.records.get(&cookie.id) {
                 let stage = Stage::Existing { id: cookie.id.clone(), base: base.clone() };
-                return Loaded::Done(Handle::new(request_cookie, stage), Origin::Loaded);
+                return Loaded::Done(Box::new(Handle::new(request_cookie, stage)), Origin::Loaded);
             }
             self.origin = self.origin.max(if undecodable.contains(&cookie.id) { 3 } else { 2 });
             if self.next < sent.len() {
@@ -53,6 +53,6 @@ impl Loading {
             }
         }
         let request_cookie = if sent.is_empty() { RequestCookie::Absent } else { RequestCookie::Present };
-        Loaded::Done(Handle::new(request_cookie, Stage::New), ORIGINS[usize::from(self.origin)])
+        Loaded::Done(Box::new(Handle::new(request_cookie, Stage::New)), ORIGINS[usize::from(self.origin)])
     }
 }

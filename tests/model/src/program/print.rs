@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::{Op, Program, Update, Visitor, name, seeded_record};
+use super::{Op, Program, Target, Update, Visitor, name, seeded_record};
+use crate::users::USERS;
 
 impl fmt::Display for Op {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -28,6 +29,22 @@ impl fmt::Display for Op {
             Self::Save => f.write_str("save"),
             Self::Reload => f.write_str("reload"),
             Self::Commit => f.write_str("commit"),
+            Self::LogIn { user, begun: false, tag } => write!(f, "log_in {} {tag}", USERS[*user]),
+            Self::LogIn { user, begun: true, tag } => write!(f, "log_in_with {} {tag}", USERS[*user]),
+            Self::Confirm => f.write_str("confirm"),
+            Self::Impersonate(user, tag) => write!(f, "impersonate {} {tag}", USERS[*user]),
+            Self::StopImpersonating => f.write_str("stop_impersonating"),
+            Self::Label => f.write_str("set_device_label"),
+            Self::BeginLogin(user) => write!(f, "begin_login of {}", USERS[*user]),
+            Self::List(user) => write!(f, "list {}", USERS[*user]),
+            Self::Count(user) => write!(f, "count {}", USERS[*user]),
+            Self::End(user, Target::Own) => write!(f, "end {}'s own session", USERS[*user]),
+            Self::End(user, Target::First(visitor)) => {
+                write!(f, "end {}'s session-of-{}", USERS[*user], name(*visitor))
+            }
+            Self::End(user, Target::Listed(at)) => write!(f, "end {}'s listed {at}", USERS[*user]),
+            Self::EndOthers(user) => write!(f, "end_others of {}", USERS[*user]),
+            Self::EndAll(user) => write!(f, "end_all of {}", USERS[*user]),
         }
     }
 }

@@ -7,26 +7,28 @@ use super::{Faults, KINDS, Op, Options, Planted, Program, Request, Update, Visit
 use crate::stores::StoreKind;
 
 /// What a random program is made of.
-struct Generator<'r> {
-    rng: &'r mut Rng,
+pub(super) struct Generator<'r> {
+    pub(super) rng: &'r mut Rng,
     /// Numbers the values, so that a lost one is noticed.
-    values: u32,
+    pub(super) values: u32,
 }
 
 impl Program {
     /// A random program over this store.
     #[must_use]
     pub fn random(store: StoreKind, rng: &mut Rng) -> Self {
-        Generator { rng, values: 0 }.program(store)
+        let users = store.has_users() && rng.bool();
+        let generator = Generator { rng, values: 0 };
+        if users { generator.users(store) } else { generator.program(store) }
     }
 }
 
 impl Generator<'_> {
-    fn one_in(&mut self, n: u32) -> bool {
+    pub(super) fn one_in(&mut self, n: u32) -> bool {
         self.rng.u32(..n) == 0
     }
 
-    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+    pub(super) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.rng.usize(..from.len())]
     }
 
@@ -38,15 +40,16 @@ impl Generator<'_> {
             touch_always: self.one_in(5),
             browser_session: self.one_in(4),
             clock_moves: self.rng.bool(),
+            ..Options::default()
         };
         let visitors: Vec<_> = (0..self.pick(&[1, 1, 1, 2])).map(|_| self.visitor(store)).collect();
         let requests = self.pick(&[2, 2, 2, 3, 3, 4]);
         let requests = (0..requests).map(|_| self.request(&visitors, store)).collect();
         let taken = if self.one_in(5) { vec![self.rng.u32(..3)] } else { Vec::new() };
-        Program { store, options, faults: self.faults(store), visitors, requests, taken }
+        Program { store, users: false, options, faults: self.faults(store), visitors, requests, taken }
     }
 
-    fn faults(&mut self, store: StoreKind) -> Faults {
+    pub(super) fn faults(&mut self, store: StoreKind) -> Faults {
         let mut faults = Faults { outlive: self.rng.bool(), ..Faults::default() };
         match self.rng.u8(..10) {
             0..4 => {}
@@ -70,6 +73,8 @@ impl Generator<'_> {
             1 => Visitor::Stale,
             // Memory holds nothing else than records.
             2 if store != StoreKind::Memory => Visitor::Undecodable,
+            // The session stands in a user's list.
+            3..5 if store.has_users() => Visitor::LoggedIn { user: 0, old_secret: self.one_in(8) },
             _ => Visitor::Known { record: self.rng.u8(..4), old_secret: self.one_in(8) },
         }
     }
@@ -111,7 +116,7 @@ impl Generator<'_> {
         ops
     }
 
-    fn value(&mut self) -> SmolStr {
+    pub(super) fn value(&mut self) -> SmolStr {
         self.values += 1;
         format_smolstr!("\"{}\"", self.values)
     }
@@ -142,7 +147,7 @@ impl Generator<'_> {
             36 => Op::Id,
             37 => Op::Save,
             38 => Op::Reload,
-            _ => Op::Touch,
+            _ => Op::Confirm,
         }
     }
 }

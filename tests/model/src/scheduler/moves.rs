@@ -3,13 +3,14 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use sessile::{Replaced, SessionStore as _, StoreError};
+use sessile::{Replaced, SessionId, StoreError};
 use smol_str::SmolStr;
 
 use super::{Grain, Scheduler, WAIT};
 use crate::gates::{Call, Entry, Reply, Stage, lock};
-use crate::history::{Effect, EffectKind};
+use crate::history::{Contents, Effect, EffectKind};
 use crate::request::Gate;
+use crate::stores::is_session;
 
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Move {
@@ -24,7 +25,8 @@ pub(super) enum Move {
     LoseAnswer(usize),
     FailLate(usize),
     Drop(usize),
-    /// With whole calls: a call is carried out, and its answer reaches nobody, because the request is dropped.
+    /// With whole calls: a call is carried out, and its answer reaches nobody, because the request is
+    /// dropped.
     DropAfter(usize),
 }
 
@@ -53,7 +55,7 @@ impl Scheduler<'_> {
                         if self.left.fail > 0 {
                             faults.push(Move::Fail(ticket));
                         }
-                        if self.left.late > 0 && !matches!(entry.call, Call::Get(_)) {
+                        if self.left.late > 0 && !entry.call.only_reads() {
                             faults.push(Move::FailLate(ticket));
                         }
                         if self.grain == Grain::WholeCalls && self.left.lose > 0 {
@@ -73,7 +75,8 @@ impl Scheduler<'_> {
                     Stage::Answered(_) | Stage::Over => {}
                 }
             }
-            if live && self.left.drop > 0 && !matches!(scene.steps[actor][..], []) {
+            let has_begun = !scene.steps[actor].is_empty() || actor == self.program.requests.len();
+            if live && self.left.drop > 0 && has_begun {
                 faults.push(Move::Drop(actor));
             }
             blocked |= live && !moves;
@@ -83,7 +86,8 @@ impl Scheduler<'_> {
             progress.push(Move::CarryOut(ticket));
             progress.push(Move::Discard(ticket));
         }
-        // Who waits for something else may wait for time to pass. With whole calls, time passes where nothing else can.
+        // Who waits for something else may wait for time to pass. With whole calls, time passes where nothing
+        // else can.
         if blocked && progress.is_empty() {
             progress.push(Move::Wait);
         } else if blocked && self.grain == Grain::Fine {
@@ -132,8 +136,9 @@ impl Scheduler<'_> {
                 self.say_call(ticket, "is answered with an ERROR, and may be carried out later");
                 self.refuse(ticket, "the scheduler lost this call");
                 let mut board = lock(&self.shared);
-                let (actor, call) = (board.calls[ticket].actor, board.calls[ticket].call.clone());
-                board.calls.push(Entry::abandoned(actor, call));
+                let Entry { actor, call, side, .. } = &board.calls[ticket];
+                let late = Entry::abandoned(*actor, call.clone(), *side);
+                board.calls.push(late);
             }
             Move::Drop(at) => self.drop_request(at),
             Move::DropAfter(ticket) => {
@@ -169,7 +174,7 @@ impl Scheduler<'_> {
         let mut board = lock(&self.shared);
         let entry = &board.calls[ticket];
         let actor = entry.actor;
-        let id = SmolStr::from(entry.call.id().as_str());
+        let id = SmolStr::from(entry.call.id().map(SessionId::as_str).unwrap_or_default());
         let kind = match entry.call {
             Call::Destroy(_) | Call::DestroyIf(..) => EffectKind::RemovalUnanswered,
             _ => EffectKind::Unanswered,
@@ -184,25 +189,28 @@ impl Scheduler<'_> {
             let actor = lock(&self.shared).calls[ticket].actor;
             self.scene.borrow_mut().asks_now(actor);
         }
-        let (actor, call) = {
+        let (actor, call, side) = {
             let mut board = lock(&self.shared);
-            let (actor, call) = (board.calls[ticket].actor, board.calls[ticket].call.clone());
+            let Entry { actor, call, side, .. } = &board.calls[ticket];
+            let (actor, call, side) = (*actor, call.clone(), *side);
             board.current = actor;
-            (actor, call)
+            (actor, call, side)
         };
+        let store = self.base.side(side);
         if self.program.options.clock_moves {
-            self.clock.advance(Duration::from_secs(1));
+            let jumps = self.program.options.clock_jumps;
+            self.clock.advance(Duration::from_secs(if jumps { 25 } else { 1 }));
         }
-        let undecodable = lock(&self.shared).undecodable.contains(call.id().as_str());
-        let before = match call {
-            Call::Set(..) | Call::Create(..) | Call::Destroy(_) if !undecodable => {
-                self.base.get(call.id()).await.ok().flatten().is_some()
+        let undecodable = call.id().is_some_and(|id| lock(&self.shared).undecodable.contains(id.as_str()));
+        let before = match (&call, call.id()) {
+            (Call::Set(..) | Call::Create(..) | Call::Destroy(_), Some(id)) if !undecodable => {
+                self.base.is_alive(id).await
             }
             _ => false,
         };
         let reply = match call {
             Call::Get(_) if undecodable => Err(StoreError::corrupt("the scheduler's own")),
-            _ => call.carry_out(&self.base).await,
+            _ => call.carry_out(&store).await,
         };
         let at = self.scene.borrow_mut().tick();
         let kind = match (&call, &reply) {
@@ -216,8 +224,24 @@ impl Scheduler<'_> {
             (Call::Set(..), _) if !before => Some(EffectKind::Created),
             _ => None,
         };
-        let id = SmolStr::from(call.id().as_str());
-        self.history.effects.extend(kind.map(|kind| Effect { at, actor, kind, id }));
+        // Of a session that moves, one of the two records is removed.
+        let is_removal = |kind: &EffectKind| matches!(kind, EffectKind::Destroyed | EffectKind::Moved);
+        let kind = match call.id() {
+            Some(id) if kind.as_ref().is_some_and(is_removal) && self.base.is_alive(id).await => None,
+            _ => kind,
+        };
+        if let Some(id) = call.id() {
+            let id = SmolStr::from(id.as_str());
+            let is_written =
+                matches!(reply, Ok(Reply::Done | Reply::Bool(true) | Reply::Replaced(Replaced::Done(_))));
+            if let Some(record) =
+                call.record().filter(|record| self.program.users && is_written && is_session(record))
+            {
+                let contents = Contents::of_json(record.as_json()).unwrap_or_default();
+                self.history.writes.push((at, id.clone(), contents));
+            }
+            self.history.effects.extend(kind.map(|kind| Effect { at, actor, kind, id }));
+        }
         self.say_done(&call, actor, ticket, &reply);
         let mut board = lock(&self.shared);
         board.activity += 1;

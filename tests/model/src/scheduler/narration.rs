@@ -19,7 +19,7 @@ impl Scheduler<'_> {
             let (actor, name, id) = {
                 let board = lock(&self.shared);
                 let entry = &board.calls[ticket];
-                (entry.actor, entry.call.name(), entry.call.id().as_str().to_owned())
+                (entry.actor, entry.call.name(), entry.call.subject())
             };
             self.say(Some(actor), || format!("  its {name} of {id} {what}"));
         }
@@ -47,18 +47,43 @@ impl Scheduler<'_> {
                 format!("conflict with {}", show(&contents(&stored.record)))
             }
             Ok(Reply::Replaced(Replaced::Gone)) => "gone".into(),
+            Ok(Reply::Many(many)) => {
+                let each = many.iter().map(|stored| match stored {
+                    Some(stored) => show(&contents(&stored.record)),
+                    None => "absent".into(),
+                });
+                format!("[{}]", each.collect::<Vec<_>>().join(", "))
+            }
+            Ok(Reply::Text(text)) => format!("{} lines", text.lines().count()),
+            Ok(Reply::Ids(ids)) => format!("{} ids", ids.len()),
             Err(error) => error.to_string(),
         };
-        let written = call.record().map(|record| format!(" {}", show(&contents(record))));
+        let written = match call {
+            Call::Append(_, line) => Some(format!(" {}", event(line))),
+            call => call.record().map(|record| format!(" {}", show(&contents(record)))),
+        };
         let late = if late { " (whose caller is gone)" } else { "" };
         let text = format!(
             "  its {} of {}{}{late} is carried out: {reply}",
             call.name(),
-            call.id().as_str(),
+            call.subject(),
             written.unwrap_or_default()
         );
         self.say(Some(actor), || text);
     }
+}
+
+/// An event of a user's text, without what is random in it.
+fn event(line: &str) -> String {
+    let mut event: serde_json::Value = serde_json::from_str(line).unwrap_or_default();
+    let each = event.as_object_mut().into_iter().flat_map(|event| event.values_mut());
+    for value in each.filter_map(serde_json::Value::as_object_mut) {
+        value.remove("at");
+        if value.contains_key("epoch") {
+            value.insert("epoch".into(), "..".into());
+        }
+    }
+    event.to_string()
 }
 
 /// A run as readable steps.

@@ -1,8 +1,7 @@
-//! The calls, each as a machine that makes one atomic step at a time: what the crate does in `src/store/users` and
-//! `src/commit`.
+//! The calls, each as a machine that makes one atomic step at a time: what the crate does in
+//! `src/store/users` and `src/commit`.
 
-use crate::LIMIT;
-use crate::look::{Look, Place, Removal, left_over};
+use crate::enter::{self, Entering, Job, Old, from, is_login};
 use crate::protocol::Context;
 use crate::sift::{Sift, Sifting};
 use crate::state::{Epoch, Line, Record, State, Text, bit};
@@ -15,11 +14,13 @@ pub(crate) enum AtLimit {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Call {
-    /// `begins`: the epoch is read first, by `begin_login`. `from`: the browser has a session of the user already.
+    /// `begins`: the epoch is read first, by `begin_login`. `from`: the browser has a session already, of the
+    /// user or of a guest. `regenerates`: the data of that one is not kept.
     LogIn {
         id: u8,
         from: Option<u8>,
         begins: bool,
+        regenerates: bool,
         at_limit: Option<AtLimit>,
     },
     Move {
@@ -53,63 +54,24 @@ pub(crate) enum At {
     Load {
         seen: Option<Epoch>,
     },
-    AppendMove {
-        record: Record,
-        seen: Option<Epoch>,
+    /// A login or a change of id, once it knows which session the browser has.
+    Enter {
+        job: Job,
+        at: Entering,
     },
-    /// The sessions in the older text are counted.
-    Room {
-        seen: Option<Epoch>,
-        old: Option<Record>,
-        again: bool,
-    },
-    FinishRoom {
-        seen: Option<Epoch>,
-        old: Option<Record>,
-        older: u8,
-        again: bool,
-        sift: Sift,
-    },
-    /// `older`: the sessions in the older text.
-    AppendLogIn {
-        seen: Option<Epoch>,
-        old: Option<Record>,
-        older: u8,
-        again: bool,
-    },
-    /// After a login was refused, what is only an entry is dropped, in every text.
-    ReadFull {
-        seen: Option<Epoch>,
-        old: Option<Record>,
-        log: Text,
-    },
-    SiftFull {
-        seen: Option<Epoch>,
-        old: Option<Record>,
-        sift: Sift,
-        log: Option<Text>,
-    },
-    Create {
-        record: Record,
-        replaces: bool,
-    },
-    /// Only where the record is created before the entry, which is wrong.
-    AppendLate,
-    /// The look and the removal of the old record, at the same time.
-    Join {
-        look: Look,
-        removal: Removal,
-        text: u8,
-    },
-    /// `leaves`: this id as well.
-    Forget {
+    /// `then`: how the call is answered.
+    AppendLogOut {
         text: u8,
         id: u8,
-        leaves: Option<u8>,
         then: Outcome,
     },
     Destroy {
         record: Record,
+    },
+    /// Only where a logout appends its line first, which is wrong.
+    Forget {
+        text: u8,
+        id: u8,
     },
     Rewrite {
         data: u8,
@@ -180,14 +142,30 @@ pub(crate) enum Outcome {
     EndedByNobody,
 }
 
-/// What a step may lead to. `appended`: the step was an append, whose answer may be lost. `sent`: its text is still to be
-/// read.
+/// What a step may lead to. `appended`: the step was an append, whose answer may be lost. `sent`: its text is
+/// still to be read.
 #[derive(Clone, Copy)]
 pub(crate) struct Way {
     pub(crate) state: State,
     pub(crate) at: At,
     pub(crate) appended: bool,
     pub(crate) sent: bool,
+    /// The answer to a removal was lost.
+    pub(crate) lost: bool,
+}
+
+impl Way {
+    pub(crate) fn on(state: State, at: At) -> Self {
+        Self { state, at, appended: false, sent: false, lost: false }
+    }
+
+    pub(crate) fn appended(state: State, at: At) -> Self {
+        Self { appended: true, ..Self::on(state, at) }
+    }
+
+    pub(crate) fn sent(state: State, at: At) -> Self {
+        Self { appended: true, sent: true, ..Self::on(state, at) }
+    }
 }
 
 /// The id that a call gives to a session.
@@ -201,156 +179,36 @@ pub(crate) fn own(call: Call) -> Option<u8> {
 /// One step of a call: all that it may lead to.
 pub(crate) fn step(context: Context, call: Call, at: At, state: &State, ways: &mut Vec<Way>) {
     let protocol = context.protocol;
-    let (newest, own) = (state.newest(), own(call).unwrap_or_default());
-    let from = match call {
-        Call::LogIn { from, .. } => from,
-        Call::Move { from, .. } => Some(from),
-        _ => None,
-    };
+    let newest = state.newest();
     let mut next = *state;
     // Appends a line. `None`: its text is read in a later step.
     let mut append = |text: u8, line: Line, ways: &mut Vec<Way>| {
         if !context.sent {
             next.text_mut(text).append(protocol, line);
             if protocol.reads_later {
-                ways.push(Way { state: next, at, appended: true, sent: true });
+                ways.push(Way::sent(next, at));
                 return None;
             }
         }
         Some((next, *next.text(text)))
     };
-    let mut add = |state: State, at: At, appended: bool| ways.push(Way { state, at, appended, sent: false });
+    let mut add = |state: State, at: At| ways.push(Way::on(state, at));
     match at {
         At::Done(_) | At::Killed => {}
         At::Begin => begin(context, call, state, ways),
         At::Load { seen } => {
-            let at = state.record(from.unwrap_or_default()).map_or(At::Done(Outcome::Nothing), |record| {
-                match record.text == newest || !is_login(call) {
-                    true => At::AppendMove { record, seen },
-                    false => room(call, state, seen, Some(record), false),
-                }
-            });
-            add(next, at, false);
-        }
-        At::AppendMove { record, seen } => {
-            let line = Line::Move { from: from.unwrap_or_default(), to: own };
-            let Some((next, log)) = append(record.text, line, ways) else { return };
-            let at = match log.entry(own).filter(|entry| !entry.ended || !protocol.moves_ask_the_mark) {
-                Some(entry) => At::Create {
-                    record: Record { place: entry.place, born: entry.born, ..record },
-                    replaces: true,
-                },
-                None if is_login(call) => room(call, state, seen, Some(record), false),
-                None => At::Done(Outcome::Nothing),
+            let (id, is_login) = (own(call).unwrap_or_default(), is_login(call));
+            let old = match from(call).and_then(|from| state.record(from)) {
+                None if !is_login => return add(next, At::Done(Outcome::Nothing)),
+                None => Old::None,
+                Some(record) if record.guest => Old::Guest(record),
+                Some(record) if record.text == newest || !is_login => Old::Place(record),
+                Some(record) => Old::Older(record),
             };
-            ways.push(Way { state: next, at, appended: true, sent: false });
+            add(next, Job::new(id, seen, old).begin(call, state));
         }
-        At::Room { seen, old, again } => {
-            let older = if protocol.limit_counts_older { state.text(newest - 1).places() } else { 0 };
-            let (older, sift) = (older.count_ones() as u8, left_over(context, state, newest));
-            let at = match sift.is_over() {
-                true => At::AppendLogIn { seen, old, older, again },
-                false => At::FinishRoom { seen, old, older, again, sift },
-            };
-            add(next, at, false);
-        }
-        At::FinishRoom { seen, old, older, again, sift } => {
-            sift.step(context, state, |state, now, appended| {
-                let (at, sent) = match now {
-                    Sifting::Sent => (at, true),
-                    Sifting::On(sift) => (At::FinishRoom { seen, old, older, again, sift }, false),
-                    Sifting::Over(_) => (At::AppendLogIn { seen, old, older, again }, false),
-                };
-                ways.push(Way { state, at, appended, sent });
-            })
-        }
-        At::AppendLogIn { seen, old, older, again } => {
-            let limit = refuses(call).then(|| (LIMIT as u8).saturating_sub(older));
-            let Some((next, log)) = append(newest, Line::LogIn { id: own, seen, limit }, ways) else {
-                return;
-            };
-            let is_stale = protocol.checks_epoch && seen.is_some_and(|seen| seen != log.epoch);
-            let at = match log.entry(own) {
-                Some(entry) if !entry.ended => At::Create {
-                    record: Record {
-                        text: newest,
-                        data: old.map_or(0, |old| old.data),
-                        place: entry.place,
-                        born: entry.born,
-                        guest: false,
-                    },
-                    replaces: old.is_some(),
-                },
-                Some(_) => At::Done(Outcome::Nothing),
-                None if is_stale => At::Done(Outcome::Nothing),
-                None if again => At::Done(Outcome::Refused),
-                None if newest > 0 && protocol.full_sifts => At::ReadFull { seen, old, log },
-                None => sift_full(call, &next, seen, old, Sift::all(newest, &log), None),
-            };
-            ways.push(Way { state: next, at, appended: true, sent: false });
-        }
-        At::ReadFull { seen, old, log } => {
-            let sift = Sift::all(newest - 1, state.text(newest - 1));
-            add(next, sift_full(call, state, seen, old, sift, Some(log)), false);
-        }
-        At::SiftFull { seen, old, sift, log } => sift.step(context, state, |next, now, appended| {
-            let (at, sent) = match now {
-                Sifting::Sent => (at, true),
-                Sifting::On(sift) => (At::SiftFull { seen, old, sift, log }, false),
-                Sifting::Over(_) => {
-                    let sift = Sift::finish(newest, 0);
-                    (sift_full(call, &next, seen, old, sift, log), false)
-                }
-            };
-            ways.push(Way { state: next, at, appended, sent });
-        }),
-        At::Create { record, replaces } => {
-            next.put(own, Some(record));
-            let removal = if replaces { Removal::Try(record) } else { Removal::Over };
-            let at = match protocol.entry_first || !is_login(call) {
-                true => At::Join { look: Look::Read, removal, text: record.text },
-                false => At::AppendLate,
-            };
-            add(next, at, false);
-        }
-        At::AppendLate => {
-            let line = Line::LogIn { id: own, seen: None, limit: None };
-            let Some((mut next, log)) = append(newest, line, ways) else { return };
-            let place = log.entry(own).map_or(0, |entry| entry.place);
-            next.put(own, next.record(own).map(|record| Record { place, ..record }));
-            let at = At::Join { look: Look::Read, removal: Removal::Over, text: newest };
-            ways.push(Way { state: next, at, appended: true, sent: false });
-        }
-        At::Join { look, removal, text } => {
-            let ends_oldest = matches!(call, Call::LogIn { at_limit: Some(AtLimit::EndOldest), .. });
-            let is_limited = ends_oldest || refuses(call);
-            look.step(
-                context,
-                Place { id: own, text, is_limited, ends_oldest },
-                state,
-                |state, look, appended, sent| {
-                    let at = joined(&state, own, from, look, removal, text);
-                    ways.push(Way { state, at, appended, sent });
-                },
-            );
-            // An append of the look that is on its way does not hinder the removal.
-            let removed = removal.step(context, from.unwrap_or_default(), own, is_login(call), state);
-            if let Some((state, removal)) = removed {
-                let at = joined(&state, own, from, look, removal, text);
-                ways.push(Way { state, at, appended: false, sent: context.sent });
-            }
-        }
-        At::Forget { text, id, leaves, then } => {
-            let Some((next, _)) = append(text, Line::Forget { ids: bit(id) }, ways) else { return };
-            let at = match (leaves, call) {
-                (Some(id), _) => At::Forget { text, id, leaves: None, then },
-                (None, Call::LogOut { id }) if !protocol.logout_destroys_first => {
-                    next.record(id).map_or(At::Done(Outcome::Nothing), |record| At::Destroy { record })
-                }
-                _ => At::Done(then),
-            };
-            ways.push(Way { state: next, at, appended: true, sent: false });
-        }
+        At::Enter { job, at } => enter::step(context, call, job, at, state, ways),
+        At::AppendLogOut { .. } => enter::log_out(context, at, state, ways),
         At::Rewrite { data } => {
             let id = match call {
                 Call::Write { id } => id,
@@ -364,23 +222,28 @@ pub(crate) fn step(context: Context, call: Call, at: At, state: &State, ways: &m
                     At::Done(Outcome::Wrote { text: record.text, place: record.place })
                 }
             };
-            add(next, at, false);
+            add(next, at);
         }
-        At::Destroy { record: Record { text, place, .. } } => {
+        At::Destroy { record } => {
             let id = match call {
                 Call::LogOut { id } => id,
                 _ => return,
             };
             let then = match state.record(id) {
-                Some(_) => Outcome::LoggedOut { text, place },
+                Some(_) => Outcome::LoggedOut { text: record.text, place: record.place },
                 None => Outcome::Nothing,
             };
             next.put(id, None);
-            let at = match protocol.logout_destroys_first {
-                true => At::Forget { text, id, leaves: None, then },
+            let at = match protocol.logout_destroys_first && !record.guest {
+                true => At::AppendLogOut { text: record.text, id, then },
                 false => At::Done(then),
             };
-            add(next, at, false);
+            add(next, at);
+        }
+        At::Forget { text, id } => {
+            let Some((next, _)) = append(text, Line::LogOut { id }, ways) else { return };
+            let at = next.record(id).map_or(At::Done(Outcome::Nothing), |record| At::Destroy { record });
+            ways.push(Way::appended(next, at));
         }
         At::Find { text } => {
             let id = match call {
@@ -392,7 +255,7 @@ pub(crate) fn step(context: Context, call: Call, at: At, state: &State, ways: &m
                 None if text < newest => At::Find { text: text + 1 },
                 None => At::Done(Outcome::Nothing),
             };
-            add(next, at, false);
+            add(next, at);
         }
         At::AppendEnd { text, place } => {
             let marked_before = state.text(text).marked();
@@ -403,7 +266,7 @@ pub(crate) fn step(context: Context, call: Call, at: At, state: &State, ways: &m
                 (true, false) => log.marked() & !marked_before,
             };
             let at = sifted(Sift::finish(text, ids), Then::Done(Outcome::Ended { text, place }));
-            ways.push(Way { state: next, at, appended: true, sent: false });
+            ways.push(Way::appended(next, at));
         }
         At::Mark { done, mut ends, keep } => {
             let text = if protocol.newest_text_last { done } else { newest - done };
@@ -417,22 +280,18 @@ pub(crate) fn step(context: Context, call: Call, at: At, state: &State, ways: &m
                 next.text_mut(text).append(protocol, line);
                 ends[usize::from(text)] = next.text(text).epoch.ends;
                 if is_over && next.text(text).epoch != state.text(text).epoch {
-                    ways.push(Way {
-                        state: next,
-                        at: At::Done(Outcome::EndedByNobody),
-                        appended: true,
-                        sent: false,
-                    });
+                    ways.push(Way::appended(next, At::Done(Outcome::EndedByNobody)));
                     return;
                 }
                 if protocol.reads_later {
                     let at = At::Mark { done, ends, keep };
-                    ways.push(Way { state: next, at, appended: true, sent: true });
+                    ways.push(Way::sent(next, at));
                     return;
                 }
             }
             let log = *next.text(text);
-            // Whether the line had no effect, as far as the text tells. What is marked is destroyed all the same.
+            // Whether the line had no effect, as far as the text tells. What is marked is destroyed all the
+            // same.
             let is_gone =
                 own.is_some_and(|own| log.places() & bit(own) == 0) && log.epoch.drawn != context.drawn;
             let others = log.ids(|entry| Some((text, entry.place)) != keep);
@@ -443,25 +302,26 @@ pub(crate) fn step(context: Context, call: Call, at: At, state: &State, ways: &m
                 false => Then::Done(Outcome::EndedBefore { ends, keep }),
             };
             let at = sifted(Sift::finish(text, ids), then);
-            ways.push(Way { state: next, at, appended: true, sent: false });
+            ways.push(Way::appended(next, at));
         }
         At::ReadList { text } => {
             let then = match text < newest {
                 true => Then::ReadList { text: text + 1 },
                 false => Then::Done(Outcome::Nothing),
             };
-            add(next, sifted(Sift::all(text, state.text(text)), then), false);
+            add(next, sifted(Sift::all(text, state.text(text)), then));
         }
         At::Replace { expected } => {
             let text = next.text_mut(newest);
             let says_nothing =
                 text.ids(|_| true) == 0 && (text.epoch.ends == 0 || !protocol.epoch_outlives_entries);
             if *text == expected && says_nothing {
-                // The number of ends is kept because the promises are checked by it. No login compares it then.
+                // The number of ends is kept because the promises are checked by it. No login compares it
+                // then.
                 text.epoch.drawn = 0;
                 text.next_place = 0;
             }
-            add(next, At::Done(Outcome::Nothing), false);
+            add(next, At::Done(Outcome::Nothing));
         }
         At::Sift { sift, then } => sift.step(context, state, |state, now, appended| {
             let (at, sent) = match now {
@@ -469,7 +329,7 @@ pub(crate) fn step(context: Context, call: Call, at: At, state: &State, ways: &m
                 Sifting::On(sift) => (At::Sift { sift, then }, false),
                 Sifting::Over(log) => (after(then, log), false),
             };
-            ways.push(Way { state, at, appended, sent });
+            ways.push(Way { appended, sent, ..Way::on(state, at) });
         }),
     }
 }
@@ -478,22 +338,23 @@ pub(crate) fn step(context: Context, call: Call, at: At, state: &State, ways: &m
 fn begin(context: Context, call: Call, state: &State, ways: &mut Vec<Way>) {
     let newest = state.newest();
     let log = state.text(newest);
-    let mut go = |at: At| ways.push(Way { state: *state, at, appended: false, sent: false });
+    let mut go = |at: At| ways.push(Way::on(*state, at));
     // What asks the store for nothing is no step of its own.
     let on = |at: At, ways: &mut Vec<Way>| step(context, call, at, state, ways);
     match call {
-        Call::LogIn { .. } if !context.protocol.entry_first => {
-            let record = Record { text: newest, data: 0, place: 0, born: log.epoch.ends, guest: false };
-            go(At::Create { record, replaces: false });
+        Call::LogIn { id, .. } if !context.protocol.entry_first => {
+            let born = log.epoch.ends;
+            let record = Record { text: newest, data: 0, place: 0, born, guest: false, late: false };
+            go(Job::new(id, None, Old::None).at(Entering::Create { record }));
         }
-        Call::LogIn { from, begins: true, .. } => {
+        Call::LogIn { id, from, begins: true, .. } => {
             let seen = Some(log.epoch);
             go(match from {
                 Some(_) => At::Load { seen },
-                None => room(call, state, seen, None, false),
+                None => Job::new(id, seen, Old::None).begin(call, state),
             });
         }
-        Call::LogIn { from: None, .. } => on(room(call, state, None, None, false), ways),
+        Call::LogIn { id, from: None, .. } => on(Job::new(id, None, Old::None).begin(call, state), ways),
         Call::LogIn { from: Some(_), .. } | Call::Move { .. } => on(At::Load { seen: None }, ways),
         Call::Write { id } => {
             go(state
@@ -503,8 +364,8 @@ fn begin(context: Context, call: Call, state: &State, ways: &mut Vec<Way>) {
         Call::LogOut { id } => {
             go(state.record(id).map_or(At::Done(Outcome::Nothing), |record| {
                 match context.protocol.logout_destroys_first {
-                    true => At::Destroy { record },
-                    false => At::Forget { text: record.text, id, leaves: None, then: Outcome::Nothing },
+                    false if !record.guest => At::Forget { text: record.text, id },
+                    _ => At::Destroy { record },
                 }
             }));
         }
@@ -523,36 +384,9 @@ fn begin(context: Context, call: Call, state: &State, ways: &mut Vec<Way>) {
     }
 }
 
-fn is_login(call: Call) -> bool {
-    matches!(call, Call::LogIn { .. })
-}
-
-fn refuses(call: Call) -> bool {
-    matches!(call, Call::LogIn { at_limit: Some(AtLimit::Refuse), .. })
-}
-
-/// A login that is about to append its line. Where it may be refused, the sessions in the older text are counted first.
-fn room(call: Call, state: &State, seen: Option<Epoch>, old: Option<Record>, again: bool) -> At {
-    match state.newest() > 0 && refuses(call) {
-        true => At::Room { seen, old, again },
-        false => At::AppendLogIn { seen, old, older: 0, again },
-    }
-}
-
-/// A login that found no room. `log`: the newest text, if it is still to be sifted.
-fn sift_full(
-    call: Call,
-    state: &State,
-    seen: Option<Epoch>,
-    old: Option<Record>,
-    sift: Sift,
-    log: Option<Text>,
-) -> At {
-    match (sift.is_over(), log) {
-        (false, _) => At::SiftFull { seen, old, sift, log },
-        (true, Some(log)) => sift_full(call, state, seen, old, Sift::all(state.newest(), &log), None),
-        (true, None) => room(call, state, seen, old, true),
-    }
+/// A sifting that begins, if it has anything to do, and the call's answer after it.
+pub(crate) fn sifted_then(sift: Sift, outcome: Outcome) -> At {
+    sifted(sift, Then::Done(outcome))
 }
 
 /// A sifting that begins, if it has anything to do.
@@ -566,22 +400,5 @@ fn after(then: Then, log: Option<Text>) -> At {
         Then::ReadList { text } => At::ReadList { text },
         Then::Replace { expected } => At::Replace { expected: log.unwrap_or(expected) },
         Then::Done(outcome) => At::Done(outcome),
-    }
-}
-
-/// Goes on when both the look and the removal are over.
-fn joined(state: &State, own: u8, from: Option<u8>, look: Look, removal: Removal, text: u8) -> At {
-    let old_text = from.map_or(text, |from| if state.text(0).entry(from).is_some() { 0 } else { text });
-    match (look, removal) {
-        (Look::Over(false), Removal::Over | Removal::OverAsGuest | Removal::Failed)
-        | (Look::Over(true), Removal::Failed) => At::Done(Outcome::Nothing),
-        (Look::Over(true), Removal::OverAsGuest) => {
-            At::Forget { text, id: own, leaves: from, then: Outcome::Nothing }
-        }
-        (Look::Over(true), Removal::Over) => match from {
-            Some(id) => At::Forget { text: old_text, id, leaves: None, then: Outcome::Alive(own) },
-            None => At::Done(Outcome::Alive(own)),
-        },
-        _ => At::Join { look, removal, text },
     }
 }

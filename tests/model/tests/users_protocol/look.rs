@@ -1,9 +1,9 @@
-//! The last look of a login or a change of id, and the removal of the old record beside it.
+//! The last look of a login or a change of id, which keeps the limit as well: `look` and `settle` of the crate.
 
 use crate::LIMIT;
 use crate::protocol::Context;
 use crate::sift::{Sift, Sifting};
-use crate::state::{Ids, Line, Record, State, Text, bit, each};
+use crate::state::{Ids, Line, State, Text, bit, each};
 
 /// `log`: the newest text as it was read last.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -57,6 +57,8 @@ pub(crate) struct Place {
     /// Whether the sessions are limited, and whether what is beyond the limit is ended.
     pub(crate) is_limited: bool,
     pub(crate) ends_oldest: bool,
+    /// An id in the older text whose place does not count, because the session leaves it.
+    pub(crate) leaves: Option<u8>,
 }
 
 impl Look {
@@ -69,21 +71,13 @@ impl Look {
     ) {
         let protocol = context.protocol;
         let (mut next, text) = (*state, place.text);
-        let older = (text > 0).then(|| text - 1);
-        let counted = |state: &State| match older.filter(|_| protocol.limit_counts_older) {
-            Some(older) => state.text(older).places(),
-            None => 0,
-        };
+        let counted = |state: &State| older_places(context, state, text, place.leaves);
         match self {
             Self::Read => {
                 let log = *next.text(text);
                 let now = match log.is_held(place.id) || !protocol.looks_last {
                     false => Self::DestroyOwn,
-                    true => {
-                        let is_limited = place.is_limited && protocol.limit_finishes;
-                        let sift = Sift::finish(text, if is_limited { log.marked() } else { 0 });
-                        if sift.is_over() { Self::counting(place, log) } else { Self::FinishRead(sift, log) }
-                    }
+                    true => Self::settle(context, place, log),
                 };
                 add(next, now, false, false);
             }
@@ -217,6 +211,13 @@ impl Look {
         }
     }
 
+    /// What comes after the session was found in the text.
+    pub(crate) fn settle(context: Context, place: Place, log: Text) -> Self {
+        let is_limited = place.is_limited && context.protocol.limit_finishes;
+        let sift = Sift::finish(place.text, if is_limited { log.marked() } else { 0 });
+        if sift.is_over() { Self::counting(place, log) } else { Self::FinishRead(sift, log) }
+    }
+
     fn counting(place: Place, log: Text) -> Self {
         match (place.ends_oldest, place.text) {
             (false, _) => Self::Over(true),
@@ -264,64 +265,18 @@ impl Look {
     }
 }
 
+/// The places in the text before this one that count.
+pub(crate) fn older_places(context: Context, state: &State, text: u8, leaves: Option<u8>) -> u8 {
+    if text == 0 || !context.protocol.limit_counts_older {
+        return 0;
+    }
+    let older = state.text(text - 1);
+    let own = leaves.and_then(|id| older.entry(id)).map_or(0, |entry| bit(entry.place));
+    older.places() & !own
+}
+
 /// What somebody has ended in the older text who was killed.
 pub(crate) fn left_over(context: Context, state: &State, text: u8) -> Sift {
     let marked = if context.protocol.limit_finishes { state.text(text - 1).marked() } else { 0 };
     Sift::finish(text - 1, marked)
-}
-
-/// The removal of the record that a new one replaces.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(crate) enum Removal {
-    Try(Record),
-    BringOver(Record),
-    /// The session was over: the new record must keep none of its data.
-    Forsake,
-    Over,
-    OverAsGuest,
-    Failed,
-}
-
-impl Removal {
-    /// `is_login`: the new record belongs to the user whatever the old one does.
-    pub(crate) fn step(
-        self,
-        context: Context,
-        from: u8,
-        to: u8,
-        is_login: bool,
-        state: &State,
-    ) -> Option<(State, Self)> {
-        let mut next = *state;
-        let now = match self {
-            Self::Try(own) => match state.record(from) {
-                None if context.protocol.gone_ends_the_move => Self::Forsake,
-                Some(fresh) if fresh.data != own.data => Self::BringOver(Record { data: fresh.data, ..own }),
-                _ => {
-                    next.put(from, None);
-                    Self::Over
-                }
-            },
-            Self::BringOver(own) if state.record(to).is_some() || !context.protocol.replaces => {
-                next.put(to, Some(own));
-                Self::Try(own)
-            }
-            Self::Forsake => match state.record(to) {
-                // What was written to a session that is over is nobody's loss.
-                // The crate logs in once more here, under another id and with a place of its own; that is not explored.
-                Some(own) if is_login => {
-                    next.put(to, Some(Record { data: u8::MAX, ..own }));
-                    Self::Over
-                }
-                Some(own) => {
-                    next.put(to, Some(Record { data: 0, guest: true, ..own }));
-                    Self::OverAsGuest
-                }
-                None => Self::Failed,
-            },
-            Self::BringOver(_) => Self::Failed,
-            Self::Over | Self::OverAsGuest | Self::Failed => return None,
-        };
-        Some((next, now))
-    }
 }

@@ -25,11 +25,26 @@ pub(crate) struct Protocol {
     pub(crate) condemned_end_nobody: bool,
     pub(crate) logout_destroys_first: bool,
     pub(crate) gone_ends_the_move: bool,
+    pub(crate) moves_check_epoch: bool,
+    pub(crate) arrivals_end_others: bool,
+    pub(crate) arrivals_ask_the_mark: bool,
+    pub(crate) arrivals_ask_the_move: bool,
+    pub(crate) looks_at_arrival: bool,
+    pub(crate) logout_ends_place: bool,
+    pub(crate) logout_finishes: bool,
+    pub(crate) logout_asks_for_moves: bool,
+    pub(crate) logins_remove_once: bool,
+    pub(crate) goes_apart: bool,
+    pub(crate) failed_go_apart: bool,
+    pub(crate) apart_keeps_epoch: bool,
+    pub(crate) destroys_the_tried: bool,
     pub(crate) limit_counts_older: bool,
     pub(crate) limit_finishes: bool,
     pub(crate) full_sifts: bool,
     pub(crate) newest_text_last: bool,
     pub(crate) ages: Ages,
+    /// Whether what a lost answer may cost is counted as a violation.
+    pub(crate) loses_nothing: bool,
     /// Whether the text that an append returns is read in a second step, and may have later lines.
     pub(crate) reads_later: bool,
     /// Whether many records are looked up in one step.
@@ -60,11 +75,25 @@ impl Default for Protocol {
             condemned_end_nobody: true,
             logout_destroys_first: true,
             gone_ends_the_move: true,
+            moves_check_epoch: true,
+            arrivals_end_others: true,
+            arrivals_ask_the_mark: true,
+            arrivals_ask_the_move: true,
+            looks_at_arrival: true,
+            logout_ends_place: true,
+            logout_finishes: true,
+            logout_asks_for_moves: true,
+            logins_remove_once: true,
+            goes_apart: true,
+            failed_go_apart: true,
+            apart_keeps_epoch: true,
+            destroys_the_tried: true,
             limit_counts_older: true,
             limit_finishes: true,
             full_sifts: true,
             newest_text_last: true,
             ages: Ages::InTime,
+            loses_nothing: false,
             reads_later: false,
             looks_up_at_once: false,
         }
@@ -75,7 +104,8 @@ impl Default for Protocol {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Ages {
     Never,
-    /// When nobody can create its record any more: the time to wait is longer than a call to the store can take.
+    /// When nobody can create its record any more: the time to wait is longer than a call to the store can
+    /// take.
     InTime,
     /// At any time, as where a process stands still between two steps.
     TooSoon,
@@ -101,4 +131,6 @@ pub(crate) struct Context<'p> {
     pub(crate) drawn: u8,
     /// Whether the append that the call is at was carried out, and its text is to be read now.
     pub(crate) sent: bool,
+    /// Whether the answer to a removal may be lost.
+    pub(crate) may_lose: bool,
 }

@@ -1,5 +1,5 @@
-//! How records of a text's entries are looked up and destroyed, and how entries are dropped: `sift`, `finish_ended` and
-//! `drop_entries` of the crate.
+//! How records of a text's entries are looked up and destroyed, and how entries are dropped: `sift`,
+//! `finish_ended` and `drop_entries` of the crate.
 
 use crate::protocol::Context;
 use crate::state::{Ids, Line, State, Text, bit, each};

@@ -1,5 +1,5 @@
-//! What is stored: the texts of one user, each as the state that its lines amount to, and records. Everything is small
-//! and of a fixed size, because millions of states are looked at.
+//! What is stored: the texts of one user, each as the state that its lines amount to, and records. Everything
+//! is small and of a fixed size, because millions of states are looked at.
 
 use crate::protocol::Protocol;
 
@@ -54,6 +54,10 @@ pub(crate) struct Entry {
     pub(crate) ended: bool,
     /// How many ends there were when the login began. The crate does not keep it: it is there to be checked.
     pub(crate) born: u8,
+    /// The id that the session moves away from. `None`: it has arrived.
+    pub(crate) from: Option<u8>,
+    /// Whether the session was noted after an end that came after its login began. There to be checked.
+    pub(crate) late: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -62,10 +66,11 @@ pub(crate) struct Record {
     pub(crate) text: u8,
     /// How often the session was written to.
     pub(crate) data: u8,
-    /// These two of the entry are there to be checked.
+    /// These three of the entry are there to be checked.
     pub(crate) place: u8,
     pub(crate) born: u8,
-    /// Nobody is logged in: a change of id has found that the session was over.
+    pub(crate) late: bool,
+    /// Nobody is logged in.
     pub(crate) guest: bool,
 }
 
@@ -76,10 +81,20 @@ pub(crate) enum Line {
         id: u8,
         seen: Option<Epoch>,
         limit: Option<u8>,
+        /// Whether it is a second attempt.
+        is_apart: bool,
     },
     Move {
         from: u8,
         to: u8,
+        seen: Option<Epoch>,
+    },
+    Arrive {
+        from: u8,
+        to: u8,
+    },
+    LogOut {
+        id: u8,
     },
     EndAll {
         drawn: u8,
@@ -103,13 +118,19 @@ pub(crate) enum Line {
 }
 
 impl State {
-    /// Sessions 0, 1 and so on are logged in. With two texts, all of them are in the older one.
-    pub(crate) fn with_sessions(sessions: u8, count: u8) -> Self {
+    /// Sessions 0, 1 and so on are logged in, and those after them are guests'. With two texts, all of them are
+    /// in the older one.
+    pub(crate) fn with_sessions(sessions: u8, guests: u8, count: u8) -> Self {
         let mut state = Self { texts: [Text::default(); 2], count, records: [None; IDS] };
         state.texts[0].next_place = sessions;
         for id in 0..sessions {
-            state.texts[0].entries[usize::from(id)] = Some(Entry { place: id, ended: false, born: 0 });
-            let record = Record { text: 0, data: 0, place: id, born: 0, guest: false };
+            state.texts[0].entries[usize::from(id)] = Some(Entry::new(id, 0));
+        }
+        for id in 0..sessions + guests {
+            let guest = id >= sessions;
+            // No session has the last place.
+            let place = if guest { u8::MAX } else { id };
+            let record = Record { text: 0, data: 0, place, born: 0, late: false, guest };
             state.records[usize::from(id)] = Some(record);
         }
         state
@@ -136,6 +157,12 @@ impl State {
     }
 }
 
+impl Entry {
+    fn new(place: u8, born: u8) -> Self {
+        Self { place, ended: false, born, from: None, late: false }
+    }
+}
+
 impl Text {
     pub(crate) fn entry(&self, id: u8) -> Option<Entry> {
         self.entries[usize::from(id)]
@@ -153,8 +180,8 @@ impl Text {
         self.ids(|entry| entry.ended)
     }
 
-    /// The places of sessions that are not ended, as a set. A session that is changing its id has two entries and one
-    /// place.
+    /// The places of sessions that are not ended, as a set. A session that is changing its id has two entries
+    /// and one place.
     pub(crate) fn places(&self) -> u8 {
         self.entries
             .iter()
@@ -176,28 +203,46 @@ impl Text {
     /// Appends a line. What it does depends on the lines before it alone.
     pub(crate) fn append(&mut self, protocol: &Protocol, line: Line) {
         match line {
-            Line::LogIn { id, seen, limit } => {
-                let is_current =
-                    seen.is_none_or(|seen| match protocol.epochs_count && protocol.epoch_outlives_entries {
-                        true => seen == self.epoch,
-                        false => seen.drawn == self.epoch.drawn,
-                    });
+            Line::LogIn { id, seen, limit, is_apart } => {
+                let is_asked = protocol.checks_epoch && (protocol.apart_keeps_epoch || !is_apart);
                 let is_full = limit.is_some_and(|limit| self.places().count_ones() >= u32::from(limit));
-                if (is_current || !protocol.checks_epoch) && !is_full && self.entry(id).is_none() {
+                if (self.is_current(protocol, seen) || !is_asked) && !is_full && self.entry(id).is_none() {
                     let born = seen.map_or(self.epoch.ends, |seen| seen.ends);
-                    let entry = Entry { place: self.next_place, ended: false, born };
-                    self.entries[usize::from(id)] = Some(entry);
+                    self.entries[usize::from(id)] = Some(Entry::new(self.next_place, born));
                     self.next_place += 1;
                 }
             }
-            Line::Move { from, to } => {
+            Line::Move { from, to, seen } => {
                 let Some(old) = self.entry(from) else { return };
-                if (old.ended && protocol.moves_ask_the_mark) || self.entry(to).is_some() {
+                let is_stale = protocol.moves_check_epoch && !self.is_current(protocol, seen);
+                if is_stale || (old.ended && protocol.moves_ask_the_mark) || self.entry(to).is_some() {
                     return;
                 }
                 let place = if protocol.moves_keep_place { old.place } else { self.next_place };
                 self.next_place += u8::from(!protocol.moves_keep_place);
-                self.entries[usize::from(to)] = Some(Entry { place, ended: false, ..old });
+                let late = seen.is_some_and(|seen| seen.ends < self.epoch.ends);
+                let entry = Entry { place, ended: false, from: Some(from), late, ..old };
+                self.entries[usize::from(to)] = Some(entry);
+            }
+            Line::Arrive { from, to } => {
+                let own = self.entries[usize::from(to)].as_mut();
+                let moves = |own: &&mut Entry| {
+                    (!own.ended || !protocol.arrivals_ask_the_mark)
+                        && (own.from == Some(from) || !protocol.arrivals_ask_the_move)
+                };
+                if let Some(own) = own.filter(moves) {
+                    own.from = None;
+                    let place = own.place;
+                    let others = self.ids_at(bit(place)) & !bit(to);
+                    self.mark(if protocol.arrivals_end_others { others } else { 0 });
+                }
+                self.entries[usize::from(from)] = None;
+            }
+            Line::LogOut { id } => {
+                let own = self.entries[usize::from(id)].take().map(|entry| entry.place);
+                let moves = |entry: &Entry| protocol.logout_asks_for_moves && entry.from == Some(id);
+                let others = self.ids(|entry| Some(entry.place) == own || moves(entry));
+                self.mark(if protocol.logout_ends_place { others } else { 0 });
             }
             Line::EndAll { drawn } => self.end_together(protocol, drawn, None),
             Line::EndOthers { keep, drawn } => {
@@ -221,6 +266,14 @@ impl Text {
             }
             Line::Forget { ids } => each(ids).for_each(|id| self.entries[usize::from(id)] = None),
         }
+    }
+
+    /// Whether no end has come since this epoch was read.
+    fn is_current(&self, protocol: &Protocol, seen: Option<Epoch>) -> bool {
+        seen.is_none_or(|seen| match protocol.epochs_count && protocol.epoch_outlives_entries {
+            true => seen == self.epoch,
+            false => seen.drawn == self.epoch.drawn,
+        })
     }
 
     fn mark(&mut self, ids: Ids) {

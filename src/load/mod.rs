@@ -1,18 +1,29 @@
 //! Loads the session that a request's cookie names, and touches its record when that is due.
 
+mod adoption;
+
 use std::time::Duration;
 
 use axum::http::HeaderMap;
 use axum::http::uri::Scheme;
 
+#[cfg(feature = "dbsc")]
+use crate::config::dbsc::Missing;
+use crate::config::event::{RefusalReason, SessionEventKind};
+use crate::config::observed::{Waiting, observed};
 use crate::config::policy::default_touch_after;
 use crate::config::{ConfigInner, SessionConfig};
 use crate::cookie::header::cookie_values;
 use crate::cookie::signature::Verified;
-use crate::error::{SessionRejection, cause};
+use crate::error::{SessionRejection, StoreError, cause};
+use crate::id::SessionId;
+#[cfg(feature = "dbsc")]
+use crate::record::{Record, metadata::device_of};
 use crate::request::{RequestLine, Transport};
 use crate::session::Session;
 use crate::session::origin::Origin;
+#[cfg(feature = "dbsc")]
+use crate::session::proof::Proof;
 use crate::session::snapshot::Snapshot;
 use crate::store::loaded::Loaded;
 
@@ -38,16 +49,35 @@ pub(crate) async fn load(
 ) -> Result<Session, SessionRejection> {
     let transport = Transport::of(headers, scheme, config.inner().policy.trust_proxy);
     let session = Session::new(config, transport, line);
+    let inner = session.inner().config.inner();
     let loading = || load_first_valid(&session, headers);
-    let loaded = match session.inner().config.inner().store.now_or_never(loading()) {
+    let loaded = match inner.store.now_or_never(loading()) {
         Some(loaded) => loaded,
+        // Nothing to wait for.
+        None if cookie_values(headers, &inner.cookie.name).next().is_none() => Ok(()),
         // Boxed to keep the handler's future small, because that future contains the futures of its
         // extractors.
-        None => Box::pin(loading()).await,
+        None => Box::pin(observed(Waiting::Load, loading())).await,
     };
     loaded.map_err(SessionRejection::logged)?;
+    if let Some(adopt) = &session.inner().config.inner().adopt
+        && is_to_adopt(&session)
+    {
+        let adopting = adoption::adopt(&session, &**adopt, headers, MAX_LOOKUPS);
+        Box::pin(adopting).await.map_err(SessionRejection::logged)?;
+    }
     tracing::debug!(origin = ?session.origin(), "a request's session");
     Ok(session)
+}
+
+/// Whether the request's session may come from another library: no cookie of ours names one.
+fn is_to_adopt(session: &Session) -> bool {
+    // A session whose device has not shown its proof is named, and not given.
+    #[cfg(feature = "dbsc")]
+    if session.inner().proof.get().is_some() {
+        return false;
+    }
+    session.origin() != Origin::Loaded
 }
 
 /// How many signed cookies of one request are looked up in the store, which bounds the store calls that a
@@ -60,9 +90,11 @@ const MAX_LOOKUPS: usize = 4;
 async fn load_first_valid(session: &Session, headers: &HeaderMap) -> Result<(), SessionRejection> {
     let inner = session.inner().config.inner();
     let mut origin = Origin::NoCookie;
+    let mut refused = None;
     let mut lookups = 0;
+    let keys = inner.keys();
     for value in cookie_values(headers, &inner.cookie.name) {
-        let Some(verified) = inner.signer.verify(value) else {
+        let Some(mut verified) = keys.signer.verify(value) else {
             origin = origin.max(Origin::BadSignature);
             continue;
         };
@@ -70,8 +102,17 @@ async fn load_first_valid(session: &Session, headers: &HeaderMap) -> Result<(), 
             break;
         }
         lookups += 1;
-        match inner.store.get(&verified.id, &inner.clock).await {
-            Ok(Some(loaded)) if inner.is_over(&loaded.record) => origin = origin.max(Origin::Unknown),
+        match find(inner, &mut verified.id).await {
+            Ok(Some(loaded)) if inner.is_over(&loaded.record) => {
+                origin = origin.max(Origin::Unknown);
+                refused = Some((RefusalReason::Over, verified.id));
+            }
+            #[cfg(feature = "dbsc")]
+            Ok(Some(loaded)) if !has_proof(session, headers, &verified.id, &loaded.record)? => {
+                origin = Origin::Unknown;
+                refused = Some((RefusalReason::Unproven, verified.id));
+                break;
+            }
             Ok(Some(loaded)) => {
                 let snapshot = match to_snapshot(inner, verified, loaded) {
                     (snapshot, None) => Some(snapshot),
@@ -83,21 +124,90 @@ async fn load_first_valid(session: &Session, headers: &HeaderMap) -> Result<(), 
                 }
                 origin = origin.max(Origin::Unknown);
             }
-            Ok(None) => origin = origin.max(Origin::Unknown),
+            Ok(None) => {
+                origin = origin.max(Origin::Unknown);
+                refused = Some((RefusalReason::Unknown, verified.id));
+            }
             Err(error) if error.is_corrupt() => {
                 tracing::error!(
                     error = cause(&error),
                     "a stored session cannot be decoded; the request gets a new one"
                 );
                 origin = Origin::Undecodable;
+                refused = Some((RefusalReason::Undecodable, verified.id));
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                inner.tell(SessionEventKind::Refused(RefusalReason::Failed), Some(&verified.id), None);
+                return Err(error.into());
+            }
         }
     }
     if origin != Origin::NoCookie {
         session.state().not_loaded(origin);
+        let (reason, id) = match refused {
+            Some((reason, id)) => (reason, Some(id)),
+            None if origin == Origin::BadSignature => (RefusalReason::BadSignature, None),
+            None => (RefusalReason::Unknown, None),
+        };
+        inner.tell(SessionEventKind::Refused(reason), id.as_ref(), None);
     }
     Ok(())
+}
+
+/// The record of a session. The id learns under which key the record stands.
+async fn find(inner: &ConfigInner, id: &mut SessionId) -> Result<Option<Loaded>, StoreError> {
+    let Some(hash_ids) = inner.policy.hash_ids else { return inner.store.get(id, &inner.clock).await };
+    let hashed = id.clone().hashed();
+    let found = inner.store.get(&hashed, &inner.clock).await?;
+    if found.is_none() && hash_ids.is_moving(inner.clock.now()) && !id.is_hash() {
+        // Invariant: an id that is stored as it is never looks like a hash, so whoever has seen a hash in the
+        // store, and has the secret, cannot use it as an id.
+        if let Some(loaded) = inner.store.get(id, &inner.clock).await? {
+            return Ok(Some(loaded));
+        }
+    }
+    *id = hashed;
+    Ok(found)
+}
+
+/// Looks whether a request to a bound session comes from its device. Returns whether the request gets the
+/// session.
+#[cfg(feature = "dbsc")]
+fn has_proof(
+    session: &Session,
+    headers: &HeaderMap,
+    id: &SessionId,
+    record: &Record,
+) -> Result<bool, SessionRejection> {
+    let (inner, request) = (session.inner().config.inner(), &session.inner().request);
+    let Some(options) = &inner.dbsc else { return Ok(true) };
+    let Some(device) = device_of(record).filter(|device| device.key.is_some()) else { return Ok(true) };
+    // Middleware may load the session of a request that goes to an endpoint.
+    let is_endpoint = request.path.as_ref().is_some_and(|path| options.is_endpoint(path.path()));
+    if request.brings_proof || is_endpoint {
+        return Ok(true);
+    }
+    let proof = Proof::read(inner, options, &device, headers);
+    let what = match &proof {
+        Proof::Missing { skipped, what } => {
+            let path = request.path.as_ref().map_or("-", |path| path.path());
+            let skipped = skipped.as_deref().unwrap_or("-");
+            tracing::info!(path, skipped, what = ?what, "a bound session came without its device's proof");
+            Some(*what)
+        }
+        Proof::Proven(_) | Proof::Registering => None,
+    };
+    // Invariant: a session is loaded once, so nobody has noted a proof before.
+    let noted = session.inner().proof.set(proof);
+    debug_assert!(noted.is_ok(), "two proofs of one request");
+    match what {
+        None | Some(Missing::Report) => Ok(true),
+        Some(Missing::Anonymous) => Ok(false),
+        Some(Missing::Reject) => {
+            inner.tell(SessionEventKind::Refused(RefusalReason::Unproven), Some(id), None);
+            Err(SessionRejection::Unproven)
+        }
+    }
 }
 
 /// Makes the snapshot of a loaded record. The duration is the `ttl` to touch the record with, if a touch is

@@ -1,64 +1,18 @@
-//! A proxy whose address moves from one server to another, and whose connections can fall silent; and what a
-//! store has to do about that.
+//! What an SQL store has to do when its connections fall silent or end, and when its address moves from one
+//! server to another.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sessile::{Record, Replaced, SessionId, SessionStore};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Barrier, watch};
+use tokio::sync::Barrier;
 use tokio::task::JoinSet;
+
+use crate::proxy::Switch;
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// More than a pool has connections, so that every one of them is in use.
 const TASKS: usize = 16;
-
-pub(crate) struct Switch {
-    pub(crate) address: String,
-    target: Arc<Mutex<String>>,
-    /// How often the connections have fallen silent.
-    silence: watch::Sender<u32>,
-}
-
-impl Switch {
-    pub(crate) async fn to(server: String) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        let (target, silence) = (Arc::new(Mutex::new(server)), watch::Sender::new(0));
-        let (to, silent) = (Arc::clone(&target), silence.subscribe());
-        tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                let server = to.lock().unwrap().clone();
-                tokio::spawn(relay(client, server, silent.clone()));
-            }
-        });
-        Self { address, target, silence }
-    }
-
-    /// New connections lead to another server; those that are open stay with theirs.
-    pub(crate) fn lead_to(&self, server: String) {
-        *self.target.lock().unwrap() = server;
-    }
-
-    /// Forwards nothing more on the connections that are open, and closes none.
-    pub(crate) fn fall_silent(&self) {
-        self.silence.send_modify(|times| *times += 1);
-    }
-
-    pub(crate) fn host_and_port(&self) -> (&str, u16) {
-        let (host, port) = self.address.split_once(':').unwrap();
-        (host, port.parse().unwrap())
-    }
-}
-
-async fn relay(mut client: TcpStream, server: String, mut silence: watch::Receiver<u32>) {
-    let Ok(mut server) = TcpStream::connect(server).await else { return };
-    silence.mark_unchanged();
-    tokio::select! {
-        _ = tokio::io::copy_bidirectional(&mut client, &mut server) => {}
-        _ = silence.changed() => std::future::pending().await,
-    }
-}
 
 /// Asks with all connections of the pool at the same time.
 async fn warm_up(store: &(impl SessionStore + Clone)) {
@@ -112,7 +66,7 @@ pub(crate) async fn survives_silence(
     switch: &Switch,
 ) {
     warm_up(&store).await;
-    switch.fall_silent();
+    switch.silence();
     let (id, began) = (SessionId::random(), Instant::now());
     let mut failures = 0;
     while store.set(&id, &Record::default(), MINUTE).await.is_err() {
@@ -124,7 +78,7 @@ pub(crate) async fn survives_silence(
     println!("{what}, silence: alone, back after {alone:?} and {failures} failures");
     assert!(alone < 2 * timeout, "{alone:?}");
     warm_up(&store).await;
-    switch.fall_silent();
+    switch.silence();
     let (many, failures) = last_failure(&store, 4 * timeout).await;
     println!("{what}, silence: {TASKS} tasks, the last of {failures} failures after {many:?}");
     assert!(failures > 0, "no connection was silent: this tested nothing");
@@ -150,7 +104,7 @@ pub(crate) async fn survives_failover(
     assert!(refused.is_unavailable(), "{refused:?}");
     assert!(store.get(&id).await.unwrap().is_none(), "reads go on");
     warm_reads(&store).await;
-    switch.lead_to(to);
+    switch.lead_to(&to);
     // The very first write goes to the new server. It was refused and never carried out, so that what the
     // second attempt finds is no riddle.
     assert!(new.create(&id, &of(1), MINUTE).await.unwrap());
