@@ -14,6 +14,9 @@ use crate::store::SessionStore;
 /// How many tasks write at the same time.
 const WRITERS: usize = 16;
 
+/// How often a list is read until no record was moved meanwhile.
+const READINGS: usize = 20;
+
 /// A user whom no other check has, with each of the characters that a store may be given.
 fn new_user() -> String {
     format!("a-Z_9.{}", SessionId::random().as_str())
@@ -103,18 +106,44 @@ pub async fn many_are_read_like_one<S: SessionStore>(store: S) {
     }
     // One id may be asked for twice.
     let asked: Vec<_> = ids.iter().chain(&ids[..2]).cloned().collect();
-    let found = store.get_many(&asked).await.expect("get_many answers");
-    assert_eq!(found.len(), asked.len(), "there is an answer for each id");
-    for (id, found) in asked.iter().zip(found) {
-        let single = store.get(id).await.expect("get answers");
-        let text = |stored: &Option<crate::Stored>| {
-            stored.as_ref().map(|stored| (stored.record.as_json().to_owned(), stored.version.clone()))
-        };
-        assert_eq!(text(&found), text(&single), "`get_many` agrees with `get`");
-        let (many, one) =
-            (found.and_then(|stored| stored.expires_in), single.and_then(|stored| stored.expires_in));
-        assert_eq!(many.is_some(), one.is_some(), "`get_many` tells the expiry where `get` does");
+    // Each id is asked for alone before and after: a store that is moving its records gives them other versions meanwhile,
+    // and only what was the same both times can be compared.
+    let text = |stored: &Option<crate::Stored>| {
+        stored.as_ref().map(|stored| (stored.record.as_json().to_owned(), stored.version.clone()))
+    };
+    let mut compared = 0;
+    for _ in 0..READINGS {
+        let before = one_by_one(&store, &asked).await;
+        let found = store.get_many(&asked).await.expect("get_many answers");
+        assert_eq!(found.len(), asked.len(), "there is an answer for each id");
+        let after = one_by_one(&store, &asked).await;
+        compared = 0;
+        for ((before, found), after) in before.iter().zip(&found).zip(&after) {
+            let contents = |stored: &Option<crate::Stored>| text(stored).map(|(contents, _)| contents);
+            assert_eq!(contents(found), contents(after), "`get_many` finds what `get` finds");
+            if text(before) != text(after) {
+                continue;
+            }
+            compared += 1;
+            assert_eq!(text(found), text(after), "`get_many` agrees with `get`");
+            let expires = |stored: &Option<crate::Stored>| {
+                stored.as_ref().and_then(|stored| stored.expires_in).is_some()
+            };
+            assert_eq!(expires(found), expires(after), "`get_many` tells the expiry where `get` does");
+        }
+        if compared == asked.len() {
+            return;
+        }
     }
+    panic!("of {} records {compared} kept their version while they were read {READINGS} times", asked.len());
+}
+
+async fn one_by_one(store: &impl SessionStore, ids: &[SessionId]) -> Vec<Option<crate::Stored>> {
+    let mut found = Vec::new();
+    for id in ids {
+        found.push(store.get(id).await.expect("get answers"));
+    }
+    found
 }
 
 /// `ids`, if the store has it, lists what is live, however many there are, and nothing that is gone.

@@ -12,7 +12,7 @@ use crate::error::StoreError;
 use crate::id::SessionId;
 
 /// How many sessions are read in one call, and moved before the figures are returned.
-const PAGE: usize = 256;
+pub(super) const PAGE: usize = 256;
 
 /// How many sessions are moved at the same time.
 const AT_ONCE: usize = 32;

@@ -12,8 +12,9 @@ use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::stream::{BoxStream, StreamExt as _, TryStreamExt as _, select};
+use futures_util::stream::{self, BoxStream, StreamExt as _, TryChunksError, TryStreamExt as _, select};
 
+use self::drain::PAGE;
 use self::side::{Side, is_expected};
 use self::steps::{InNew, Place, Rounds, Stores, plain};
 use crate::error::StoreError;
@@ -308,6 +309,9 @@ impl SessionStore for Moving {
     /// Each id once. The old store comes first, so that none is missed that moves meanwhile.
     fn ids(&self) -> Option<BoxStream<'_, Result<SessionId, StoreError>>> {
         let (old, new) = (self.0.old.store.ids()?, self.0.new.store.ids()?);
+        let pages = new.try_chunks(PAGE).map_err(|TryChunksError(_, error)| error);
+        let pages = pages.and_then(|ids| self.0.sessions_among(ids));
+        let new = pages.map_ok(|ids| stream::iter(ids).map(Ok)).try_flatten();
         let mut seen = HashSet::from([Stores::filling()]);
         Some(old.chain(new).try_filter(move |id| ready(seen.insert(id.clone()))).boxed())
     }

@@ -172,6 +172,15 @@ impl Stores {
         }
     }
 
+    /// Those of these ids under which the new store has a session, and no mere placeholder.
+    pub(super) async fn sessions_among(&self, ids: Vec<SessionId>) -> Result<Vec<SessionId>, StoreError> {
+        let found = self.new.get_many(&ids).await?;
+        let is_session = |found: Option<Stored>| {
+            found.is_some_and(|stored| marks::of(&stored.record) != Mark::Placeholder)
+        };
+        Ok(ids.into_iter().zip(found).filter_map(|(id, found)| is_session(found).then_some(id)).collect())
+    }
+
     /// Removes a placeholder for which the old store has no session. `false`, if somebody has filled it before.
     /// If it stayed, somebody who has seen the session in the old store could fill it after another one has
     /// seen that there is none.
