@@ -32,6 +32,8 @@ pub(super) struct Member {
     pub(super) answered: Option<u64>,
     /// When `begin_login` was answered.
     pub(super) began: Option<u64>,
+    /// When its request was last answered before the login: the session is not older than that.
+    since: u64,
     /// The first login of the place that it took over.
     root: Tag,
     /// Whether it stands in the list by the older secret, where no login takes its place over.
@@ -65,6 +67,7 @@ pub(super) struct Case<'h> {
 pub(crate) fn judge(program: &Program, history: &History) -> Option<Violation> {
     let mut case = Case::new(program, history);
     case.find_ends();
+    case.find_timeouts();
     let losses = Losses::of(&case);
     None.or_else(|| case.foreign_data())
         .or_else(|| case.lives_on())
@@ -73,7 +76,7 @@ pub(crate) fn judge(program: &Program, history: &History) -> Option<Violation> {
         .or_else(|| case.over_the_limit())
         .or_else(|| case.failed_logins())
         .or_else(|| case.undying())
-        .or_else(|| lost(&case, &losses))
+        .or_else(|| lost(&case, &losses).filter(|_| program.options.absolute_timeout().is_none()))
 }
 
 impl<'h> Case<'h> {
@@ -103,6 +106,7 @@ impl<'h> Case<'h> {
                     asked: 0,
                     answered: Some(0),
                     began: None,
+                    since: 0,
                     root: tag,
                     in_old_list: *old_secret,
                     told: Vec::new(),
@@ -133,9 +137,10 @@ impl<'h> Case<'h> {
         let mut at_each = Vec::new();
         // What the next commit makes members of.
         let mut pending = Vec::<usize>::new();
-        let mut begun = None;
+        let (mut begun, mut since) = (None, 0);
         for step in &self.history.requests[request] {
             at_each.push(known.clone());
+            since = since.max(step.answered().unwrap_or(0));
             match step {
                 Step::Load { sent, loaded: Some(loaded), .. } => {
                     let id = sent.last().map(|sent| sent.id.clone());
@@ -165,6 +170,7 @@ impl<'h> Case<'h> {
                         asked: u64::MAX,
                         answered: None,
                         began: taken.and_then(|(_, answered)| answered),
+                        since,
                         in_old_list: false,
                         root: root.unwrap_or_else(|| tag.clone()),
                         told: Vec::new(),
@@ -185,6 +191,7 @@ impl<'h> Case<'h> {
                         asked: u64::MAX,
                         answered: None,
                         began: None,
+                        since,
                         in_old_list: false,
                         told: Vec::new(),
                     });
@@ -282,6 +289,28 @@ impl<'h> Case<'h> {
         for (tag, at, why) in ends {
             self.end(tag, at, why);
         }
+    }
+
+    /// When the clock has moved so far since this moment that a session is over which began then.
+    fn timeout_of(&self, began: u64) -> Option<u64> {
+        self.program.options.absolute_timeout()?;
+        let calls = self.history.calls.iter().filter(|at| **at > began);
+        calls.copied().nth(usize::from(self.program.options.timeout?) - 1)
+    }
+
+    /// Who was over since when because of the timeout. Of those who may be, nobody says whether they are alive.
+    fn find_timeouts(&mut self) {
+        let of = |member: &Member| Some((member.tag.clone(), self.timeout_of(member.asked)?));
+        for (tag, at) in self.members.iter().filter(|member| !member.acted).filter_map(of).collect::<Vec<_>>()
+        {
+            self.end(tag, at, "its absolute timeout".into());
+        }
+        let may_be = |member: &Member| self.timeout_of(member.since).is_some();
+        let tags: Vec<_> =
+            self.members.iter().filter(|member| may_be(member)).map(|member| &member.tag).collect();
+        let is_sure = |contents: &Contents| contents.text("login").is_some_and(|tag| !tags.contains(&tag));
+        let alive = self.alive.iter().copied().filter(|(_, contents)| is_sure(contents)).collect();
+        self.alive = alive;
     }
 
     /// The members whom a call has ended that was answered well.
@@ -558,7 +587,11 @@ impl<'h> Case<'h> {
         if self.program.options.clock_jumps && faults.late + faults.drop > 0 {
             return None;
         }
-        let (id, contents) = self.history.undying.first_key_value()?;
+        // What is over by its timeout is dropped from the lists, and expires unread.
+        let (id, contents) = self.history.undying.iter().find(|(_, contents)| {
+            let login = contents.text("login").and_then(|tag| self.member(tag));
+            login.is_none_or(|login| self.timeout_of(login.since).is_none())
+        })?;
         let what = format!("{id} outlives all ends: {}", crate::request::show(contents));
         Some(Violation::new("session in no list", what))
     }
