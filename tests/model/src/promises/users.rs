@@ -10,9 +10,9 @@ use smol_str::SmolStr;
 
 use super::loss::{Losses, lost};
 use super::{answered, asked_again};
-use crate::history::{Contents, EffectKind, Failure, History, Step, UsersTold, Violation};
+use crate::history::{Contents, Effect, EffectKind, Failure, History, Step, UsersTold, Violation};
 use crate::model::Id;
-use crate::program::{Op, Program, Visitor, seeded_tag};
+use crate::program::{Op, Options, Program, Visitor, seeded_id, seeded_tag};
 use crate::users::USERS;
 
 pub(super) type Tag = SmolStr;
@@ -59,6 +59,9 @@ pub(super) struct Case<'h> {
     pub(super) known: Vec<Vec<Option<Known>>>,
     /// Since when a member is over, and why.
     over: HashMap<Tag, (u64, String)>,
+    /// Those whom a logout has ended that could not be noted in the list: the record is gone, and while the
+    /// session gets another id the list may show that one.
+    unnoted: BTreeSet<Tag>,
     /// The sessions that are there at last, under ids that somebody was told.
     pub(super) alive: Vec<(&'h Id, &'h Contents)>,
 }
@@ -92,6 +95,7 @@ impl<'h> Case<'h> {
             tags: BTreeMap::new(),
             known: Vec::new(),
             over: HashMap::new(),
+            unnoted: BTreeSet::new(),
             alive: alive.collect(),
         };
         for (at, visitor) in program.visitors.iter().enumerate() {
@@ -261,7 +265,7 @@ impl<'h> Case<'h> {
 
     /// Who was over since when, as far as an answer said so.
     fn find_ends(&mut self) {
-        let mut ends = Vec::new();
+        let (mut ends, mut unnoted) = (Vec::new(), Vec::new());
         for (request, steps) in self.history.requests.iter().enumerate() {
             for (step, known) in steps.iter().zip(&self.known[request]) {
                 match step {
@@ -280,7 +284,11 @@ impl<'h> Case<'h> {
                     Step::Store {
                         asked, answered: Some(end), result: Some(Ok(_)), op: Op::Commit, ..
                     } => {
-                        ends.extend(self.logged_out(request, known.as_ref(), (*asked, *end)));
+                        let ended = self.logged_out(request, known.as_ref(), (*asked, *end));
+                        if asked_again(self.history, request, &Id::default(), &(*asked..*end)) {
+                            unnoted.extend(ended.iter().map(|(tag, ..)| tag.clone()));
+                        }
+                        ends.extend(ended);
                     }
                     _ => {}
                 }
@@ -289,6 +297,7 @@ impl<'h> Case<'h> {
         for (tag, at, why) in ends {
             self.end(tag, at, why);
         }
+        self.unnoted.extend(unnoted);
     }
 
     /// When the clock has moved so far since this moment that a session is over which began then.
@@ -399,6 +408,11 @@ impl<'h> Case<'h> {
         self.over.get(tag).filter(|(over, _)| *over < at).map(|(_, why)| &**why)
     }
 
+    /// Whether a list that is asked for at this time may no longer show a session.
+    fn is_off_the_list(&self, tag: &Tag, at: u64) -> bool {
+        self.over_before(tag, at).is_some() && !self.unnoted.contains(tag)
+    }
+
     /// The session of a record, if it was over before this time, and why.
     fn over_in<'c>(&'c self, contents: &'c Contents, at: u64) -> Option<(&'c Tag, &'c str)> {
         contents.user?;
@@ -437,14 +451,16 @@ impl<'h> Case<'h> {
     /// Whether an end of this user's sessions was begun and not finished: then a session may live that is in
     /// no list.
     fn is_unfinished(&self, user: &str) -> bool {
+        let Options { per_user, clock_jumps, .. } = self.program.options;
         self.history.requests.iter().flatten().any(|step| match step {
-            Step::Users {
-                op: Op::End(of, _) | Op::EndOthers(of) | Op::EndAll(of),
-                result: None | Some(Err(Failure::Store)),
-                ..
-            } => USERS[*of] == user,
+            Step::Users { op, result: None | Some(Err(Failure::Store)), .. } => match op {
+                Op::End(of, _) | Op::EndOthers(of) | Op::EndAll(of) => USERS[*of] == user,
+                // Whoever reads the list ends a session whose note has become old without a record.
+                Op::List(of) | Op::Count(of) => clock_jumps && USERS[*of] == user,
+                _ => false,
+            },
             _ => false,
-        }) || matches!(self.program.options.per_user, Some((_, false)))
+        }) || per_user.is_some_and(|(_, refuses)| clock_jumps || !refuses)
             && self.members.iter().any(|member| {
                 member.user == user && !member.acted && member.told.contains(&Some(Failure::Store))
             })
@@ -491,7 +507,7 @@ impl<'h> Case<'h> {
             if members.is_empty() {
                 return Some(("foreign session listed", format!("{id} is no session of {user}")));
             }
-            if members.iter().all(|member| self.over_before(&member.tag, asked).is_some()) {
+            if members.iter().all(|member| self.is_off_the_list(&member.tag, asked)) {
                 return Some(("ended session listed", format!("{id} is over")));
             }
         }
@@ -515,7 +531,7 @@ impl<'h> Case<'h> {
         };
         let least = places(&mut self.lasting(user, asked));
         let most = self.members.iter().filter(|member| {
-            member.user == user && member.asked < answered && self.over_before(&member.tag, asked).is_none()
+            member.user == user && member.asked < answered && !self.is_off_the_list(&member.tag, asked)
         });
         // A login in the place of another one may get a place of its own.
         let most = most.count();
@@ -554,7 +570,16 @@ impl<'h> Case<'h> {
                 .filter(|login| login.answered.is_some() && self.is_alive(login))
                 .map(|login| login.tag.as_str())
                 .collect();
-            (is_answered && alive.len() > usize::from(most)).then(|| {
+            // Whoever gets no answer to the removal of a record in the list of an older secret takes what another
+            // request did with it for its own doing.
+            let is_unanswered = |login: &&Member| {
+                let of = |effect: &Effect| {
+                    effect.kind == EffectKind::RemovalUnanswered && effect.id == seeded_id(login.visitor)
+                };
+                login.in_old_list && self.history.effects.iter().any(of)
+            };
+            let beside = logins().filter(is_unanswered).count();
+            (is_answered && alive.len() > usize::from(most) + beside).then(|| {
                 Violation::new("over the limit", format!("{user} has the sessions {}", alive.join(", ")))
             })
         })
