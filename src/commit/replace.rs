@@ -12,7 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use crate::commit::changes::Changes;
 use crate::commit::execution::{ATTEMPTS, Execution, backoff};
 use crate::config::SessionConfig;
-use crate::error::SessionError;
+use crate::error::{SessionError, StoreError};
 use crate::record::Record;
 use crate::session::snapshot::Snapshot;
 use crate::store::exclusive::WriteError;
@@ -279,7 +279,7 @@ impl Write {
     }
 
     /// The store has failed.
-    fn answer_failed(self, error: &crate::error::StoreError) {
+    fn answer_failed(self, error: &StoreError) {
         self.parts.into_iter().for_each(|part| part.fail(error.share().into()));
     }
 

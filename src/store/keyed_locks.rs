@@ -1,6 +1,7 @@
 //! [`KeyedLocks`]: one lock for each record that is being written, so that the requests of one configuration write to a
 //! record one after the other, or [together](super::joint).
 
+use std::any::Any;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -148,7 +149,7 @@ impl Joined {
     }
 
     /// Gives the request's changes back with what its code has panicked with.
-    pub(crate) fn panicked(self, payload: Box<dyn std::any::Any + Send>) {
+    pub(crate) fn panicked(self, payload: Box<dyn Any + Send>) {
         let _ = self.answer.send(Turn::Over(Outcome::Panicked(self.member, payload), 0));
     }
 }
@@ -213,5 +214,97 @@ impl Drop for RecordLock {
             }
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::poll;
+
+    use super::*;
+    use crate::error::SessionError;
+    use crate::record::Record;
+    use crate::store::joint::{ChangeList, Sent};
+    use crate::store::loaded::CompareBy;
+
+    struct Nothing;
+
+    impl ChangeList for Nothing {
+        fn recognise(&mut self, _: &Record) {}
+
+        fn compose(&self, base: &Record) -> Result<Record, SessionError> {
+            Ok(base.clone())
+        }
+    }
+
+    fn member() -> Member {
+        Member { changes: Box::new(Nothing), sent: Sent::default() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_queue_lasts_as_long_as_somebody_wants_the_lock() {
+        let (locks, id, other) = (KeyedLocks::default(), SessionId::random(), SessionId::random());
+        let first = locks.lock(&id).await.unwrap();
+        let _other = locks.lock(&other).await.unwrap();
+        let mut second = Box::pin(locks.lock(&id));
+        let mut third = Box::pin(locks.lock(&id));
+        let mut joins = Box::pin(locks.join(&id, member()));
+        assert!(poll!(&mut second).is_pending() && poll!(&mut third).is_pending());
+        assert!(poll!(&mut joins).is_pending());
+        drop(first);
+        let second = second.await.unwrap();
+        assert!(poll!(&mut third).is_pending());
+        drop(second);
+        assert!(poll!(&mut joins).is_pending());
+        // The lock was sent to a waiter that gives up, and goes on to the next one.
+        drop(third);
+        assert!(matches!(joins.await, Ok(Turn::Lock(..))));
+        assert_eq!(locks.0.len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_wait_ends() {
+        let (locks, id) = (KeyedLocks::default(), SessionId::random());
+        let held = locks.lock(&id).await.unwrap();
+        let began = tokio::time::Instant::now();
+        let (alone, joined) = futures_util::join!(locks.lock(&id), locks.join(&id, member()));
+        assert!(matches!(alone, Err(NoTurn::Busy)) && matches!(joined, Err(NoTurn::Busy)));
+        assert_eq!(began.elapsed().as_secs(), LONGEST_WAIT.as_secs());
+        assert!(held.take_waiting(1).is_empty());
+    }
+
+    /// Whose changes are on their way to the store waits for the answer.
+    #[tokio::test(start_paused = true)]
+    async fn the_wait_for_an_answer_does_not_end() {
+        let (locks, id) = (KeyedLocks::default(), SessionId::random());
+        let held = locks.lock(&id).await.unwrap();
+        let mut joins = Box::pin(locks.join(&id, member()));
+        let mut alone = Box::pin(locks.lock(&id));
+        assert!(poll!(&mut alone).is_pending() && poll!(&mut joins).is_pending());
+        let mut taken = held.take_waiting(2);
+        assert_eq!(taken.len(), 1, "who wants the lock stays");
+        tokio::time::sleep(LONGEST_WAIT * 2).await;
+        assert!(poll!(&mut joins).is_pending());
+        taken.remove(0).answer(Outcome::Failed(SessionError::Gone), 3);
+        assert!(matches!(joins.await, Ok(Turn::Over(Outcome::Failed(SessionError::Gone), 3))));
+        // Whoever writes for others and ends without an answer leaves nobody waiting.
+        let lost = Box::pin(locks.join(&id, member()));
+        let (lost, ()) = futures_util::join!(lost, async { drop(held.take_waiting(1)) });
+        assert!(matches!(lost, Err(NoTurn::Lost)));
+    }
+
+    #[tokio::test]
+    async fn what_was_written_is_handed_on_and_forgotten_with_the_last_waiter() {
+        let (locks, id) = (KeyedLocks::default(), SessionId::random());
+        let mut first = locks.lock(&id).await.unwrap();
+        assert!(first.last_written().is_none());
+        let mut second = Box::pin(locks.lock(&id));
+        assert!(poll!(&mut second).is_pending());
+        first.hand_on(Some(LastWritten { record: Record::default(), compare_by: CompareBy::Record }));
+        drop(first);
+        let second = second.await.unwrap();
+        assert!(second.last_written().is_some());
+        drop(second);
+        assert!(locks.lock(&id).await.unwrap().last_written().is_none());
     }
 }

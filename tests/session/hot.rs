@@ -1,17 +1,19 @@
 //! Many requests that write to one session at the same time, over a store that is some way off: they share the
 //! store's calls.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sessile::{
     MemoryStore, Origin, Record, Replaced, Session, SessionConfig, SessionError, SessionId, SessionStore,
     StoreError, Stored, Version,
 };
-use tokio::sync::Semaphore;
+use tokio::sync::oneshot::{self, Sender};
 use tokio::task::{JoinHandle, JoinSet, yield_now};
+use tokio::time::sleep;
 
 use crate::common::stores::DAY;
 use crate::common::{TestClient, builder, id};
@@ -22,23 +24,17 @@ const WRITERS: usize = 32;
 #[derive(Clone, Default)]
 struct Remote(Arc<Calls>);
 
+#[derive(Default)]
 struct Calls {
     records: MemoryStore,
-    writes: AtomicUsize,
-    waiting: AtomicUsize,
+    waiting: Mutex<VecDeque<Sender<()>>>,
     /// How many calls were let through.
     trips: AtomicUsize,
-    gate: Semaphore,
+    /// The state of a generator of random numbers, by which the call is chosen that is let through. 0: the
+    /// oldest is.
+    random: AtomicUsize,
     /// The next call is carried out, and gets no answer.
     loses_answer: AtomicBool,
-}
-
-impl Default for Calls {
-    fn default() -> Self {
-        let [writes, waiting, trips] = [const { AtomicUsize::new(0) }; 3];
-        let (records, gate, loses_answer) = (MemoryStore::new(), Semaphore::new(0), AtomicBool::new(false));
-        Self { records, writes, waiting, trips, gate, loses_answer }
-    }
 }
 
 /// Lets everybody go on who can.
@@ -62,10 +58,9 @@ impl Remote {
     }
 
     async fn call<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-        self.0.writes.fetch_add(1, Relaxed);
-        self.0.waiting.fetch_add(1, Relaxed);
-        let permit = self.0.gate.acquire().await;
-        permit.unwrap().forget();
+        let (pass, passed) = oneshot::channel();
+        self.0.waiting.lock().unwrap().push_back(pass);
+        passed.await.unwrap();
         let answer = work.await;
         match self.0.loses_answer.swap(false, Relaxed) {
             true => Err(StoreError::unavailable("no answer")),
@@ -73,21 +68,33 @@ impl Remote {
         }
     }
 
-    /// Lets one call through that waits, after everybody has come as far as they can.
-    async fn trip(&self) {
+    /// Whether anybody asks the store, after everybody has come as far as they can.
+    async fn is_asked(&self) -> bool {
         idle().await;
-        assert!(self.0.waiting.load(Relaxed) > 0, "nobody asks the store");
-        self.0.waiting.fetch_sub(1, Relaxed);
+        let mut waiting = self.0.waiting.lock().unwrap();
+        waiting.retain(|pass| !pass.is_closed());
+        !waiting.is_empty()
+    }
+
+    /// Lets one call through.
+    async fn trip(&self) {
+        assert!(self.is_asked().await, "nobody asks the store");
+        {
+            let mut waiting = self.0.waiting.lock().unwrap();
+            let random = self.0.random.load(Relaxed).wrapping_mul(6_364_136_223_846_793_005);
+            self.0.random.store(random, Relaxed);
+            let chosen = (random >> 33) % waiting.len();
+            let pass = waiting.remove(chosen).unwrap();
+            pass.send(()).unwrap();
+        }
         self.0.trips.fetch_add(1, Relaxed);
-        self.0.gate.add_permits(1);
         idle().await;
     }
 
     /// Lets all calls through until nobody asks any more, and returns how many there were.
     async fn trips(&self) -> usize {
         let before = self.0.trips.load(Relaxed);
-        idle().await;
-        while self.0.waiting.load(Relaxed) > 0 {
+        while self.is_asked().await {
             self.trip().await;
         }
         self.0.trips.load(Relaxed) - before
@@ -170,6 +177,8 @@ async fn number(store: &Remote) -> u64 {
     open(&config(store.clone())).await.get("n").unwrap().unwrap()
 }
 
+const COUNT: fn(&Session) = count;
+
 fn count(session: &Session) {
     session.update("n", |n: Option<u64>| n.map(|n| n + 1)).unwrap();
 }
@@ -229,8 +238,19 @@ async fn measure(store: &Remote, configs: &[SessionConfig], writers: usize, each
             longest
         });
     }
-    let calls = store.trips().await;
-    let longest = tasks.join_all().await.into_iter().max().unwrap();
+    let before = store.0.trips.load(Relaxed);
+    let mut longest = 0;
+    while !tasks.is_empty() {
+        match store.is_asked().await {
+            true => store.trip().await,
+            // Somebody waits after a conflict.
+            false => sleep(Duration::from_millis(1)).await,
+        }
+        while let Some(done) = tasks.try_join_next() {
+            longest = longest.max(done.unwrap());
+        }
+    }
+    let calls = store.0.trips.load(Relaxed) - before;
     println!("{calls} calls for {} writes, of which none waited for more than {longest}", writers * each);
     (calls, longest)
 }
@@ -250,9 +270,11 @@ async fn a_crowd_writes_together() {
     }
 }
 
-#[tokio::test]
+/// The calls of the two arrive in a random order, as they do from two processes.
+#[tokio::test(start_paused = true)]
 async fn crowds_in_two_processes_need_few_calls() {
     let store = Remote::with_session().await;
+    store.0.random.store(1, Relaxed);
     let configs = [config(store.clone()), config(store.clone())];
     let (calls, longest) = measure(&store, &configs, 2 * WRITERS, 10).await;
     assert_eq!(number(&store).await, 640);
@@ -263,7 +285,7 @@ async fn crowds_in_two_processes_need_few_calls() {
 #[tokio::test]
 async fn each_session_holds_what_it_has_written_and_goes_on_from_there() {
     let store = Remote::with_session().await;
-    let crowd = Crowd::of(&config(store.clone()), &[count; 3]).await;
+    let crowd = Crowd::of(&config(store.clone()), &[COUNT; 3]).await;
     assert_eq!(store.trips().await, 2);
     for (commit, (session, n)) in crowd.waiting.into_iter().zip(crowd.sessions.iter().zip(2..)) {
         commit.await.unwrap().unwrap();
@@ -284,7 +306,7 @@ async fn each_session_holds_what_it_has_written_and_goes_on_from_there() {
 #[tokio::test]
 async fn a_request_that_is_dropped_while_it_waits_writes_nothing() {
     let store = Remote::with_session().await;
-    let mut crowd = Crowd::of(&config(store.clone()), &[count; 3]).await;
+    let mut crowd = Crowd::of(&config(store.clone()), &[COUNT; 3]).await;
     dropped(crowd.waiting.remove(1)).await;
     assert_eq!(store.trips().await, 2);
     assert_eq!(number(&store).await, 3);
@@ -301,7 +323,7 @@ async fn a_request_that_is_dropped_during_the_write_costs_nobody_anything() {
     for dropped_one in [0, 2] {
         let store = Remote::with_session().await;
         let config = config(store.clone());
-        let mut crowd = Crowd::of(&config, &[count; 3]).await;
+        let mut crowd = Crowd::of(&config, &[COUNT; 3]).await;
         store.trip().await;
         dropped(crowd.waiting.remove(dropped_one)).await;
         assert_eq!(store.trips().await, 1, "the write goes on");
@@ -324,7 +346,7 @@ async fn a_request_that_is_dropped_during_the_write_costs_nobody_anything() {
 async fn a_request_that_is_dropped_during_a_conflict_is_left_out_of_the_next_attempt() {
     for dropped_one in [0, 2] {
         let store = Remote::with_session().await;
-        let mut crowd = Crowd::of(&config(store.clone()), &[count; 3]).await;
+        let mut crowd = Crowd::of(&config(store.clone()), &[COUNT; 3]).await;
         store.trip().await;
         store.plant(r#"{"cookie":{},"n":10}"#).await;
         dropped(crowd.waiting.remove(dropped_one)).await;
@@ -340,7 +362,7 @@ async fn a_request_that_is_dropped_during_a_conflict_is_left_out_of_the_next_att
 #[tokio::test]
 async fn an_error_of_the_store_goes_to_all_and_all_can_commit_again() {
     let store = Remote::with_session().await;
-    let crowd = Crowd::of(&config(store.clone()), &[count; 3]).await;
+    let crowd = Crowd::of(&config(store.clone()), &[COUNT; 3]).await;
     store.trip().await;
     store.0.loses_answer.store(true, Relaxed);
     store.trip().await;
@@ -394,7 +416,7 @@ tokio::task_local! {
 async fn a_panic_reaches_no_other_request() {
     let store = Remote::with_session().await;
     let config = config(store.clone());
-    let crowd = Crowd::of(&config, &[count]).await;
+    let crowd = Crowd::of(&config, &[COUNT]).await;
     let [own, panics] = [open(&config).await, open(&config).await];
     own.update("n", |n: Option<u64>| n.map(|n| n + OWN.try_with(|own| *own).unwrap_or(0))).unwrap();
     own.update("n", |n: Option<u64>| {
@@ -428,7 +450,7 @@ async fn a_logout_beats_everybody_who_waits() {
             false => config(store.clone()),
             true => config(ThreeMethods(store.clone())),
         };
-        let crowd = Crowd::of(&config, &[count; 8]).await;
+        let crowd = Crowd::of(&config, &[COUNT; 8]).await;
         let logout = open(&config).await;
         logout.destroy();
         let logout = commit(&logout);
