@@ -21,6 +21,9 @@ use crate::clock::{Clock as _, SystemClock};
 use crate::id::SessionId;
 use crate::store::retry::{DEFAULT_TIMEOUT, whole_seconds};
 
+/// How many ids one statement of `get_many` names, where it can name any number.
+const IDS_PER_PAGE: usize = 2500;
+
 /// How many keys a statement of `ids` selects.
 pub(super) const PAGE: usize = 1000;
 
@@ -167,9 +170,9 @@ impl Settings {
         (self.dialect.key)(id)
     }
 
-    /// How many ids a statement of [`get_many`](Self::get_many) can name.
+    /// How many ids a statement of [`get_many`](Self::get_many) names at most.
     pub(super) fn keys_at_once(&self) -> usize {
-        self.dialect.keys_at_once.unwrap_or(usize::MAX)
+        self.dialect.keys_at_once.unwrap_or(IDS_PER_PAGE)
     }
 
     /// The statement that reads this many ids.

@@ -55,12 +55,12 @@ where
     }
 }
 
+/// How many pages of ids are asked for at the same time, over a connection each.
+pub(super) const PAGES_AT_ONCE: usize = 2;
+
 /// Puts what was found into the order in which it was asked for. A key may have been asked for more than
 /// once.
-pub(super) fn in_order(
-    keys: &[Cow<'_, str>],
-    found: &HashMap<String, Option<Stored>>,
-) -> Vec<Option<Stored>> {
+pub(super) fn in_order(keys: &[Cow<'_, str>], found: HashMap<String, Option<Stored>>) -> Vec<Option<Stored>> {
     keys.iter().map(|key| found.get(&**key).cloned().flatten()).collect()
 }
 
@@ -69,16 +69,17 @@ pub(super) fn in_order(
 macro_rules! user_calls {
     ($store:ident, $database:ty) => {
         const _: () = {
-            use std::collections::HashMap;
+            use std::borrow::Cow;
 
             use futures_util::future::BoxFuture;
+            use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
             use sqlx::{Connection as _, Row as _};
 
             use crate::error::StoreError;
             use crate::id::SessionId;
             use crate::store::sql::calls::{corrupt_if_no_text, is_id_taken};
             use crate::store::sql::statement::{Statement, Values};
-            use crate::store::sql::users::{in_order, say_if_missing, to_keyed, too_long};
+            use crate::store::sql::users::{PAGES_AT_ONCE, in_order, say_if_missing, to_keyed, too_long};
             use crate::store::users::UserIndex;
             use crate::store::{SessionStore as _, Stored};
 
@@ -86,25 +87,31 @@ macro_rules! user_calls {
                 /// What `get` returns for each of these ids, and `None` for what is no record.
                 async fn find_many(&self, ids: &[SessionId]) -> Result<Vec<Option<Stored>>, StoreError> {
                     let keys: Vec<_> = ids.iter().map(|id| self.settings.key(id)).collect();
-                    let mut found = HashMap::with_capacity(keys.len());
-                    for keys in keys.chunks(self.settings.keys_at_once()) {
-                        let values = Values { keys, ..Values::default() };
-                        let statement = self.settings.get_many(keys.len());
-                        let select = || self.select_all(&statement, values);
-                        match self.with_retry(select).await.map_err(corrupt_if_no_text) {
-                            Ok((rows, _)) => {
-                                for row in &rows {
-                                    let (key, stored) = to_keyed(row)?;
-                                    found.insert(key, stored);
-                                }
-                            }
-                            // One record has bytes that the server cannot send. Which one shows when each is
-                            // read.
-                            Err(error) if error.is_corrupt() => return self.find_each(ids).await,
-                            Err(error) => return Err(error),
-                        }
+                    // Boxed, because the compiler cannot show otherwise that this future can be sent between
+                    // threads.
+                    let pages: Vec<BoxFuture<'_, _>> = keys
+                        .chunks(self.settings.keys_at_once())
+                        .map(|page| self.find_page(page).boxed())
+                        .collect();
+                    let found = stream::iter(pages).buffer_unordered(PAGES_AT_ONCE).try_concat().await;
+                    match found {
+                        Ok(found) => Ok(in_order(&keys, found.into_iter().collect())),
+                        // One record has bytes that the server cannot send. Which one shows when each is read.
+                        Err(error) if error.is_corrupt() => self.find_each(ids).await,
+                        Err(error) => Err(error),
                     }
-                    Ok(in_order(&keys, &found))
+                }
+
+                async fn find_page(
+                    &self,
+                    keys: &[Cow<'_, str>],
+                ) -> Result<Vec<(String, Option<Stored>)>, StoreError> {
+                    let values = Values { keys, ..Values::default() };
+                    let statement = self.settings.get_many(keys.len());
+                    // Each record is read while the server sends the next ones.
+                    let select = || self.select_all(&statement, values, |row| to_keyed(row));
+                    let (rows, _) = self.with_retry(select).await.map_err(corrupt_if_no_text)?;
+                    rows.into_iter().collect()
                 }
 
                 async fn find_each(&self, ids: &[SessionId]) -> Result<Vec<Option<Stored>>, StoreError> {
@@ -121,27 +128,30 @@ macro_rules! user_calls {
                 /// The keys of a page of live sessions after this key.
                 async fn keys_after(&self, text: &str) -> Result<Vec<String>, StoreError> {
                     let values = Values { text, ..Values::default() };
-                    let select = || self.select_all(&self.settings.statements.ids, values);
-                    let (rows, _) = self.with_retry(select).await?;
-                    let keys = rows.iter().map(|row| row.try_get_unchecked(0));
-                    keys.collect::<Result<_, _>>().map_err(StoreError::unavailable)
+                    let statement = &self.settings.statements.ids;
+                    let select = || self.select_all(statement, values, |row| row.try_get_unchecked(0));
+                    let (keys, _) = self.with_retry(select).await?;
+                    keys.into_iter().collect::<Result<_, _>>().map_err(StoreError::unavailable)
                 }
 
-                /// Executes a statement that returns rows.
-                async fn select_all(
+                /// Executes a statement that returns rows, and reads each of them.
+                async fn select_all<T: Send>(
                     &self,
                     statement: &Statement,
                     values: Values<'_>,
-                ) -> Result<Vec<<$database as sqlx::Database>::Row>, sqlx::Error> {
+                    read: fn(&<$database as sqlx::Database>::Row) -> T,
+                ) -> Result<Vec<T>, sqlx::Error> {
                     let mut lent = self.lend().await?;
                     let answer = async {
                         let query = self.settings.query::<$database>(statement, &values);
                         let connection = lent.connection()?;
+                        let read = |row| read(&row);
                         if self.settings.prepared {
-                            return query.fetch_all(connection).await;
+                            return query.fetch(connection).map_ok(read).try_collect().await;
                         }
                         let mut transaction = connection.begin().await?;
-                        let rows = query.persistent(false).fetch_all(&mut *transaction).await?;
+                        let rows = query.persistent(false).fetch(&mut *transaction).map_ok(read);
+                        let rows = rows.try_collect().await?;
                         transaction.commit().await.map(|()| rows)
                     }
                     .await;

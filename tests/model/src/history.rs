@@ -241,6 +241,18 @@ pub(crate) enum Step {
     },
 }
 
+impl Step {
+    /// When it was answered. `None` also for what asks no store.
+    pub(crate) fn answered(&self) -> Option<u64> {
+        match self {
+            Self::Load { answered, .. } | Self::Store { answered, .. } | Self::Users { answered, .. } => {
+                *answered
+            }
+            Self::Local { .. } => None,
+        }
+    }
+}
+
 /// What a call of `sessions_of` returned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum UsersTold {
@@ -294,6 +306,8 @@ pub(crate) struct History {
     pub(crate) after: BTreeMap<SmolStr, Contents>,
     pub(crate) undecodable: Vec<SmolStr>,
     pub(crate) events: Vec<Event>,
+    /// When each call was carried out, in order. The clock has moved right before.
+    pub(crate) calls: Vec<u64>,
     /// What each call wrote that was carried out.
     pub(crate) writes: Vec<(u64, SmolStr, Contents)>,
     /// Of each user: the ids in the list at last, as far as a session has one.

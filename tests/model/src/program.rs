@@ -4,6 +4,8 @@ mod print;
 mod random;
 mod users;
 
+use std::time::Duration;
+
 use smol_str::{SmolStr, format_smolstr};
 
 use crate::stores::StoreKind;
@@ -56,6 +58,24 @@ pub struct Options {
     pub clock_jumps: bool,
     /// `per_user`: the limit, and whether a login beyond it is refused.
     pub per_user: Option<(u8, bool)>,
+    /// `absolute_timeout`: after how many calls of a clock that moves.
+    pub timeout: Option<u8>,
+}
+
+impl Options {
+    /// By how much the clock moves with each call.
+    pub(crate) fn step(self) -> Duration {
+        match (self.clock_moves, self.clock_jumps) {
+            (false, _) => Duration::ZERO,
+            (true, false) => Duration::from_secs(1),
+            (true, true) => Duration::from_secs(25),
+        }
+    }
+
+    /// How long a session lives at most. A clock that stands still ends none.
+    pub(crate) fn absolute_timeout(self) -> Option<Duration> {
+        self.timeout.map(|calls| self.step() * u32::from(calls)).filter(|timeout| !timeout.is_zero())
+    }
 }
 
 /// How often the scheduler may do each of these to a program.
@@ -273,11 +293,12 @@ pub(crate) fn seeded_record(visitor: usize, record: u8) -> String {
 pub type Feature = (&'static str, fn(&Program) -> bool);
 
 /// The features by which programs can be left out.
-pub const FEATURES: [Feature; 14] = [
+pub const FEATURES: [Feature; 15] = [
     ("users", |program| program.users),
     ("listed-sessions", |program| !program.users && program.has_users()),
     ("guests", |program| !program.users),
     ("limits", |program| program.options.per_user.is_some()),
+    ("timeouts", |program| program.options.absolute_timeout().is_some()),
     ("taken-ids", |program| !program.taken.is_empty()),
     ("planted-cookies", |program| program.requests.iter().any(|request| !request.planted.is_empty())),
     ("save-uninitialized", |program| program.options.save_uninitialized),

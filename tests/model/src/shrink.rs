@@ -118,6 +118,7 @@ fn smaller(program: &Program) -> Vec<Program> {
         Options { touch_always: false, ..options },
         Options { browser_session: false, ..options },
         Options { clock_moves: false, ..options },
+        Options { timeout: None, ..options },
     ];
     for plainer in plainer.into_iter().filter(|plainer| *plainer != options) {
         add(&|program| program.options = plainer);

@@ -1,6 +1,6 @@
 //! [`View`]: the request's `sessile` session, as a store of tower-sessions that holds nothing else.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -58,7 +58,9 @@ impl View {
     /// Writes what differs from what was read.
     fn write(&self, state: &mut State, record: &Record) -> Result<()> {
         let is_known = |key: &String, value: &Value| state.known.get(key) == Some(value);
-        for (key, value) in record.data.iter().filter(|(key, value)| !is_known(key, value)) {
+        let new = record.data.iter().filter(|(key, value)| !is_known(key, value));
+        // By their keys, so that what is stored does not depend on the order of a `HashMap`.
+        for (key, value) in new.collect::<BTreeMap<_, _>>() {
             self.session.insert(key, value).map_err(|error| refused(&error))?;
         }
         for key in state.known.keys().filter(|key| !record.data.contains_key(*key)) {

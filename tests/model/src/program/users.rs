@@ -9,7 +9,7 @@ use crate::stores::StoreKind;
 impl Generator<'_> {
     pub(super) fn users(mut self, store: StoreKind) -> Program {
         let per_user = if self.one_in(2) { Some((self.pick(&[1, 2]), self.rng.bool())) } else { None };
-        let options = Options {
+        let mut options = Options {
             rolling: self.one_in(8),
             resave: self.one_in(8),
             touch_always: self.one_in(8),
@@ -18,6 +18,7 @@ impl Generator<'_> {
             clock_jumps: self.one_in(3),
             save_uninitialized: false,
             per_user,
+            timeout: None,
         };
         let visitors: Vec<_> = (0..self.pick(&[1, 2, 2, 3])).map(|_| self.user()).collect();
         let requests = self.pick(&[2, 2, 2, 3, 3, 4]);
@@ -33,6 +34,7 @@ impl Generator<'_> {
             .collect();
         let faults = self.faults(store);
         let taken = if self.one_in(5) { vec![self.rng.u32(..3)] } else { Vec::new() };
+        options.timeout = self.one_in(4).then(|| self.pick(&[4, 8, 16]));
         Program { store, users: true, options, faults, visitors, requests, taken }
     }
 

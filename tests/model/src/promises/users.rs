@@ -10,9 +10,9 @@ use smol_str::SmolStr;
 
 use super::loss::{Losses, lost};
 use super::{answered, asked_again};
-use crate::history::{Contents, EffectKind, Failure, History, Step, UsersTold, Violation};
+use crate::history::{Contents, Effect, EffectKind, Failure, History, Step, UsersTold, Violation};
 use crate::model::Id;
-use crate::program::{Op, Program, Visitor, seeded_tag};
+use crate::program::{Op, Options, Program, Visitor, seeded_id, seeded_tag};
 use crate::users::USERS;
 
 pub(super) type Tag = SmolStr;
@@ -32,6 +32,8 @@ pub(super) struct Member {
     pub(super) answered: Option<u64>,
     /// When `begin_login` was answered.
     pub(super) began: Option<u64>,
+    /// When its request was last answered before the login: the session is not older than that.
+    since: u64,
     /// The first login of the place that it took over.
     root: Tag,
     /// Whether it stands in the list by the older secret, where no login takes its place over.
@@ -57,6 +59,9 @@ pub(super) struct Case<'h> {
     pub(super) known: Vec<Vec<Option<Known>>>,
     /// Since when a member is over, and why.
     over: HashMap<Tag, (u64, String)>,
+    /// Those whom a logout has ended that could not be noted in the list: the record is gone, and while the
+    /// session gets another id the list may show that one.
+    unnoted: BTreeSet<Tag>,
     /// The sessions that are there at last, under ids that somebody was told.
     pub(super) alive: Vec<(&'h Id, &'h Contents)>,
 }
@@ -65,6 +70,7 @@ pub(super) struct Case<'h> {
 pub(crate) fn judge(program: &Program, history: &History) -> Option<Violation> {
     let mut case = Case::new(program, history);
     case.find_ends();
+    case.find_timeouts();
     let losses = Losses::of(&case);
     None.or_else(|| case.foreign_data())
         .or_else(|| case.lives_on())
@@ -73,7 +79,7 @@ pub(crate) fn judge(program: &Program, history: &History) -> Option<Violation> {
         .or_else(|| case.over_the_limit())
         .or_else(|| case.failed_logins())
         .or_else(|| case.undying())
-        .or_else(|| lost(&case, &losses))
+        .or_else(|| lost(&case, &losses).filter(|_| program.options.absolute_timeout().is_none()))
 }
 
 impl<'h> Case<'h> {
@@ -89,6 +95,7 @@ impl<'h> Case<'h> {
             tags: BTreeMap::new(),
             known: Vec::new(),
             over: HashMap::new(),
+            unnoted: BTreeSet::new(),
             alive: alive.collect(),
         };
         for (at, visitor) in program.visitors.iter().enumerate() {
@@ -103,6 +110,7 @@ impl<'h> Case<'h> {
                     asked: 0,
                     answered: Some(0),
                     began: None,
+                    since: 0,
                     root: tag,
                     in_old_list: *old_secret,
                     told: Vec::new(),
@@ -133,9 +141,10 @@ impl<'h> Case<'h> {
         let mut at_each = Vec::new();
         // What the next commit makes members of.
         let mut pending = Vec::<usize>::new();
-        let mut begun = None;
+        let (mut begun, mut since) = (None, 0);
         for step in &self.history.requests[request] {
             at_each.push(known.clone());
+            since = since.max(step.answered().unwrap_or(0));
             match step {
                 Step::Load { sent, loaded: Some(loaded), .. } => {
                     let id = sent.last().map(|sent| sent.id.clone());
@@ -165,6 +174,7 @@ impl<'h> Case<'h> {
                         asked: u64::MAX,
                         answered: None,
                         began: taken.and_then(|(_, answered)| answered),
+                        since,
                         in_old_list: false,
                         root: root.unwrap_or_else(|| tag.clone()),
                         told: Vec::new(),
@@ -185,6 +195,7 @@ impl<'h> Case<'h> {
                         asked: u64::MAX,
                         answered: None,
                         began: None,
+                        since,
                         in_old_list: false,
                         told: Vec::new(),
                     });
@@ -254,7 +265,7 @@ impl<'h> Case<'h> {
 
     /// Who was over since when, as far as an answer said so.
     fn find_ends(&mut self) {
-        let mut ends = Vec::new();
+        let (mut ends, mut unnoted) = (Vec::new(), Vec::new());
         for (request, steps) in self.history.requests.iter().enumerate() {
             for (step, known) in steps.iter().zip(&self.known[request]) {
                 match step {
@@ -273,7 +284,11 @@ impl<'h> Case<'h> {
                     Step::Store {
                         asked, answered: Some(end), result: Some(Ok(_)), op: Op::Commit, ..
                     } => {
-                        ends.extend(self.logged_out(request, known.as_ref(), (*asked, *end)));
+                        let ended = self.logged_out(request, known.as_ref(), (*asked, *end));
+                        if asked_again(self.history, request, &Id::default(), &(*asked..*end)) {
+                            unnoted.extend(ended.iter().map(|(tag, ..)| tag.clone()));
+                        }
+                        ends.extend(ended);
                     }
                     _ => {}
                 }
@@ -282,6 +297,29 @@ impl<'h> Case<'h> {
         for (tag, at, why) in ends {
             self.end(tag, at, why);
         }
+        self.unnoted.extend(unnoted);
+    }
+
+    /// When the clock has moved so far since this moment that a session is over which began then.
+    fn timeout_of(&self, began: u64) -> Option<u64> {
+        self.program.options.absolute_timeout()?;
+        let calls = self.history.calls.iter().filter(|at| **at > began);
+        calls.copied().nth(usize::from(self.program.options.timeout?) - 1)
+    }
+
+    /// Who was over since when because of the timeout. Of those who may be, nobody says whether they are alive.
+    fn find_timeouts(&mut self) {
+        let of = |member: &Member| Some((member.tag.clone(), self.timeout_of(member.asked)?));
+        for (tag, at) in self.members.iter().filter(|member| !member.acted).filter_map(of).collect::<Vec<_>>()
+        {
+            self.end(tag, at, "its absolute timeout".into());
+        }
+        let may_be = |member: &Member| self.timeout_of(member.since).is_some();
+        let tags: Vec<_> =
+            self.members.iter().filter(|member| may_be(member)).map(|member| &member.tag).collect();
+        let is_sure = |contents: &Contents| contents.text("login").is_some_and(|tag| !tags.contains(&tag));
+        let alive = self.alive.iter().copied().filter(|(_, contents)| is_sure(contents)).collect();
+        self.alive = alive;
     }
 
     /// The members whom a call has ended that was answered well.
@@ -370,6 +408,11 @@ impl<'h> Case<'h> {
         self.over.get(tag).filter(|(over, _)| *over < at).map(|(_, why)| &**why)
     }
 
+    /// Whether a list that is asked for at this time may no longer show a session.
+    fn is_off_the_list(&self, tag: &Tag, at: u64) -> bool {
+        self.over_before(tag, at).is_some() && !self.unnoted.contains(tag)
+    }
+
     /// The session of a record, if it was over before this time, and why.
     fn over_in<'c>(&'c self, contents: &'c Contents, at: u64) -> Option<(&'c Tag, &'c str)> {
         contents.user?;
@@ -408,14 +451,16 @@ impl<'h> Case<'h> {
     /// Whether an end of this user's sessions was begun and not finished: then a session may live that is in
     /// no list.
     fn is_unfinished(&self, user: &str) -> bool {
+        let Options { per_user, clock_jumps, .. } = self.program.options;
         self.history.requests.iter().flatten().any(|step| match step {
-            Step::Users {
-                op: Op::End(of, _) | Op::EndOthers(of) | Op::EndAll(of),
-                result: None | Some(Err(Failure::Store)),
-                ..
-            } => USERS[*of] == user,
+            Step::Users { op, result: None | Some(Err(Failure::Store)), .. } => match op {
+                Op::End(of, _) | Op::EndOthers(of) | Op::EndAll(of) => USERS[*of] == user,
+                // Whoever reads the list ends a session whose note has become old without a record.
+                Op::List(of) | Op::Count(of) => clock_jumps && USERS[*of] == user,
+                _ => false,
+            },
             _ => false,
-        }) || matches!(self.program.options.per_user, Some((_, false)))
+        }) || per_user.is_some_and(|(_, refuses)| clock_jumps || !refuses)
             && self.members.iter().any(|member| {
                 member.user == user && !member.acted && member.told.contains(&Some(Failure::Store))
             })
@@ -462,7 +507,7 @@ impl<'h> Case<'h> {
             if members.is_empty() {
                 return Some(("foreign session listed", format!("{id} is no session of {user}")));
             }
-            if members.iter().all(|member| self.over_before(&member.tag, asked).is_some()) {
+            if members.iter().all(|member| self.is_off_the_list(&member.tag, asked)) {
                 return Some(("ended session listed", format!("{id} is over")));
             }
         }
@@ -486,7 +531,7 @@ impl<'h> Case<'h> {
         };
         let least = places(&mut self.lasting(user, asked));
         let most = self.members.iter().filter(|member| {
-            member.user == user && member.asked < answered && self.over_before(&member.tag, asked).is_none()
+            member.user == user && member.asked < answered && !self.is_off_the_list(&member.tag, asked)
         });
         // A login in the place of another one may get a place of its own.
         let most = most.count();
@@ -525,7 +570,16 @@ impl<'h> Case<'h> {
                 .filter(|login| login.answered.is_some() && self.is_alive(login))
                 .map(|login| login.tag.as_str())
                 .collect();
-            (is_answered && alive.len() > usize::from(most)).then(|| {
+            // Whoever gets no answer to the removal of a record in the list of an older secret takes what another
+            // request did with it for its own doing.
+            let is_unanswered = |login: &&Member| {
+                let of = |effect: &Effect| {
+                    effect.kind == EffectKind::RemovalUnanswered && effect.id == seeded_id(login.visitor)
+                };
+                login.in_old_list && self.history.effects.iter().any(of)
+            };
+            let beside = logins().filter(is_unanswered).count();
+            (is_answered && alive.len() > usize::from(most) + beside).then(|| {
                 Violation::new("over the limit", format!("{user} has the sessions {}", alive.join(", ")))
             })
         })
@@ -558,7 +612,11 @@ impl<'h> Case<'h> {
         if self.program.options.clock_jumps && faults.late + faults.drop > 0 {
             return None;
         }
-        let (id, contents) = self.history.undying.first_key_value()?;
+        // What is over by its timeout is dropped from the lists, and expires unread.
+        let (id, contents) = self.history.undying.iter().find(|(_, contents)| {
+            let login = contents.text("login").and_then(|tag| self.member(tag));
+            login.is_none_or(|login| self.timeout_of(login.since).is_none())
+        })?;
         let what = format!("{id} outlives all ends: {}", crate::request::show(contents));
         Some(Violation::new("session in no list", what))
     }

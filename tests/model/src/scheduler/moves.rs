@@ -1,7 +1,6 @@
 //! The moves: which are possible, and what each of them does.
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use sessile::{Replaced, SessionId, StoreError};
 use smol_str::SmolStr;
@@ -197,10 +196,7 @@ impl Scheduler<'_> {
             (actor, call, side)
         };
         let store = self.base.side(side);
-        if self.program.options.clock_moves {
-            let jumps = self.program.options.clock_jumps;
-            self.clock.advance(Duration::from_secs(if jumps { 25 } else { 1 }));
-        }
+        self.clock.advance(self.program.options.step());
         let undecodable = call.id().is_some_and(|id| lock(&self.shared).undecodable.contains(id.as_str()));
         let before = match (&call, call.id()) {
             (Call::Set(..) | Call::Create(..) | Call::Destroy(_), Some(id)) if !undecodable => {
@@ -213,6 +209,7 @@ impl Scheduler<'_> {
             _ => call.carry_out(&store).await,
         };
         let at = self.scene.borrow_mut().tick();
+        self.history.calls.push(at);
         let kind = match (&call, &reply) {
             (_, Err(error)) if !error.is_corrupt() => {
                 self.offend("store", format!("{} failed by itself: {error}", call.name()));

@@ -252,6 +252,9 @@ pub(super) fn configure(
         let at_limit = if refuses { AtLimit::Refuse } else { AtLimit::EndOldest };
         builder = builder.per_user(usize::from(most), at_limit);
     }
+    if let Some(timeout) = options.absolute_timeout() {
+        builder = builder.absolute_timeout(timeout);
+    }
     builder
 }
 
