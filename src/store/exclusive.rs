@@ -72,10 +72,8 @@ pub(crate) enum WriteError {
 
 impl From<NoTurn> for WriteError {
     fn from(none: NoTurn) -> Self {
-        match none {
-            NoTurn::Busy => Self::Busy,
-            NoTurn::Lost => Self::Store(StoreError::unavailable("the task that wrote the record has ended")),
-        }
+        let NoTurn::Lost = none else { return Self::Busy };
+        Self::Store(StoreError::unavailable("the task that wrote the record has ended"))
     }
 }
 
