@@ -1,23 +1,20 @@
-//! [`Execution`]: makes a commit's calls to the store, and retries where another request has written the
-//! record first.
+//! [`Execution`]: makes a commit's calls to the store.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
+use crate::commit::changes::Changes;
 use crate::commit::decision::Write;
 use crate::commit::leaving::{leave_lists, log_out};
-use crate::config::ConfigInner;
+use crate::config::{ConfigInner, SessionConfig};
 use crate::error::SessionError;
 use crate::id::SessionId;
 use crate::record::Record;
 use crate::record::metadata::Metadata;
 use crate::request::Transport;
-use crate::session::change::Log;
 use crate::session::snapshot::Snapshot;
 use crate::session::stage::{PendingId, Stage};
-use crate::session::state::{Attempt, State};
-use crate::session::view::View;
-use crate::store::keyed_locks::LastWritten;
-use crate::store::loaded::ReplaceOutcome;
+use crate::session::state::State;
+use crate::store::joint::Sent;
 
 /// How many times a write is attempted while other requests keep writing the record first. 64 attempts are
 /// enough for 200 parallel updates of one key (the check `no_update_is_lost` of the feature `testing`).
@@ -27,8 +24,10 @@ pub(super) const ATTEMPTS: u32 = 64;
 /// the store works.
 pub(crate) struct Execution<'c> {
     pub(super) config: &'c ConfigInner,
+    /// The same, for work that outlives the commit.
+    pub(super) shared_config: &'c SessionConfig,
     /// The changes to write.
-    pub(super) log: Log,
+    pub(super) changes: Changes,
     /// The id of the new record.
     ///
     /// Invariant: a commit that stores a record under a new id has one.
@@ -41,21 +40,12 @@ pub(crate) struct Execution<'c> {
     pub(super) removal_failed: bool,
     /// The record in the store: the one to write to, or the old one when the id changes.
     pub(super) snapshot: Option<Snapshot>,
-    transport: Transport,
-    /// The writes of earlier commits of this request that got no answer, as far as their changes are in
-    /// `log`.
-    unanswered: Vec<Attempt>,
-    /// The changes as they were when some of them were found in the store. A record that is composed over
-    /// nothing has all of them.
-    whole_log: Option<Log>,
-    /// The record that this commit has sent to the store, until the store answers.
-    sent: Option<Record>,
+    /// What the store has of the changes, until this commit knows how its write over a record has ended.
+    pub(super) sent: Option<Sent>,
     /// The session that the commit begins with, if anybody wants to know what happens.
     pub(super) before: Option<Box<(SessionId, Record)>>,
     /// How often another request had written the record first.
     pub(super) conflicts: u32,
-    /// When the commit began. The new expiry counts from here.
-    pub(crate) now: SystemTime,
 }
 
 /// What a commit has done in the store.
@@ -70,7 +60,8 @@ pub(crate) enum CommitOutcome {
 
 impl<'c> Execution<'c> {
     /// Begins the commit in `state`, and copies from it what the calls to the store need.
-    pub(crate) fn new(config: &'c ConfigInner, state: &mut State, transport: Transport) -> Self {
+    pub(crate) fn new(config: &'c SessionConfig, state: &mut State, transport: Transport) -> Self {
+        let (shared_config, config) = (config, config.inner());
         let snapshot = match &state.stage {
             Stage::New { .. } => None,
             Stage::Existing(snapshot) => Some(snapshot.clone()),
@@ -93,18 +84,15 @@ impl<'c> Execution<'c> {
         let (log, now) = (state.begin_commit(), config.clock.now());
         Self {
             config,
-            log,
+            shared_config,
+            changes: Changes { log, whole_log: None, unanswered, transport, now },
             id,
             stored_id,
             removal_failed,
             before,
             conflicts: 0,
             snapshot,
-            transport,
-            unanswered,
-            whole_log: None,
             sent: None,
-            now,
         }
     }
 
@@ -125,7 +113,7 @@ impl<'c> Execution<'c> {
                 Ok(CommitOutcome::Nothing)
             }
             (Write::Replace { modified }, Some(snapshot)) => {
-                let before = self.log.changes_metadata().then(|| snapshot.clone());
+                let before = self.changes.log.changes_metadata().then(|| snapshot.clone());
                 match self.replace(snapshot).await {
                     Err(SessionError::Gone) if !modified => Ok(CommitOutcome::Gone),
                     Err(error) => Err(error),
@@ -142,7 +130,7 @@ impl<'c> Execution<'c> {
                 let ttl = self.config.policy.ttl(snapshot.record.max_age());
                 let found = self.config.store.touch(&snapshot.id, ttl).await?;
                 Ok(if found {
-                    CommitOutcome::Touched(snapshot.extended(self.now, ttl))
+                    CommitOutcome::Touched(snapshot.extended(self.changes.now, ttl))
                 } else {
                     CommitOutcome::Gone
                 })
@@ -157,99 +145,11 @@ impl<'c> Execution<'c> {
 
     /// The record to be stored: the changes of this request, applied to `base`.
     pub(super) fn compose(&self, base: Option<&Record>) -> Result<Record, SessionError> {
-        let log = self.whole_log.as_ref().filter(|_| base.is_none()).unwrap_or(&self.log);
-        let born = self.config.policy.absolute_timeout.map(|_| self.now);
-        let draft = View { base, log }.replay(
-            self.config.templates.get(self.transport),
-            self.config.policy.max_age,
-            born,
-        )?;
-        let record = draft.compose(self.now);
-        self.config.policy.check_size(&record)?;
-        Ok(record)
+        self.changes.compose(self.config, base)
     }
 
-    /// Writes the changes to the existing record. After a conflict they are applied to the record that the
-    /// other request has written, and the write is retried.
-    async fn replace(&mut self, mut snapshot: Snapshot) -> Result<Snapshot, SessionError> {
-        let store = &self.config.store;
-        let mut lock = store.lock_to_write(&snapshot.id).await?;
-        if let Some(last) = lock.as_ref().and_then(|lock| lock.last_written()) {
-            snapshot.continue_from(last.clone());
-            self.recognise(&snapshot);
-        }
-        for attempt in 0..ATTEMPTS {
-            let record = self.compose(Some(&snapshot.record))?;
-            let ttl = self.config.policy.ttl(record.max_age());
-            let base = (&snapshot.record, &snapshot.compare_by);
-            // The memory store, which is asked without a lock at first, always answers.
-            self.sent = lock.is_some().then(|| record.clone());
-            let answer = store.replace(&mut lock, &snapshot.id, base, &record, ttl).await?;
-            self.sent = None;
-            match answer {
-                ReplaceOutcome::Done(version) => {
-                    snapshot.rewritten(record, version);
-                    if let Some(lock) = &mut lock {
-                        let (record, compare_by) = (snapshot.record.clone(), snapshot.compare_by.clone());
-                        lock.hand_on(Some(LastWritten { record, compare_by }));
-                    }
-                    return Ok(snapshot.extended(self.now, ttl));
-                }
-                ReplaceOutcome::Gone => {
-                    if let Some(lock) = &mut lock {
-                        lock.hand_on(None);
-                    }
-                    return Err(SessionError::Gone);
-                }
-                ReplaceOutcome::Conflict(fresh) => {
-                    self.conflicts += 1;
-                    snapshot.refresh(fresh);
-                    self.recognise(&snapshot);
-                }
-            }
-            match &lock {
-                // The memory store was asked without the lock. From here on the requests of this process
-                // write one after the other.
-                None => {
-                    let locked = store.lock(&snapshot.id).await?;
-                    if let Some(last) = locked.last_written() {
-                        snapshot.continue_from(last.clone());
-                    }
-                    lock = Some(locked);
-                }
-                // Another process was faster, and against other processes only waiting helps. After a wait
-                // the record at hand is stale if that process is busy, so every other attempt follows its
-                // conflict at once.
-                Some(_) if attempt % 2 == 0 => backoff(attempt).await,
-                Some(_) => {}
-            }
-        }
-        Err(SessionError::Conflict)
-    }
-
-    /// Whether a user logs in.
-    pub(super) fn logs_in(&self) -> bool {
-        self.whole_log.as_ref().unwrap_or(&self.log).login().is_some()
-    }
-
-    /// Looks whether the store holds what an earlier commit of this request has sent without an answer. Its
-    /// changes are then in the record, and are not made again.
-    ///
-    /// A record that another request has written over it cannot be told from any other record: changes in it
-    /// are made twice.
-    pub(super) fn recognise(&mut self, stored: &Snapshot) {
-        let mut unanswered = self.unanswered.iter();
-        let Some(attempt) = unanswered.find(|attempt| attempt.record.same(&stored.record)) else { return };
-        let written = attempt.changes;
-        // Invariant: an attempt has at most as many changes as the log, from which both lose the same number.
-        debug_assert!(written <= self.log.len());
-        self.whole_log.get_or_insert_with(|| self.log.clone());
-        self.log.drain(..written.min(self.log.len()));
-        self.unanswered.retain_mut(|attempt| attempt.outlast(written));
-    }
-
-    /// The record that this commit has sent to the store without an answer.
-    pub(crate) fn take_sent(&mut self) -> Option<Record> {
+    /// What the store may have of this commit, if it was asked to write over a record and did not answer.
+    pub(crate) fn take_sent(&mut self) -> Option<Sent> {
         self.sent.take()
     }
 }

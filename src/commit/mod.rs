@@ -3,12 +3,15 @@
 //! [`decision`] decides what is written and whether a cookie is set, [`execution`] calls the store, and
 //! [`guard`](mod@guard) applies the result to a response.
 
+mod changes;
 pub(crate) mod decision;
 mod execution;
 pub(crate) mod guard;
 mod leaving;
 mod membership;
 mod new_id;
+mod removal;
+mod replace;
 #[cfg(test)]
 mod tests;
 mod told;
@@ -29,6 +32,7 @@ use crate::session::snapshot::Snapshot;
 use crate::session::stage::{CommitState, NewId, Stage};
 use crate::session::state::{CookieAction, State};
 use crate::session::{Session, SessionInner};
+use crate::store::joint::Sent;
 use crate::store::loaded::Loaded;
 
 impl Session {
@@ -125,7 +129,7 @@ pub(crate) fn try_commit_now(
     // only a `replace` waits, and only after a conflict.
     let mut execution = None;
     let outcome = config.store.now_or_never(async {
-        let execution = execution.insert(Execution::new(config, &mut state, inner.transport));
+        let execution = execution.insert(Execution::new(&inner.config, &mut state, inner.transport));
         drop(state);
         execution.run(write).await
     })?;
@@ -150,7 +154,7 @@ async fn commit_when_free(session: &Session, trigger: Trigger) -> Result<Session
             session.state().choose_id(id);
             continue;
         }
-        break (Execution::new(config, &mut state, inner.transport), decided);
+        break (Execution::new(&inner.config, &mut state, inner.transport), decided);
     };
     let mut running = Running { session, execution };
     let outcome = running.execution.run(decided.0).await;
@@ -165,8 +169,8 @@ struct Running<'s, 'c> {
 
 impl Drop for Running<'_, '_> {
     fn drop(&mut self) {
-        if let Some(record) = self.execution.take_sent() {
-            self.session.state().note_attempt(record);
+        if let Some(sent) = self.execution.take_sent() {
+            self.session.state().note_attempt(sent);
         }
     }
 }
@@ -214,8 +218,8 @@ fn note_outcome(
             if matches!(error, SessionError::Gone) {
                 state.record_is_gone();
             }
-            if let Some(record) = execution.take_sent() {
-                state.note_attempt(record);
+            if let Some(sent) = execution.take_sent().filter(Sent::may_be_written) {
+                state.note_attempt(sent);
             }
             state.failed(execution.stored_id.take());
             return Err(error);
@@ -242,7 +246,7 @@ fn note_outcome(
         CommitOutcome::Nothing => {}
     }
     state.end_commit(cookie_action);
-    guard(session.inner(), &mut state, Some(execution.now))
+    guard(session.inner(), &mut state, Some(execution.changes.now))
 }
 
 /// The guard for what the commits of this request have decided so far. `now` is when the last of them began.

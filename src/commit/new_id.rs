@@ -1,29 +1,20 @@
-//! How a commit stores a record under a new id, and removes the one that it replaces.
+//! How a commit stores a record under a new id.
 
 use crate::commit::execution::{ATTEMPTS, Execution, backoff};
 use crate::commit::leaving::log_out;
 use crate::commit::membership::Membership;
+use crate::commit::removal::Removed;
 use crate::error::SessionError;
 use crate::id::SessionId;
 use crate::record::Record;
 use crate::record::metadata::Metadata;
 use crate::session::snapshot::Snapshot;
 use crate::session::stage::NewId;
-use crate::store::Replaced;
 use crate::store::loaded::{Expiry, ReplaceOutcome};
-use crate::store::watched::Ended;
 
 /// How many ids are tried for a new record. A second one is needed only when `genid` returns an id that is
 /// taken.
 const NEW_IDS: u32 = 8;
-
-/// What has become of the record that a new one replaces. It comes with the new one.
-enum Removed {
-    /// It is gone, by this commit as far as anyone can tell.
-    Done(Snapshot),
-    /// It was gone already: another request has ended the session, or given it another new id.
-    Elsewhere(Snapshot),
-}
 
 impl<'c> Execution<'c> {
     /// Creates the record of a session that has none.
@@ -44,13 +35,14 @@ impl<'c> Execution<'c> {
     /// The lists of users in which a new record is to stand. `None`, for most records: in none.
     fn lists(&self, record: &Record, old: Option<&Snapshot>) -> Option<Membership<'c>> {
         record.metadata()?;
-        Membership::of(self.config, &Metadata::of(record), old, self.log.login())
+        Membership::of(self.config, &Metadata::of(record), old, self.changes.log.login())
     }
 
     /// The snapshot of a record that this commit has stored under a new id.
     fn created(&self, id: SessionId, record: Record) -> Snapshot {
         let ttl = self.config.policy.ttl(record.max_age());
-        let (compare_by, expires) = (self.config.store.compare_by(), Expiry::Wall(self.now).after(ttl));
+        let (compare_by, expires) =
+            (self.config.store.compare_by(), Expiry::Wall(self.changes.now).after(ttl));
         Snapshot { id, signature: None, record, compare_by, expires }
     }
 
@@ -184,82 +176,6 @@ impl<'c> Execution<'c> {
         Ok(new)
     }
 
-    /// Removes the old record, if there is one.
-    async fn remove(
-        &mut self,
-        how: NewId,
-        new: Snapshot,
-        old: Option<Snapshot>,
-        lists: Option<&Membership<'_>>,
-    ) -> Result<Removed, SessionError> {
-        match old {
-            None => Ok(Removed::Done(new)),
-            // A login keeps the place only of a session that it has removed itself.
-            Some(old) if how == NewId::Cycle || lists.is_some_and(Membership::has_login_in_place) => {
-                self.remove_old(how, new, old, lists.is_some()).await
-            }
-            Some(old) => self.destroy(&old.id).await.map(|()| Removed::Done(new)),
-        }
-    }
-
-    /// Removes a record, whatever it holds by now. A call without an answer is made once more.
-    async fn destroy(&self, id: &SessionId) -> Result<(), SessionError> {
-        if self.config.store.destroy(id).await.is_ok() {
-            return Ok(());
-        }
-        Ok(self.config.store.destroy(id).await?)
-    }
-
-    /// Removes the old record. What other requests have written to it meanwhile is copied into the new record
-    /// first, if that has the old one's data.
-    ///
-    /// A call without an answer is made once more. If the old record is gone by then, the first call has
-    /// removed it, as far as anyone can tell, and the new record takes its place.
-    async fn remove_old(
-        &mut self,
-        how: NewId,
-        mut new: Snapshot,
-        mut old: Snapshot,
-        is_listed: bool,
-    ) -> Result<Removed, SessionError> {
-        let mut lock = None;
-        let mut is_unanswered = false;
-        for attempt in 0..ATTEMPTS {
-            let base = (&old.record, &old.compare_by);
-            match self.config.store.destroy_if(&mut lock, &old.id, base).await {
-                Ok(Replaced::Done(_)) => return Ok(Removed::Done(new)),
-                Ok(Replaced::Conflict(fresh)) => {
-                    // The store holds another version, so the unanswered call has removed nothing.
-                    is_unanswered = false;
-                    self.conflicts += 1;
-                    old.refresh(fresh);
-                    self.recognise(&old);
-                    if how == NewId::Cycle {
-                        new = self.rewrite_new(new, Some(&old.record), is_listed).await?;
-                    }
-                    backoff(attempt).await;
-                }
-                Ok(Replaced::Gone) if is_unanswered => {
-                    self.config.store.watched().end(&old.id, Ended::Moved);
-                    return Ok(Removed::Done(new));
-                }
-                // An earlier commit of this request got no answer. Whether it has removed the record, or
-                // another request has logged the user out since, cannot be told, so the session ends.
-                Ok(Replaced::Gone) if self.removal_failed && how == NewId::Cycle => {
-                    // The new record must not outlive the session. If its removal fails, the record expires
-                    // unread.
-                    let _ = self.config.store.destroy(&new.id).await;
-                    return Err(SessionError::Gone);
-                }
-                Ok(Replaced::Gone) if self.removal_failed => return Ok(Removed::Done(new)),
-                Ok(Replaced::Gone) => return Ok(Removed::Elsewhere(new)),
-                Err(_) if !is_unanswered => is_unanswered = true,
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Err(SessionError::Conflict)
-    }
-
     /// Begins the session that a commit is left with whose old session is over, or has gone to another new id:
     /// nothing of it is kept, and a login gets a place of its own.
     async fn begin_apart(
@@ -267,7 +183,7 @@ impl<'c> Execution<'c> {
         tried: &SessionId,
         lists: &Membership<'_>,
     ) -> Result<Snapshot, SessionError> {
-        self.destroy(tried).await?;
+        self.remove_whatever(tried).await?;
         lists.leave(tried).await;
         self.stored_id = None;
         let record = self.compose(None)?;
@@ -284,7 +200,7 @@ impl<'c> Execution<'c> {
     }
 
     /// Writes the new record again, over another base.
-    async fn rewrite_new(
+    pub(super) async fn rewrite_new(
         &self,
         new: Snapshot,
         base: Option<&Record>,
@@ -310,7 +226,7 @@ impl<'c> Execution<'c> {
             match self.config.store.replace(&mut lock, &new.id, base, &record, ttl).await? {
                 ReplaceOutcome::Done(version) => {
                     new.rewritten(record, version);
-                    return Ok(new.extended(self.now, ttl));
+                    return Ok(new.extended(self.changes.now, ttl));
                 }
                 // The version of a record that was just created is not known yet.
                 ReplaceOutcome::Conflict(fresh) => new.refresh(fresh),

@@ -77,7 +77,7 @@ impl Told {
         };
         let user = Metadata::of(&new.record).user;
         self.0.push(Happened { kind, id: Some(new.id.clone()), old_id, user: user.clone() });
-        if execution.logs_in() {
+        if execution.changes.log_in() {
             let kind = SessionEventKind::LoggedIn;
             self.0.push(Happened { kind, id: Some(new.id.clone()), old_id: None, user });
         }

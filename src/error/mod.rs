@@ -9,6 +9,7 @@ mod report;
 pub(crate) mod value;
 
 use std::error::Error as StdError;
+use std::sync::Arc;
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -26,7 +27,7 @@ pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 #[error("{kind}")]
 pub struct StoreError {
     kind: StoreErrorKind,
-    source: BoxError,
+    source: Arc<dyn StdError + Send + Sync>,
     logged: Logged,
 }
 
@@ -51,7 +52,12 @@ enum StoreErrorKind {
 
 impl StoreError {
     fn new(kind: StoreErrorKind, source: impl Into<BoxError>) -> Self {
-        Self { kind, source: source.into(), logged: Logged::NotYet }
+        Self { kind, source: source.into().into(), logged: Logged::NotYet }
+    }
+
+    /// The same error, for another request whose changes were in the same call.
+    pub(crate) fn share(&self) -> Self {
+        Self { kind: self.kind, source: Arc::clone(&self.source), logged: self.logged }
     }
 
     /// The store could not be reached, refused the call, or did not answer in time. Requests are answered

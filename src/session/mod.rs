@@ -248,7 +248,8 @@ impl Session {
     ///
     /// When another request has written the record first, [`commit`](Self::commit) runs the closure again on
     /// the value that the other request wrote, so that neither update is lost. The closure may therefore run
-    /// several times: it must have no side effects.
+    /// several times, and in the task of another request that writes at the same time: it must have no side
+    /// effects.
     ///
     /// # Errors
     /// - [`Decode`](SessionError::Decode), when the value cannot be read as a `T`.

@@ -6,7 +6,7 @@ use crate::cookie::signature::Signature;
 use crate::id::SessionId;
 use crate::record::Record;
 use crate::store::Stored;
-use crate::store::keyed_locks::LastWritten;
+use crate::store::joint::LastWritten;
 use crate::store::loaded::{CompareBy, Expiry};
 use crate::store::version::Version;
 
@@ -40,7 +40,12 @@ impl Snapshot {
         }
     }
 
-    /// Takes up the record that the last holder of the record's lock has written.
+    /// The record, for the next request that writes to it.
+    pub(crate) fn last_written(&self) -> LastWritten {
+        LastWritten { record: self.record.clone(), compare_by: self.compare_by.clone() }
+    }
+
+    /// Takes up the record that another request has written, or has written for this one.
     pub(crate) fn continue_from(&mut self, last: LastWritten) {
         self.record = last.record;
         self.compare_by = last.compare_by;

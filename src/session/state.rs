@@ -11,6 +11,7 @@ use crate::session::origin::{Origin, RequestCookie};
 use crate::session::snapshot::Snapshot;
 use crate::session::stage::{CommitState, NewId, PendingId, Stage};
 use crate::session::view::View;
+use crate::store::joint::Sent;
 use crate::store::loaded::Expiry;
 use crate::store::watched::Unstored;
 
@@ -57,12 +58,12 @@ struct InFlight {
     stage_changes: u32,
 }
 
-/// A write without an answer: the store may have carried it out, and may not. A later commit that finds this
-/// very record in the store knows that its changes are in, and does not make them again.
+/// A write without an answer: the store may have carried it out, and may not. A later commit that learns that
+/// its changes are in does not make them again.
 #[derive(Clone)]
 pub(crate) struct Attempt {
-    pub(crate) record: Record,
-    /// The number of changes that the record contains, from the start of the log.
+    pub(crate) sent: Sent,
+    /// The number of changes that the write contains, from the start of the log.
     pub(crate) changes: usize,
 }
 
@@ -266,14 +267,14 @@ impl State {
         &self.unanswered
     }
 
-    /// Notes the record that a commit has sent to the store without an answer. It contains every change that
+    /// Notes a write that a commit has begun and whose outcome it does not know. It contains every change that
     /// the commit writes.
-    pub(crate) fn note_attempt(&mut self, record: Record) {
+    pub(crate) fn note_attempt(&mut self, sent: Sent) {
         // `forget_changes` sets this number to zero: the commit then wrote changes that the log no longer
         // has.
         let changes = self.in_flight.map_or(0, |in_flight| in_flight.changes);
         if changes > 0 {
-            self.unanswered.push(Attempt { record, changes });
+            self.unanswered.push(Attempt { sent, changes });
         }
     }
 

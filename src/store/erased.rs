@@ -14,7 +14,8 @@ use crate::clock::ErasedClock;
 use crate::error::{StoreError, cause};
 use crate::id::SessionId;
 use crate::record::Record;
-use crate::store::keyed_locks::{KeyedLocks, RecordLock};
+use crate::store::joint::Member;
+use crate::store::keyed_locks::{KeyedLocks, RecordLock, Turn};
 use crate::store::loaded::{CompareBy, Loaded, ReplaceOutcome};
 use crate::store::users::UserIndex;
 use crate::store::watched::{Ended, Watched};
@@ -91,17 +92,19 @@ impl ErasedStore {
         }
     }
 
-    /// The lock under which a record is written to, from the first attempt on: a request that has waited for
-    /// it continues from the record that was written last. `None` for the memory store, whose first
-    /// attempt is over before anyone could wait.
+    /// Whether a writer takes the record's lock before its first attempt. In the memory store, that attempt is
+    /// over before anyone could wait.
+    pub(crate) fn is_locked_to_write(&self) -> bool {
+        matches!(self.kind, Kind::Other(_))
+    }
+
+    /// Waits until another request has written these changes together with its own, or for the lock of the
+    /// record.
     ///
     /// # Errors
-    /// [`WriteError::Busy`].
-    pub(crate) async fn lock_to_write(&self, id: &SessionId) -> Result<Option<RecordLock>, WriteError> {
-        match self.kind {
-            Kind::Memory(_) => Ok(None),
-            Kind::Other(_) => self.lock(id).await.map(Some),
-        }
+    /// [`WriteError::Busy`], and [`WriteError::Store`] if nobody can tell whether the changes were written.
+    pub(crate) async fn join(&self, id: &SessionId, member: Member) -> Result<Turn, WriteError> {
+        Ok(self.locks.join(id.key(), member).await?)
     }
 
     /// The lock of a record.

@@ -13,7 +13,7 @@ use super::{Replaced, SessionStore, Stored};
 use crate::error::{SessionError, StoreError};
 use crate::id::SessionId;
 use crate::record::Record;
-use crate::store::keyed_locks::{Busy, KeyedLocks, RecordLock};
+use crate::store::keyed_locks::{KeyedLocks, NoTurn, RecordLock};
 use crate::store::loaded::CompareBy;
 use crate::store::users::UserIndex;
 use crate::store::version::Version;
@@ -70,9 +70,10 @@ pub(crate) enum WriteError {
     Busy,
 }
 
-impl From<Busy> for WriteError {
-    fn from(_: Busy) -> Self {
-        Self::Busy
+impl From<NoTurn> for WriteError {
+    fn from(none: NoTurn) -> Self {
+        let NoTurn::Lost = none else { return Self::Busy };
+        Self::Store(StoreError::unavailable("the task that wrote the record has ended"))
     }
 }
 

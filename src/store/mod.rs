@@ -6,6 +6,7 @@ pub(crate) mod exclusive;
 pub(crate) mod file;
 #[macro_use]
 pub(crate) mod forward;
+pub(crate) mod joint;
 pub(crate) mod keyed_locks;
 pub(crate) mod loaded;
 pub(crate) mod memory;
@@ -16,7 +17,7 @@ mod provider;
 pub(crate) mod redis;
 #[cfg(any(feature = "redis", feature = "postgres", feature = "mysql", feature = "sqlite"))]
 mod retry;
-mod run_to_end;
+pub(crate) mod run_to_end;
 #[cfg(feature = "sealed")]
 pub(crate) mod sealed;
 #[cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))]

@@ -1,7 +1,7 @@
 //! [`run_to_end`]: work on a record that does not stop when the request is dropped.
 
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use futures_util::FutureExt as _;
 use tokio::runtime::Handle;
@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 /// the last step is over.
 ///
 /// Outside of a Tokio runtime, as while one shuts down, the work is dropped with its caller.
-pub(super) fn run_to_end<F>(work: F) -> RunToEnd<F>
+pub(crate) fn run_to_end<F>(work: F) -> RunToEnd<F>
 where
     F: Future<Output: Send> + Send + 'static,
 {
@@ -22,7 +22,7 @@ where
 }
 
 /// The future of [`run_to_end`].
-pub(super) struct RunToEnd<F: Future<Output: Send> + Send + 'static>(Stage<F>);
+pub(crate) struct RunToEnd<F: Future<Output: Send> + Send + 'static>(Stage<F>);
 
 enum Stage<F> {
     /// Nothing was asked of the store yet, so dropping the work drops all of it.
@@ -38,13 +38,16 @@ impl<F: Future<Output: Send> + Send + 'static> Future for RunToEnd<F> {
         if let Stage::NotBegun(work) = &mut self.0 {
             self.0 = Stage::Running(work.take());
         }
-        let Stage::Running(Some(work)) = &mut self.0 else {
+        let Stage::Running(Some(mut work)) = std::mem::replace(&mut self.0, Stage::Done) else {
             debug_assert!(false, "polled after the end");
             return Poll::Pending;
         };
-        let output = ready!(work.poll_unpin(cx));
-        self.0 = Stage::Done;
-        Poll::Ready(output)
+        // Work that panics is dropped here, and is not carried on in a task.
+        let output = work.poll_unpin(cx);
+        if output.is_pending() {
+            self.0 = Stage::Running(Some(work));
+        }
+        output
     }
 }
 

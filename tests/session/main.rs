@@ -8,6 +8,7 @@ mod commit;
 mod data;
 mod decisions;
 mod flash;
+mod hot;
 mod lifetime;
 mod programs;
 mod records;
