@@ -99,14 +99,13 @@ impl SessionId {
 
     /// The same id, whose record stands under the id's SHA-256. The hash is computed here, once.
     pub(crate) fn hashed(self) -> Self {
-        let mut text = ArrayString::<HASHED_LEN>::new();
-        let mut hex = [0; HASHED_LEN - HASHED.len()];
-        let hash = Sha256::digest(self.as_str().as_bytes());
-        text.push_str(HASHED);
-        // Invariant: the digits of a SHA-256 fill `hex` exactly.
-        text.push_str(base16ct::lower::encode_str(&hash, &mut hex).unwrap_or_default());
-        debug_assert_eq!(text.len(), HASHED_LEN);
-        let key = Self(Text::Long(text.as_str().into()));
+        let mut text = [0; HASHED_LEN];
+        let (prefix, digits) = text.split_at_mut(HASHED.len());
+        prefix.copy_from_slice(HASHED.as_bytes());
+        let written = base16ct::lower::encode(&Sha256::digest(self.as_str()), digits);
+        // Invariant: the digits of a SHA-256 fill the rest exactly.
+        debug_assert!(written.is_ok_and(|digits| digits.len() == HASHED_LEN - HASHED.len()));
+        let key = Self(Text::Long(String::from_utf8_lossy(&text).into()));
         Self(Text::Keyed(Arc::new(Keyed { id: self, key })))
     }
 

@@ -50,10 +50,10 @@
 //! - [`SessionLayer`]: commits in one place instead of in every handler.
 //! - [`SessionConfig::sessions_of`]: all sessions of a user, to list and to end them. [Users](guide::users) is the page.
 //! - The stores: [`MemoryStore`], and the others behind their features. [`SessionStore`] is the contract for a store
-//!   of your own. [`SessionConfig::check`] says whether the store can serve.
+//!   of your own. [`SessionConfig::check`] says whether the store can serve, and [`health`] tells load balancers.
 //! - [`Clock`]: where the time comes from; tests pass a clock that they move.
 //! - [`guide`]: longer texts. Begin with the [cheat sheet](guide::cheat_sheet); then [testing your
-//!   handlers](guide::testing), [recipes](guide::recipes), [deploying](guide::deploying), and
+//!   handlers](guide::testing), [recipes](guide::recipes), [deploying](guide::deploying), [operating](guide::operating), and
 //!   [troubleshooting](guide::troubleshooting) when something does not work. Coming from [Express](guide::coming_from_express)
 //!   or [tower-sessions](guide::coming_from_tower_sessions)? [How long a session lives](guide::expiration) and
 //!   [security](guide::security) are the fine print.
@@ -213,6 +213,8 @@ pub mod guide {
     pub mod expiration {}
     #[doc = include_str!("../docs/guide/moving.md")]
     pub mod moving {}
+    #[doc = include_str!("../docs/guide/operating.md")]
+    pub mod operating {}
     #[doc = include_str!("../docs/guide/recipes.md")]
     pub mod recipes {}
     #[doc = include_str!("../docs/security.md")]
@@ -247,6 +249,7 @@ pub use cookie_session::CookieSession;
 pub use cookie_session::config::{CookieConfig, CookieConfigBuilder};
 pub use error::config::ConfigError;
 pub use error::{SessionError, SessionRejection, StoreError};
+pub use http::health::health;
 pub use http::layer::{SessionFuture, SessionLayer, SessionService};
 pub use id::{HashIds, InvalidSessionId, SessionId};
 pub use record::Record;

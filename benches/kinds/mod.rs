@@ -144,7 +144,7 @@ struct User {
     admin: bool,
 }
 
-const VIEWS: SessionKey<u64> = SessionKey::new("views");
+pub(crate) const VIEWS: SessionKey<u64> = SessionKey::new("views");
 const USER: SessionKey<User> = SessionKey::new("user");
 
 async fn bare() -> &'static str {

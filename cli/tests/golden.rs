@@ -120,3 +120,8 @@ fn sealed() {
 fn readme() {
     check("README.md", "file:sessions");
 }
+
+#[test]
+fn operating() {
+    check("../docs/guide/operating.md", "file:sessions");
+}

@@ -137,7 +137,7 @@ impl SessionGuard {
         }
         let Some((cookie_action, cookie)) = self.cookie else { return };
         // Where both cookies are one to a browser, ours takes the other's place.
-        if let Some(expired) = self.expired {
+        if let Some(expired) = self.expired.filter(|line| !line.is_empty()) {
             add_cookie(headers, *expired);
         }
         add_cookie(headers, cookie);

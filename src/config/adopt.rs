@@ -72,7 +72,7 @@ pub trait Adopt: Send + Sync + 'static {
     fn remove(&self, id: &str) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// The `Set-Cookie` line that expires the old cookie: with its name, its path and its domain, by which
-    /// browsers find it.
+    /// browsers find it. If it is empty, none is sent.
     fn expired_cookie(&self) -> HeaderValue;
 }
 

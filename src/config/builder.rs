@@ -311,7 +311,7 @@ impl SessionConfigBuilder {
     /// (1,048,576).
     ///
     /// A commit that would write a longer one is [`SessionError::TooLarge`](crate::SessionError::TooLarge),
-    /// and writes nothing. A longer record that another program wrote is loaded all the same.
+    /// and writes nothing. A longer one that another program wrote is loaded, or adopted, all the same.
     pub fn max_record_bytes(mut self, max_record_bytes: usize) -> Self {
         self.policy.max_record_bytes = max_record_bytes;
         self

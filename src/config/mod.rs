@@ -141,19 +141,19 @@ impl SessionConfig {
         &self.0.cookie.name
     }
 
-    /// Returns whether the store can serve requests, for health endpoints: see
+    /// Returns whether the store can serve requests: see
     /// [`SessionStore::check`](crate::SessionStore::check). Changes no session.
     ///
-    /// Call it at start as well, so that a missing table or right ends the program instead of answering each
-    /// request with 503.
+    /// Call it at start, so that a missing table or right ends the program instead of answering each request
+    /// with 503. For load balancers, [`health`](crate::health) is a handler over it.
     ///
     /// ```
-    /// use axum::extract::State;
-    /// use sessile::{SessionConfig, SessionError};
-    ///
-    /// async fn ready(State(sessions): State<SessionConfig>) -> Result<(), SessionError> {
-    ///     Ok(sessions.check().await?) // 503 if the store cannot serve; the log says why.
-    /// }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let sessions = sessile::SessionConfig::new("a secret of at least 32 bytes, from the environment")?;
+    /// sessions.check().await?;
+    /// # Ok(())
+    /// # }
     /// ```
     ///
     /// # Errors

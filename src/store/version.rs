@@ -9,6 +9,10 @@ use crate::record::Record;
 ///
 /// A number is shorter to compare. Bytes also detect writes by programs that count nothing, such as the
 /// stores of Express.
+///
+/// A store that counts gives a new record a number that no earlier record under its id has had: it counts the
+/// writes of the whole store, not those of each record. Sessions that move from another store or library use one
+/// id again, and whoever is late must not take the later record for the earlier one.
 #[derive(Clone)]
 pub struct Version(VersionKind);
 

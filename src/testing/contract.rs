@@ -232,11 +232,7 @@ pub async fn one_of_many_replaces<S: SessionStore>(store: S) {
     let answers = rivals.join_all().await;
     let won = answers.iter().filter(|answer| matches!(answer, Replaced::Done(_))).count();
     let lost = answers.iter().filter(|answer| matches!(answer, Replaced::Conflict(_))).count();
-    assert_eq!(
-        (won, lost),
-        (1, RIVALS - 1),
-        "how many rivals replaced one version, and how many got a conflict"
-    );
+    assert_eq!((won, lost), (1, RIVALS - 1), "rivals that replaced one version, and that got a conflict");
 }
 
 /// `destroy_if` removes the version that it was given, and returns the current record if the store holds
@@ -252,6 +248,10 @@ pub async fn destroy_if_compares<S: SessionStore>(store: S) {
     let done = store.destroy_if(&id, &version(&current)).await.expect("destroy_if answers");
     assert!(matches!(done, Replaced::Done(_)), "destroy_if of the current version: {done:?}");
     assert!(read(&store, &id).await.is_none());
+    // A version of the record that was removed is none of the next one under its id.
+    assert!(store.create(&id, &record(r#""n":3"#), TTL).await.expect("create answers"));
+    let stale = store.destroy_if(&id, &first).await.expect("destroy_if answers");
+    assert!(matches!(stale, Replaced::Conflict(_)), "destroy_if of a version that was removed: {stale:?}");
 }
 
 /// After a `destroy` no record is left, however a `replace` and a `touch` interleave with it (atomic stores).

@@ -1,5 +1,7 @@
 //! Sessions of another library move over: once, whole, and not back.
 
+mod counting;
+
 use std::pin::pin;
 use std::time::Duration;
 
@@ -7,7 +9,7 @@ use axum::http::header::{COOKIE, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::IntoResponse as _;
 use futures_util::future::{Either, select};
-use sessile::testing::{Op, Probe};
+use sessile::testing::{Hold, Op, Probe};
 use sessile::{
     Adopt, Adopted, MemoryStore, Origin, Record, Session, SessionConfig, SessionError, SessionGuard,
     SessionId, SessionStore, StoreError,
@@ -62,17 +64,28 @@ impl Adopt for Old {
     }
 }
 
-struct Scene {
+struct Scene<S = MemoryStore> {
     old: Old,
-    store: Probe<MemoryStore>,
+    store: Probe<S>,
     config: SessionConfig,
     /// The same in another process: no lock of one is a lock of the other.
     elsewhere: SessionConfig,
 }
 
-impl Scene {
+/// A store that sessions move to: one whose versions are the bytes of records, or one that counts.
+trait Kept: SessionStore + Clone + Default {
+    fn len(&self) -> usize;
+}
+
+impl Kept for MemoryStore {
+    fn len(&self) -> usize {
+        MemoryStore::len(self)
+    }
+}
+
+impl<S: Kept> Scene<S> {
     async fn new() -> Self {
-        let (old, store) = (Old::with("t1").await, Probe::new(MemoryStore::new()));
+        let (old, store) = (Old::with("t1").await, Probe::new(S::default()));
         let (config, elsewhere) = (process(&store, &old), process(&store, &old));
         Self { old, store, config, elsewhere }
     }
@@ -101,7 +114,7 @@ impl Scene {
     }
 }
 
-fn process(store: &Probe<MemoryStore>, old: &Old) -> SessionConfig {
+fn process<S: SessionStore + Clone>(store: &Probe<S>, old: &Old) -> SessionConfig {
     let builder = SessionConfig::builder(SECRET).save_uninitialized(false).browser_session();
     builder.store(store.clone()).adopt(old.clone()).build().unwrap()
 }
@@ -126,7 +139,7 @@ fn assert_alice(session: &Session) {
 
 #[tokio::test]
 async fn a_session_moves_over_and_its_cookie_with_it() {
-    let scene = Scene::new().await;
+    let scene = <Scene>::new().await;
     let session = scene.open_old().await.unwrap();
     assert_eq!(session.origin(), Origin::Loaded);
     assert_alice(&session);
@@ -144,7 +157,7 @@ async fn a_session_moves_over_and_its_cookie_with_it() {
 
 #[tokio::test]
 async fn nobody_else_gets_a_session() {
-    let scene = Scene::new().await;
+    let scene = <Scene>::new().await;
     for cookie in ["token=t2", "connect.sid=s%3At1.forged", "other=t1"] {
         let session = scene.open(cookie).await.unwrap();
         assert_ne!(session.origin(), Origin::Loaded, "{cookie}");
@@ -154,9 +167,8 @@ async fn nobody_else_gets_a_session() {
     assert!(scene.old.has("t1").await);
 }
 
-#[tokio::test]
-async fn parallel_requests_meet_in_one_session() {
-    let scene = Scene::new().await;
+async fn parallel_requests_meet_in_one_session<S: Kept>() {
+    let scene = Scene::<S>::new().await;
     let requests = (0..5).map(|n| {
         let scene = &scene;
         async move {
@@ -181,7 +193,7 @@ async fn parallel_requests_meet_in_one_session() {
 
 #[tokio::test]
 async fn a_late_request_of_the_page_gets_the_session_that_was_moved() {
-    let scene = Scene::new().await;
+    let scene = <Scene>::new().await;
     drop(scene.open_old().await.unwrap().commit().await.unwrap());
     let late = scene.open_old().await.unwrap();
     assert_alice(&late);
@@ -191,8 +203,29 @@ async fn a_late_request_of_the_page_gets_the_session_that_was_moved() {
 /// More calls than a request makes to one of the stores.
 const CALLS: u64 = 12;
 
+/// Where the calls to a store are counted, held and made to fail.
+trait Calls {
+    fn fail_nth(&self, n: u64);
+    fn lose_nth(&self, n: u64);
+    fn hold_nth(&self, n: u64) -> Hold;
+}
+
+impl<S: SessionStore> Calls for Probe<S> {
+    fn fail_nth(&self, n: u64) {
+        self.fail(None, n);
+    }
+
+    fn lose_nth(&self, n: u64) {
+        self.lose_answer(None, n);
+    }
+
+    fn hold_nth(&self, n: u64) -> Hold {
+        Probe::hold_nth(self, None, n)
+    }
+}
+
 /// Both stores of a scene, one after the other, for each of a request's calls.
-async fn at_every_call(interrupt: impl AsyncFn(&Scene, &Probe<MemoryStore>, u64) -> bool) -> u64 {
+async fn at_every_call<S: Kept>(interrupt: impl AsyncFn(&Scene<S>, &dyn Calls, u64) -> bool) -> u64 {
     let mut interrupted = 0;
     for n in 0..CALLS {
         let scene = Scene::new().await;
@@ -203,6 +236,35 @@ async fn at_every_call(interrupt: impl AsyncFn(&Scene, &Probe<MemoryStore>, u64)
     interrupted
 }
 
+/// Each of these over both kinds of store.
+macro_rules! over_both {
+    ($($name:ident),* $(,)?) => {
+        mod bytes {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name::<sessile::MemoryStore>().await;
+            })*
+        }
+
+        mod counts {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name::<super::counting::Counting>().await;
+            })*
+        }
+    };
+}
+
+over_both!(
+    parallel_requests_meet_in_one_session,
+    a_failure_in_between_is_harmless,
+    a_request_that_is_dropped_in_between_is_harmless,
+    a_slow_request_gets_the_session_that_another_has_moved,
+    a_logout_is_not_undone_by_a_late_request,
+    what_a_late_request_leaves_in_the_store_is_no_session,
+    a_placeholder_is_not_taken_for_a_later_one,
+);
+
 async fn adopt_and_commit(config: &SessionConfig) -> Result<Session, SessionError> {
     let session = config.session_from_headers(&cookie_header("token=t1")).await?;
     session.insert("seen", true)?;
@@ -211,7 +273,7 @@ async fn adopt_and_commit(config: &SessionConfig) -> Result<Session, SessionErro
 }
 
 /// A visitor who was answered with an error tries again, and has the session.
-async fn try_until_moved(scene: &Scene) -> u64 {
+async fn try_until_moved<S: Kept>(scene: &Scene<S>) -> u64 {
     let mut failures = 0;
     let session = loop {
         match adopt_and_commit(&scene.config).await {
@@ -229,24 +291,22 @@ async fn try_until_moved(scene: &Scene) -> u64 {
     failures
 }
 
-#[tokio::test]
-async fn a_failure_in_between_is_harmless() {
-    let failed = at_every_call(async |scene, probe, n| {
-        probe.fail(None, n);
+async fn a_failure_in_between_is_harmless<S: Kept>() {
+    let failed = at_every_call(async |scene: &Scene<S>, probe, n| {
+        probe.fail_nth(n);
         try_until_moved(scene).await > 0
     });
     assert!(failed.await >= 7, "a request makes more calls than that");
-    let failed = at_every_call(async |scene, probe, n| {
-        probe.lose_answer(None, n);
+    let failed = at_every_call(async |scene: &Scene<S>, probe, n| {
+        probe.lose_nth(n);
         try_until_moved(scene).await > 0
     });
     assert!(failed.await >= 6, "a request makes more calls than that");
 }
 
-#[tokio::test]
-async fn a_request_that_is_dropped_in_between_is_harmless() {
-    let dropped = at_every_call(async |scene, probe, n| {
-        let hold = probe.hold_nth(None, n);
+async fn a_request_that_is_dropped_in_between_is_harmless<S: Kept>() {
+    let dropped = at_every_call(async |scene: &Scene<S>, probe, n| {
+        let hold = probe.hold_nth(n);
         let is_dropped = {
             let (request, reached) = (pin!(adopt_and_commit(&scene.elsewhere)), pin!(hold.reached()));
             matches!(select(request, reached).await, Either::Right(_))
@@ -258,10 +318,9 @@ async fn a_request_that_is_dropped_in_between_is_harmless() {
     assert!(dropped.await >= 7, "a request makes more calls than that");
 }
 
-#[tokio::test]
-async fn a_slow_request_gets_the_session_that_another_has_moved() {
-    let held = at_every_call(async |scene, probe, n| {
-        let hold = probe.hold_nth(None, n);
+async fn a_slow_request_gets_the_session_that_another_has_moved<S: Kept>() {
+    let held = at_every_call(async |scene: &Scene<S>, probe, n| {
+        let hold = probe.hold_nth(n);
         let mut slow = pin!(adopt_and_commit(&scene.elsewhere));
         if let Either::Left(_) = select(slow.as_mut(), pin!(hold.reached())).await {
             return false;
@@ -277,10 +336,9 @@ async fn a_slow_request_gets_the_session_that_another_has_moved() {
     assert!(held.await >= 6, "a request makes more calls than that");
 }
 
-#[tokio::test]
-async fn a_logout_is_not_undone_by_a_late_request() {
-    let held = at_every_call(async |scene, probe, n| {
-        let hold = probe.hold_nth(None, n);
+async fn a_logout_is_not_undone_by_a_late_request<S: Kept>() {
+    let held = at_every_call(async |scene: &Scene<S>, probe, n| {
+        let hold = probe.hold_nth(n);
         let mut late = pin!(adopt_and_commit(&scene.elsewhere));
         if let Either::Left(_) = select(late.as_mut(), pin!(hold.reached())).await {
             return false;
@@ -312,10 +370,9 @@ async fn a_logout_is_not_undone_by_a_late_request() {
     assert!(held.await >= 6, "a request makes more calls than that");
 }
 
-#[tokio::test]
-async fn what_a_late_request_leaves_in_the_store_is_no_session() {
+async fn what_a_late_request_leaves_in_the_store_is_no_session<S: Kept>() {
     // The late request has seen that the old session is there, and takes the id after the logout.
-    let scene = Scene::new().await;
+    let scene = Scene::<S>::new().await;
     let taking = scene.store.hold(Op::Create);
     let mut late = pin!(adopt_and_commit(&scene.elsewhere));
     assert!(matches!(select(late.as_mut(), pin!(taking.reached())).await, Either::Right(_)));
@@ -339,9 +396,8 @@ async fn what_a_late_request_leaves_in_the_store_is_no_session() {
     assert!(!late.contains_key("user"));
 }
 
-#[tokio::test]
-async fn a_placeholder_is_not_taken_for_a_later_one() {
-    let scene = Scene::new().await;
+async fn a_placeholder_is_not_taken_for_a_later_one<S: Kept>() {
+    let scene = Scene::<S>::new().await;
     let third = scene.process();
     // One late request is about to take the id, and another to fill its own placeholder.
     let taking = scene.store.hold(Op::Create);
@@ -369,7 +425,7 @@ async fn a_placeholder_is_not_taken_for_a_later_one() {
 #[tokio::test]
 async fn a_login_or_a_logout_ends_what_the_old_cookie_is_worth() {
     for end in [Session::cycle_id, Session::regenerate, Session::destroy] {
-        let scene = Scene::new().await;
+        let scene = <Scene>::new().await;
         let session = scene.open_old().await.unwrap();
         end(&session);
         let cookies = lines(session.commit().await.unwrap());
@@ -382,7 +438,7 @@ async fn a_login_or_a_logout_ends_what_the_old_cookie_is_worth() {
 
 #[tokio::test]
 async fn a_session_of_ours_goes_before_an_old_one() {
-    let scene = Scene::new().await;
+    let scene = <Scene>::new().await;
     let own = scene.config.create_session(async |session| session.insert("own", 1)).await.unwrap();
     let both = format!("token=t1; {}", own.cookie().to_str().unwrap());
     let session = scene.open(&both).await.unwrap();
@@ -394,9 +450,36 @@ async fn a_session_of_ours_goes_before_an_old_one() {
     assert_alice(&session);
 }
 
+/// What another program has stored may be longer than what requests can write: nobody is logged out for it.
+#[tokio::test]
+async fn a_session_over_the_limit_moves_whole_and_can_be_shortened() {
+    let scene = <Scene>::new().await;
+    let id = scene.open_old().await.unwrap().id();
+    let bytes = scene.store.inner().get(&id).await.unwrap().unwrap().record.as_json().len();
+
+    let (old, store) = (Old::with("t1").await, MemoryStore::new());
+    let builder = SessionConfig::builder(SECRET).browser_session().max_record_bytes(bytes - 1);
+    let config = builder.store(store.clone()).adopt(old.clone()).build().unwrap();
+    let session = config.session_from_headers(&cookie_header("token=t1")).await.unwrap();
+    assert_alice(&session);
+    drop(session.commit().await.unwrap());
+    assert!(!old.has("t1").await);
+    let own = format!("{}={}", config.name(), config.sign(&session.id()));
+    let next = async || config.session_from_headers(&cookie_header(&own)).await.unwrap();
+
+    let session = next().await;
+    session.insert("n", 1).unwrap();
+    assert!(matches!(session.commit().await, Err(SessionError::TooLarge { .. })));
+    let session = next().await;
+    assert_alice(&session);
+    session.remove::<Vec<u8>>("cart").unwrap();
+    drop(session.commit().await.unwrap());
+    assert_eq!(next().await.keys(), ["user"]);
+}
+
 #[tokio::test]
 async fn an_old_session_that_cannot_be_read_is_left_alone() {
-    let scene = Scene::new().await;
+    let scene = <Scene>::new().await;
     scene.old.0.corrupt(0);
     let session = scene.open_old().await.unwrap();
     assert_ne!(session.origin(), Origin::Loaded);

@@ -6,4 +6,6 @@ mod common;
 mod configurations;
 mod failed_requests;
 mod guard;
+#[cfg(feature = "testing")]
+mod health;
 mod layer;

@@ -1,6 +1,7 @@
 //! The lists of users' sessions, line by line.
 
-use sessile::{MemoryStore, Moving, SessionStore};
+use futures_util::future::BoxFuture;
+use sessile::{MemoryStore, Moving, SessionStore, StoreError, UserIndex};
 
 use super::drain;
 
@@ -59,6 +60,53 @@ async fn a_line_of_a_process_that_knows_nothing_is_not_lost_before_the_move() {
     append(&old, "[4]\n").await;
     drain(&Moving::new(old, new.clone())).await.unwrap();
     assert_eq!(append(&moving, "[5]\n").await, "[3]\n[4]\n[5]\n");
+}
+
+/// The text is closed after a line was appended, and before the store answers.
+#[tokio::test]
+async fn a_line_before_the_closing_one_is_not_appended_again() {
+    struct Late(MemoryStore);
+
+    impl SessionStore for Late {
+        sessile::forward_store!(self => self.0, except users);
+
+        fn users(&self) -> Option<&dyn UserIndex> {
+            Some(self)
+        }
+    }
+
+    impl Late {
+        fn index(&self) -> &dyn UserIndex {
+            self.0.users().unwrap()
+        }
+    }
+
+    impl UserIndex for Late {
+        fn read<'a>(&'a self, user: &'a str) -> BoxFuture<'a, Result<String, StoreError>> {
+            self.index().read(user)
+        }
+
+        fn append<'a>(&'a self, user: &'a str, line: &'a str) -> BoxFuture<'a, Result<String, StoreError>> {
+            Box::pin(async move {
+                self.index().append(user, line).await?;
+                self.index().append(user, "{\"moved\":true}\n").await
+            })
+        }
+
+        fn replace<'a>(
+            &'a self,
+            user: &'a str,
+            expected: &'a str,
+            text: &'a str,
+        ) -> BoxFuture<'a, Result<bool, StoreError>> {
+            self.index().replace(user, expected, text)
+        }
+    }
+
+    let (old, new) = stores();
+    let moving = Moving::new(Late(old), new);
+    assert_eq!(append(&moving, "[1]\n").await, "[1]\n");
+    assert_eq!(read(&moving).await, "[1]\n");
 }
 
 /// A list goes back, also where the first move was given up half-way.

@@ -3,6 +3,7 @@
 
 mod lists;
 mod schedules;
+mod steps;
 mod told;
 
 use std::collections::BTreeSet;

@@ -656,3 +656,21 @@ async fn real_processes_log_in_and_end_all() {
     let test = "postgres::real_processes_log_in_and_end_all";
     crate::two_processes::log_in_and_end_all(test, ("DATABASE_URL", &url), store).await;
 }
+
+/// What waits for a connection waits as long as the pool says, where that is shorter than the store's timeout.
+#[tokio::test]
+async fn a_pool_without_a_free_connection_is_unavailable_after_its_own_limit() {
+    let Some(url) = UTC.url.as_deref() else { return };
+    let limit = Duration::from_millis(250);
+    let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(limit).test_before_acquire(false);
+    let pool = pool.connect(url).await.unwrap();
+    let store = PostgresStore::new(pool.clone()).table("full_pool").unwrap();
+    store.migrate().await.unwrap();
+    let taken = pool.acquire().await.unwrap();
+    let began = std::time::Instant::now();
+    let error = store.get(&SessionId::random()).await.unwrap_err();
+    assert!(error.is_unavailable(), "{error:?}");
+    assert!((limit..Duration::from_secs(4)).contains(&began.elapsed()), "after {:?}", began.elapsed());
+    drop(taken);
+    assert!(store.get(&SessionId::random()).await.unwrap().is_none());
+}

@@ -399,3 +399,42 @@ async fn a_sentinels_fail_over_under_load() {
     }
     drop((old, sentinels));
 }
+
+/// What a load balancer is told of a server that stops, comes back and falls silent.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_health_check_follows_the_server() {
+    let Some(mut server) = servers::redis(&[]) else { return };
+    let proxy = Switch::before(&server.address()).await;
+    // Longer than the limit of the check itself, by so much that a busy machine makes no difference.
+    let timeout = 4 * TIMEOUT;
+    let config = config(RedisStore::builder().timeout(timeout).connect(proxy.url()).await.unwrap());
+    let ask = async || {
+        let began = Instant::now();
+        let status = sessile::health(axum::extract::State(config.clone())).await.status();
+        assert!(began.elapsed() < timeout - TIMEOUT, "{status} after {:?}", began.elapsed());
+        status.as_u16()
+    };
+    let healthy_again = async || {
+        let began = Instant::now();
+        while ask().await != 200 {
+            assert!(began.elapsed() < Duration::from_secs(15), "not healthy again after 15 s");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    assert_eq!(ask().await, 200);
+    let stopped = tokio::task::spawn_blocking(move || {
+        server.kill();
+        server
+    });
+    let mut server = stopped.await.unwrap();
+    assert_eq!(ask().await, 503);
+    let started = tokio::task::spawn_blocking(move || {
+        server.restart();
+        server
+    });
+    let _server = started.await.unwrap();
+    healthy_again().await;
+    proxy.silence();
+    assert_eq!(ask().await, 503);
+    healthy_again().await;
+}

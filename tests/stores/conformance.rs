@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::stream::{self, BoxStream, StreamExt as _};
@@ -106,7 +107,7 @@ impl SessionStore for Simple {
 
 /// A store whose version is a counter, as a database column would be.
 #[derive(Default)]
-pub(crate) struct Counting(Mutex<HashMap<SessionId, Row>>);
+pub(crate) struct Counting(Mutex<HashMap<SessionId, Row>>, AtomicU64);
 
 #[derive(Clone)]
 struct Row {
@@ -116,6 +117,11 @@ struct Row {
 }
 
 impl Counting {
+    /// The number of a write.
+    fn next(&self) -> u64 {
+        self.1.fetch_add(1, Ordering::Relaxed)
+    }
+
     fn live(&self, id: &SessionId) -> Option<Row> {
         self.0.lock().unwrap().get(id).filter(|row| Instant::now() < row.until).cloned()
     }
@@ -133,7 +139,7 @@ impl SessionStore for Counting {
 
     async fn set(&self, id: &SessionId, record: &Record, ttl: Duration) -> Result<(), StoreError> {
         let mut rows = self.0.lock().unwrap();
-        let version = rows.get(id).map_or(1, |row| row.version + 1);
+        let version = self.next();
         rows.insert(id.clone(), Row { json: record.as_json().into(), version, until: Instant::now() + ttl });
         Ok(())
     }
@@ -162,7 +168,7 @@ impl SessionStore for Counting {
         }
         rows.insert(
             id.clone(),
-            Row { json: record.as_json().into(), version: 1, until: Instant::now() + ttl },
+            Row { json: record.as_json().into(), version: self.next(), until: Instant::now() + ttl },
         );
         Ok(true)
     }
@@ -181,7 +187,7 @@ impl SessionStore for Counting {
         if expected.as_number() != Some(row.version) {
             return Ok(sessile::Replaced::Conflict(stored(row)?));
         }
-        *row = Row { json: record.as_json().into(), version: row.version + 1, until: Instant::now() + ttl };
+        *row = Row { json: record.as_json().into(), version: self.next(), until: Instant::now() + ttl };
         Ok(sessile::Replaced::Done(row.version.into()))
     }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sessile::{MemoryStore, Moving, Record, SessionId, SessionStore, StoreError};
+use sessile::{MemoryStore, Moving, Record, Replaced, SessionId, SessionStore, StoreError};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
@@ -137,6 +137,27 @@ mod file_to_sqlite {
         new.migrate().await.unwrap();
         Underway::new(old, new)
     });
+}
+
+/// A number that one store has counted is not taken for the same number of the other one.
+#[tokio::test]
+async fn a_version_of_the_old_store_is_none_of_the_new_one() {
+    const HOUR: Duration = Duration::from_secs(3600);
+    let id = SessionId::random();
+    for earlier in 0..10 {
+        let (old, new) = (Arc::new(Counting::default()), Counting::default());
+        for _ in 0..earlier {
+            old.set(&id, &Record::default(), HOUR).await.unwrap();
+        }
+        let moving = Moving::new(Arc::clone(&old), new);
+        old.set(&id, &Record::default(), HOUR).await.unwrap();
+        let late = moving.get(&id).await.unwrap().unwrap().version.unwrap();
+        drain(&moving).await;
+        let written = Record::from_json(r#"{"cookie":{},"written":true}"#).unwrap();
+        moving.set(&id, &written, HOUR).await.unwrap();
+        let answer = moving.replace(&id, &late, &Record::default(), HOUR).await.unwrap();
+        assert!(matches!(answer, Replaced::Conflict(_)), "{earlier} earlier writes: a write is lost");
+    }
 }
 
 #[tokio::test]

@@ -61,8 +61,9 @@ impl OldCookie {
             cookie.set_secure(true);
         }
         cookie.make_removal();
-        HeaderValue::try_from(cookie.to_string())
-            .unwrap_or_else(|_| HeaderValue::from_static("id=; Max-Age=0"))
+        // tower-sessions makes its line in the same way, and sends none that is no header: with such a name, path
+        // or domain no browser has a cookie to forget.
+        HeaderValue::from_str(&cookie.to_string()).unwrap_or_else(|_| HeaderValue::from_static(""))
     }
 }
 

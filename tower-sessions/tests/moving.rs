@@ -104,6 +104,30 @@ async fn a_reserved_key_stays_behind() {
     drop(session.commit().await.unwrap());
 }
 
+/// With such a path, tower-sessions has set no cookie. A line that expires another one would hit a stranger's.
+#[tokio::test]
+async fn a_cookie_that_nobody_can_have_is_not_expired() {
+    use axum::response::IntoResponse as _;
+    use tower_sessions_014::Session;
+
+    for (path, lines) in [("/shop", 2), ("/shop\u{7f}", 1)] {
+        let store = MemoryStore::default();
+        let old = Session::new(None, std::sync::Arc::new(store.clone()), None);
+        old.insert("user", "alice").await.unwrap();
+        old.save().await.unwrap();
+        let sessions = sessile_tower_sessions::v014::TowerSessions::new(store).path(path);
+        let config = SessionConfig::builder(SECRET).adopt(sessions).build().unwrap();
+        let cookie = format!("id={}", old.id().unwrap()).parse().unwrap();
+        let headers = [(axum::http::header::COOKIE, cookie)].into_iter().collect();
+        let session = config.session_from_headers(&headers).await.unwrap();
+        assert_eq!(session.origin(), Origin::Loaded);
+        let headers = session.commit().await.unwrap().into_response().headers().clone();
+        let cookies: Vec<_> = headers.get_all("set-cookie").iter().collect();
+        assert_eq!(cookies.len(), lines, "{cookies:?}");
+        assert!(cookies[lines - 1].as_bytes().starts_with(b"connect.sid="), "{cookies:?}");
+    }
+}
+
 #[cfg(feature = "v015")]
 #[tokio::test]
 async fn sessions_of_the_other_version_move_as_well() {

@@ -7,12 +7,10 @@ use futures_util::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
 use tokio::time::Instant;
 
 use super::Moving;
+use super::side::PAGE;
 use super::steps::Stores;
 use crate::error::StoreError;
 use crate::id::SessionId;
-
-/// How many sessions are read in one call, and moved before the figures are returned.
-pub(super) const PAGE: usize = 256;
 
 /// How many sessions are moved at the same time.
 const AT_ONCE: usize = 32;

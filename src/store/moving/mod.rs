@@ -14,8 +14,7 @@ use std::time::Duration;
 
 use futures_util::stream::{self, BoxStream, StreamExt as _, TryChunksError, TryStreamExt as _, select};
 
-use self::drain::PAGE;
-use self::side::{Side, is_expected};
+use self::side::{PAGE, Side, is_expected};
 use self::steps::{InNew, Place, Rounds, Stores, plain};
 use crate::error::StoreError;
 use crate::id::SessionId;

@@ -13,6 +13,9 @@ use crate::store::loaded::CompareBy;
 use crate::store::version::Version;
 use crate::store::{Replaced, SessionStore, Stored};
 
+/// How many sessions are read in one call, and moved before a drain's figures are returned.
+pub(super) const PAGE: usize = 256;
+
 /// How often a conditional write is asked for at most, where the store holds the expected bytes under another
 /// version.
 const ATTEMPTS: u32 = 64;

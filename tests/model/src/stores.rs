@@ -5,7 +5,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::str::FromStr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -298,17 +298,23 @@ impl Base {
     }
 }
 
-/// Records in a map, with or without a version that counts their writes. Each call is one step.
+/// Records in a map, with or without a version that counts the writes. Each call is one step.
 #[derive(Debug, Clone)]
 pub(crate) struct MapStore {
     records: Arc<Mutex<HashMap<SessionId, (Record, u64)>>>,
     texts: Arc<Mutex<HashMap<String, String>>>,
     versions: bool,
+    writes: Arc<AtomicU64>,
 }
 
 impl MapStore {
     pub(crate) fn new(versions: bool) -> Self {
-        Self { records: Arc::default(), texts: Arc::default(), versions }
+        Self { records: Arc::default(), texts: Arc::default(), versions, writes: Arc::default() }
+    }
+
+    /// The number of a write.
+    fn next(&self) -> u64 {
+        self.writes.fetch_add(1, Ordering::Relaxed)
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut HashMap<SessionId, (Record, u64)>) -> T) -> T {
@@ -332,8 +338,7 @@ impl SessionStore for MapStore {
 
     async fn set(&self, id: &SessionId, record: &Record, _ttl: Duration) -> Result<(), StoreError> {
         self.with(|records| {
-            let version = records.get(id).map_or(1, |(_, version)| version + 1);
-            records.insert(id.clone(), (record.clone(), version));
+            records.insert(id.clone(), (record.clone(), self.next()));
         });
         Ok(())
     }
@@ -352,7 +357,7 @@ impl SessionStore for MapStore {
             if records.contains_key(id) {
                 return false;
             }
-            records.insert(id.clone(), (record.clone(), 1));
+            records.insert(id.clone(), (record.clone(), self.next()));
             true
         }))
     }
@@ -369,7 +374,7 @@ impl SessionStore for MapStore {
             if Version::from(entry.1) != *expected {
                 return Replaced::Conflict(self.stored(entry));
             }
-            *entry = (record.clone(), entry.1 + 1);
+            *entry = (record.clone(), self.next());
             Replaced::Done(Version::from(entry.1))
         }))
     }

@@ -1,0 +1,135 @@
+//! `examples/admin`: customers in browsers of their own, and the administrator in another one.
+
+use std::time::{Duration, Instant};
+
+use fantoccini::Locator;
+use sessile_e2e::{Browser, Driver, Error, Example, profile};
+
+async fn click(browser: &Browser, css: &str) -> Result<(), Error> {
+    browser.client().wait().for_element(Locator::Css(css)).await?.click().await?;
+    Ok(())
+}
+
+/// Fills in the form with this address and sends it.
+async fn send(browser: &Browser, action: &str, name: &str, password: Option<&str>) -> Result<(), Error> {
+    let css = format!("form[action='{action}']");
+    browser.client().wait().for_element(Locator::Css(&css)).await?;
+    let form = browser.client().form(Locator::Css(&css)).await?;
+    form.set_by_name("name", name).await?;
+    if let Some(password) = password {
+        form.set_by_name("password", password).await?;
+    }
+    click(browser, &format!("{css} button")).await
+}
+
+async fn log_in(browser: &Browser, url: &str, password: &str) -> Result<(), Error> {
+    browser.open(&format!("{url}/admin")).await?;
+    send(browser, "/admin/login", "alice", Some(password)).await
+}
+
+/// Waits until the page has this headline.
+async fn arrives_at(browser: &Browser, headline: &str) -> Result<(), Error> {
+    let began = Instant::now();
+    while browser.headline().await? != headline {
+        assert!(began.elapsed() < Duration::from_secs(30), "no page {headline:?} after 30 s");
+    }
+    Ok(())
+}
+
+/// The rows of a table, each with its cells.
+async fn rows(browser: &Browser, table: &str) -> Result<Vec<Vec<String>>, Error> {
+    let script = format!(
+        "return [...document.querySelectorAll('{table} tr')].map(row => [...row.cells].map(cell => cell.innerText))"
+    );
+    Ok(serde_json::from_value(browser.script(&script).await?)?)
+}
+
+#[tokio::test]
+async fn strangers_and_customers_see_only_the_login() -> Result<(), Error> {
+    let Some(driver) = Driver::start().await? else { return Ok(()) };
+    let example = Example::start("admin").await?;
+    let profile = profile()?;
+    let browser = driver.browser(profile.path()).await?;
+    // A customer of the administrator's name is no administrator.
+    browser.open(&example.url).await?;
+    send(&browser, "/login", "alice", None).await?;
+    assert_eq!(browser.text("#user").await?, "alice");
+    browser.open(&format!("{}/admin", example.url)).await?;
+    assert_eq!(browser.headline().await?, "Log in to the administration");
+    log_in(&browser, &example.url, "wrong").await?;
+    assert_eq!(browser.text(".notice").await?, "Wrong name or password.");
+    log_in(&browser, &example.url, "correct horse").await?;
+    arrives_at(&browser, "Administration").await?;
+    click(&browser, "#logout").await?;
+    arrives_at(&browser, "Log in to the administration").await?;
+    browser.open(&format!("{}/admin", example.url)).await?;
+    assert_eq!(browser.headline().await?, "Log in to the administration");
+    // It was another session than the shop's.
+    browser.open(&example.url).await?;
+    assert_eq!(browser.text("#user").await?, "alice");
+    browser.quit().await
+}
+
+#[tokio::test]
+async fn the_sessions_of_a_customer_are_listed_and_ended() -> Result<(), Error> {
+    let Some(driver) = Driver::start().await? else { return Ok(()) };
+    let example = Example::start("admin").await?;
+    let profiles = (profile()?, profile()?, profile()?);
+    let first = driver.browser(profiles.0.path()).await?;
+    let second = driver.browser(profiles.1.path()).await?;
+    let admin = driver.browser(profiles.2.path()).await?;
+    for customer in [&first, &second] {
+        customer.open(&example.url).await?;
+        send(customer, "/login", "<b>ada</b>", None).await?;
+        assert_eq!(customer.text("#user").await?, "<b>ada</b>");
+    }
+    log_in(&admin, &example.url, "correct horse").await?;
+    send(&admin, "/admin/look-up", "<b>ada</b>", None).await?;
+    assert_eq!(admin.text("#count").await?, "Live sessions of <b>ada</b>: 2");
+    let sessions = rows(&admin, "#sessions").await?;
+    let handles: Vec<_> = sessions.iter().map(|row| row[0].split('\n').nth(1).unwrap_or_default()).collect();
+    assert!(sessions.iter().all(|row| row[0].starts_with("Chrome on Linux\n")), "{sessions:?}");
+
+    // Each of the two has opened the page without a cookie, and came back with its new one.
+    let origins = rows(&admin, "#origins").await?;
+    let requests = |what: &str| {
+        let row = origins.iter().find(|row| row[0].contains(what));
+        row.and_then(|row| row[1].parse().ok()).unwrap_or(0_u32)
+    };
+    assert_eq!(requests("without a cookie"), 4, "{origins:?}");
+    assert_eq!(requests("live sessions"), 2, "{origins:?}");
+
+    // The newest first, under the names that the list has.
+    let events = rows(&admin, "#events").await?;
+    let told: Vec<_> = events.iter().map(|row| (row[1].as_str(), row[2].as_str())).collect();
+    let [newer, older] = handles[..] else { return Err(format!("{handles:?}").into()) };
+    let expected = [("logged_in", newer), ("created", newer), ("logged_in", older), ("created", older)];
+    assert_eq!(told, expected);
+
+    // The newer one ends, and the customer there is asked to log in.
+    click(&admin, "#sessions button").await?;
+    assert_eq!(admin.text(".notice").await?, "The session is over.");
+    assert_eq!(admin.text("#count").await?, "Live sessions of <b>ada</b>: 1");
+    assert_eq!(rows(&admin, "#events").await?[0][1..], ["ended: listed", newer]);
+    second.open(&example.url).await?;
+    assert_eq!(second.texts("#user").await?, [""; 0]);
+    first.open(&example.url).await?;
+    assert_eq!(first.text("#user").await?, "<b>ada</b>");
+
+    click(&admin, "#end-all").await?;
+    assert_eq!(admin.text("#count").await?, "Live sessions of <b>ada</b>: 0");
+    assert_eq!(admin.text(".notice").await?, "Sessions of <b>ada</b> that were ended: 1.");
+    first.open(&example.url).await?;
+    assert_eq!(first.texts("#user").await?, [""; 0]);
+    // The cookies of sessions that are over are told of, too.
+    admin.open(&format!("{}/admin", example.url)).await?;
+    let origins = rows(&admin, "#origins").await?;
+    assert!(
+        origins.iter().any(|row| row[0].contains("have expired or ended") && row[1] == "2"),
+        "{origins:?}"
+    );
+    for browser in [first, second, admin] {
+        browser.quit().await?;
+    }
+    Ok(())
+}
