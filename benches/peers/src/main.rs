@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use sessile_peers::contestants::Contestant;
 use sessile_peers::inner::INNER;
 use sessile_peers::report::{PARTS, Part, publish};
-use sessile_peers::{files, growth, hot, http, memory, postgres, process, redis, serve};
+use sessile_peers::{files, growth, http, memory, postgres, process, redis, serve};
 
 fn measure(part: &str) -> Option<Part> {
     Some(match part {
@@ -13,7 +13,6 @@ fn measure(part: &str) -> Option<Part> {
         "memory" => memory::measure(),
         "http" => http::measure(),
         "redis" => redis::measure(),
-        "hot" => hot::measure(),
         "postgres" => postgres::measure(),
         "files" => files::measure(),
         "growth" => growth::measure(),
@@ -30,8 +29,6 @@ fn inner(arguments: &[&str]) -> Option<()> {
         ["serve-files", store, folder] => serve::serve_files(store, folder),
         ["redis"] => redis::serve(),
         ["redis-contest", url] => redis::contest(url),
-        ["hot"] => hot::serve(),
-        ["hot-contest", url] => hot::contest(url),
         ["postgres"] => postgres::serve(),
         ["postgres-contest", url] => postgres::contest(url),
         ["growth-size", word] => growth::by_size(Contestant::parse(word)?),

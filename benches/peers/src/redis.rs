@@ -61,7 +61,7 @@ async fn counters(mut other: MultiplexedConnection) -> Vec<u64> {
     vec![count("total_reads_processed:"), count("total_commands_processed:")]
 }
 
-pub async fn rivals(url: &str) -> Vec<Rival> {
+async fn rivals(url: &str) -> Vec<Rival> {
     let store = sessile::RedisStore::connect(url).await.expect("a server");
     let ours = |rolling| Rc::new(Axum(ours::extractor(store.clone(), rolling))) as Rc<dyn App>;
 

@@ -35,7 +35,7 @@ impl Rival {
         if scenario == Scenario::Rolling { &self.rolling } else { &self.plain }
     }
 
-    pub async fn session(&self) -> Option<String> {
+    async fn session(&self) -> Option<String> {
         Proof { contestant: self.contestant, app: &*self.plain }.fill(USUAL).await
     }
 
