@@ -9,6 +9,7 @@ mod report;
 pub(crate) mod value;
 
 use std::error::Error as StdError;
+use std::fmt;
 use std::sync::Arc;
 
 use axum::http::StatusCode;
@@ -23,8 +24,7 @@ pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 ///
 /// A missing session is not an error: `get` returns `Ok(None)`, and `replace` returns
 /// [`Replaced::Gone`](crate::Replaced::Gone).
-#[derive(Debug, thiserror::Error)]
-#[error("{kind}")]
+#[derive(Debug)]
 pub struct StoreError {
     kind: StoreErrorKind,
     source: Arc<dyn StdError + Send + Sync>,
@@ -48,6 +48,19 @@ enum StoreErrorKind {
     NotOverridden,
     #[error("the session store does not support this")]
     Unsupported,
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.kind.fmt(f)
+    }
+}
+
+impl StdError for StoreError {
+    /// The error itself and not the `Arc` around it, so that callers can downcast it.
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&*self.source)
+    }
 }
 
 impl StoreError {
