@@ -186,17 +186,16 @@ impl<'c> Execution<'c> {
         self.remove_whatever(tried).await?;
         lists.leave(tried).await;
         self.stored_id = None;
-        let record = self.compose(None)?;
-        if Metadata::of(&record).user.is_none() {
-            if lists.were_ended().await? {
-                return Err(SessionError::Gone);
-            }
-            // The handler may know the id already.
-            self.id = Some(tried.clone());
-            return self.create(record).await;
-        }
+        // Not the id that was tried: whoever has ended the old session may be about to remove what is there.
         self.id = Some(self.config.new_id());
-        self.begin_listed(record, &lists.apart()).await
+        let record = self.compose(None)?;
+        if Metadata::of(&record).user.is_some() {
+            return self.begin_listed(record, &lists.apart()).await;
+        }
+        if lists.were_ended().await? {
+            return Err(SessionError::Gone);
+        }
+        self.create(record).await
     }
 
     /// Writes the new record again, over another base.

@@ -7,7 +7,8 @@ use crate::session::stage::{NewId, Stage};
 impl Session {
     /// The id under which the next commit stores the session.
     ///
-    /// For a destroyed session it is the id of the record that is removed.
+    /// The commit takes another one if that id is taken, or if the session has ended meanwhile and a new one
+    /// begins; ask again after it. For a destroyed session it is the id of the record that is removed.
     pub fn id(&self) -> SessionId {
         loop {
             if let Some(id) = self.state().id() {

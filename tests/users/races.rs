@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::{SECRET, is_alive, log_in};
 use sessile::testing::{Op, Probe, TestClock, Visitor};
-use sessile::{AtLimit, MemoryStore, SessionConfig, SessionError};
+use sessile::{AtLimit, MemoryStore, Origin, SessionConfig, SessionError};
 
 fn probed() -> Probe<MemoryStore> {
     Probe::new(MemoryStore::new())
@@ -233,6 +233,34 @@ async fn a_logout_reaches_the_ids_that_a_session_is_about_to_get() {
     let other = moves.await.unwrap().unwrap();
     assert!(!other.open().await.unwrap().is_logged_in());
     assert!(config.sessions_of("ada").list().await.unwrap().is_empty());
+}
+
+/// The logout is about to remove the record under the id to which the session was about to move.
+#[tokio::test]
+async fn a_guests_session_that_begins_beside_a_logout_stays() {
+    let probe = probed();
+    let config = SessionConfig::builder(SECRET).store(probe.clone()).build().unwrap();
+    let mut visitor = log_in(&config, "ada").await.unwrap();
+    let elsewhere = SessionConfig::builder(SECRET).store(probe.clone()).build().unwrap();
+    let mut other = Visitor::with_id(&elsewhere, &visitor.id().unwrap());
+    let (out, moving) = (visitor.open().await.unwrap(), other.open().await.unwrap());
+    out.destroy();
+    moving.cycle_id();
+    let hold_move = probe.hold(Op::DestroyIf);
+    let moves = tokio::spawn(async move { other.commit(&moving).await.map(|_| other) });
+    hold_move.reached().await;
+    let hold_end = probe.hold_nth(Op::Destroy, 1);
+    let logout = tokio::spawn(async move { visitor.commit(&out).await.map(drop) });
+    hold_end.reached().await;
+    drop(hold_move);
+    let guest = moves.await.unwrap().unwrap();
+    drop(hold_end);
+    logout.await.unwrap().unwrap();
+    let session = guest.open().await.unwrap();
+    assert!(
+        session.origin() == Origin::Loaded && !session.is_logged_in(),
+        "the logout ended the guest's session"
+    );
 }
 
 /// Found by exploring the protocol: where a list has dropped the entry of the destroyed record already.

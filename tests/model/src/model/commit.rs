@@ -272,7 +272,10 @@ impl Handle {
         }
         // A commit that is repeated writes the record again that the failed one made.
         let again = self.moved.as_ref() == Some(new) && world.records.contains_key(new);
-        if !again && (world.past.contains_key(new) || !self.may_become(world, new)) {
+        // A session that has lost its place in a user's list is another one: whoever ended the old one may be about
+        // to remove the record under the id that was promised.
+        let is_another = how == How::Cycle && ended && old.is_some_and(|(_, loaded)| loaded.user.is_some());
+        if !again && (world.past.contains_key(new) || !is_another && !self.may_become(world, new)) {
             return;
         }
         for base in bases {
