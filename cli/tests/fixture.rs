@@ -52,6 +52,8 @@ impl Fixture {
             .args(["-c", line])
             .current_dir(self.path())
             .env("PATH", path)
+            // Help is wrapped where the terminal is narrow.
+            .env("COLUMNS", "200")
             .env("SESSILE_STORE", store)
             .env("SESSILE_SECRETS", SECRET)
             .stdin(Stdio::null())

@@ -195,7 +195,8 @@ proptest! {
                 run(&session, &mut model, step);
                 if matches!(step, Step::Commit) {
                     browser.commit(&session).await;
-                    stored = model.clone();
+                    // What holds the same in another order is not written.
+                    if model.is(&stored) { model = stored.clone() } else { stored = model.clone() }
                 }
                 // What is asked seldom is asked after many changes at once.
                 if n % every == 0 {
