@@ -11,30 +11,25 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use constant_time_eq::constant_time_eq_n;
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use sha2::Sha256;
-use sha2::digest::OutputSizeUser;
-use sha2::digest::typenum::Unsigned;
 
+use crate::cookie::mac::{CODE_LEN, MacKey};
+use crate::cookie::recent::Recent;
 use crate::cookie::secrets::Secrets;
 use crate::cookie::uri_component::{decode_uri_component, unquote};
 use crate::id::{MAX_LEN, SessionId};
 
 /// The length of a signature in bytes: an HMAC-SHA256 in base64 without padding.
 pub(crate) const SIGNATURE_LEN: usize = 43;
-const _: () = {
-    let mac_len = <<Hmac<Sha256> as OutputSizeUser>::OutputSize as Unsigned>::USIZE;
-    assert!(matches!(base64::encoded_len(mac_len, false), Some(SIGNATURE_LEN)));
-};
+const _: () = assert!(matches!(base64::encoded_len(CODE_LEN, false), Some(SIGNATURE_LEN)));
 
 /// The length of the longest decoded value in bytes: `s:`, the id, a dot, the signature.
 pub(crate) const MAX_DECODED: usize = "s:".len() + MAX_LEN + ".".len() + SIGNATURE_LEN;
 
-/// Signs ids, and verifies cookies. Each key's HMAC state is prepared once, which saves hashing the key for
-/// every cookie.
+/// Signs ids, and verifies cookies.
 pub(crate) struct Signer {
     /// Newest first; never empty.
-    keys: Vec<Hmac<Sha256>>,
+    keys: Vec<MacKey>,
+    recent: Recent<Verified>,
 }
 
 /// An id's signature in base64, as it stands in a decoded cookie.
@@ -42,6 +37,7 @@ pub(crate) struct Signer {
 pub(crate) struct Signature(pub(super) [u8; SIGNATURE_LEN]);
 
 /// What a cookie says that one of the secrets has signed.
+#[derive(Clone)]
 pub(crate) struct Verified {
     pub(crate) id: SessionId,
     /// The id's signature with the newest secret. `None` when an older secret has signed the cookie, which
@@ -51,12 +47,10 @@ pub(crate) struct Verified {
 
 impl Signer {
     pub(crate) fn new(secrets: &Secrets) -> Self {
-        let keys: Vec<_> = secrets.list.iter().filter_map(|key| Hmac::new_from_slice(key).ok()).collect();
-        // Invariant: HMAC accepts keys of every length (RFC 2104, section 3), so there is a key for each
-        // secret; and there is a secret, because a configuration without one is not built.
-        debug_assert_eq!(keys.len(), secrets.list.len(), "HMAC does not accept a secret");
+        let keys: Vec<_> = secrets.list.iter().map(|secret| MacKey::new(secret)).collect();
+        // Invariant: there is a secret, because a configuration without one is not built.
         debug_assert!(!keys.is_empty(), "there is no secret to sign with");
-        Self { keys }
+        Self { keys, recent: Recent::new() }
     }
 
     /// The signature of an id with the newest secret.
@@ -67,6 +61,14 @@ impl Signer {
 
     /// The id in a value, as it stands in the `Cookie` header, if one of the secrets has signed it.
     pub(crate) fn verify(&self, value: &[u8]) -> Option<Verified> {
+        self.recent.get(value).or_else(|| {
+            let verified = self.verify_anew(value)?;
+            self.recent.note(value, &verified);
+            Some(verified)
+        })
+    }
+
+    fn verify_anew(&self, value: &[u8]) -> Option<Verified> {
         let mut buffer = [0; MAX_DECODED];
         let decoded = decode_uri_component(unquote(value), &mut buffer)?;
         let (signed, given) = decoded.strip_prefix(b"s:")?.split_last_chunk()?;
@@ -100,25 +102,25 @@ fn to_url_safe(signature: Signature) -> Signature {
     }))
 }
 
-fn signature(key: &Hmac<Sha256>, id: &str) -> Signature {
-    let mut mac = key.clone();
-    mac.update(id.as_bytes());
+fn signature(key: &MacKey, id: &str) -> Signature {
     let mut text = [0; SIGNATURE_LEN];
     // Invariant: the base64 fills `text` exactly, as the assertion at `SIGNATURE_LEN` shows.
-    let written = STANDARD_NO_PAD.encode_slice(mac.finalize().into_bytes(), &mut text);
+    let written = STANDARD_NO_PAD.encode_slice(key.code(id.as_bytes()), &mut text);
     debug_assert_eq!(written.ok(), Some(SIGNATURE_LEN), "a signature has another length");
     Signature(text)
 }
 
 #[cfg(test)]
 mod tests {
-    use hmac::EagerHash;
+    use hmac::{EagerHash, Hmac};
+    use sha2::Sha256;
     use zeroize::ZeroizeOnDrop;
 
     use super::*;
 
     /// What holds a secret, or is made from one, is overwritten when it is dropped. The features `zeroize` of
-    /// `hmac` and `sha2` see to it for the HMAC, which consists of two states of the hash and a buffer.
+    /// `hmac` and `sha2` see to it for the keys that are derived from a secret, whose HMAC consists of two states of
+    /// the hash and a buffer.
     #[test]
     fn secrets_are_zeroized_on_drop() {
         fn is_zeroized<T: ZeroizeOnDrop>() {}
@@ -126,6 +128,7 @@ mod tests {
             secrets.list.into_iter().next()
         }
         drop(secret_of(Secrets::from("a secret")));
+        is_zeroized::<MacKey>();
         is_zeroized::<<Sha256 as EagerHash>::Core>();
         assert!(std::mem::needs_drop::<Hmac<Sha256>>());
     }
