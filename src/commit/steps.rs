@@ -17,7 +17,11 @@ use crate::session::{Session, SessionInner};
 use crate::store::joint::Sent;
 
 /// Decides what the next commit does. `None`, when nothing has changed since the last commit.
-pub(super) fn decide_next(session: &SessionInner, state: &State, trigger: Trigger) -> Option<(Write, CookieDecision)> {
+pub(super) fn decide_next(
+    session: &SessionInner,
+    state: &State,
+    trigger: Trigger,
+) -> Option<(Write, CookieDecision)> {
     if state.commit_state == CommitState::Done && trigger == Trigger::Commit {
         return None;
     }
@@ -154,7 +158,6 @@ fn facts(state: &State, session: &SessionInner, trigger: Trigger) -> Facts {
         undeliverable: config.secure == Secure::Always && transport == Transport::ProxiedHttp,
         resave: config.policy.resave,
         rolling: config.policy.rolling,
-        save_uninitialized: config.policy.save_uninitialized
-            && session.request.is_within(&config.cookie.path),
+        save_uninitialized: config.policy.save_uninitialized && session.request.is_within,
     }
 }

@@ -9,9 +9,8 @@ const BLOCK: usize = 64;
 pub(super) const CODE_LEN: usize = 32;
 
 /// The state in which SHA-256 begins (FIPS 180-4, section 5.3.3).
-const BEGIN: [u32; 8] = [
-    0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19,
-];
+const BEGIN: [u32; 8] =
+    [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
 
 /// A key for HMAC-SHA256 (RFC 2104): the two states of the hash behind the blocks that HMAC makes of a key.
 ///

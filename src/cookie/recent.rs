@@ -40,8 +40,12 @@ impl<T: Clone> Recent<T> {
 
     /// What is known about a value.
     pub(super) fn get(&self, value: &[u8]) -> Option<T> {
+        self.known(self.places.get()?, value, value)
+    }
+
+    fn known(&self, places: &[Place<T>], placed: &[u8], value: &[u8]) -> Option<T> {
         // To verify takes less time than to wait for another thread.
-        let place = self.place(self.places.get()?, value).try_lock().ok()?;
+        let place = self.place(places, placed).try_lock().ok()?;
         let known = place.as_ref()?;
         constant_time_eq(&known.value, value).then(|| known.found.clone())
     }
@@ -49,7 +53,8 @@ impl<T: Clone> Recent<T> {
     /// Keeps what was found out about a value.
     pub(super) fn note(&self, value: &[u8], found: &T) {
         let Ok(kept) = ArrayVec::try_from(value) else { return };
-        let places = self.places.get_or_init(|| std::iter::repeat_with(Mutex::default).take(PLACES).collect());
+        let places =
+            self.places.get_or_init(|| std::iter::repeat_with(Mutex::default).take(PLACES).collect());
         let Ok(mut place) = self.place(places, value).try_lock() else { return };
         let known = Known { value: kept, found: found.clone() };
         match &mut *place {
@@ -60,5 +65,11 @@ impl<T: Clone> Recent<T> {
 
     fn place<'p>(&self, places: &'p [Place<T>], value: &[u8]) -> &'p Place<T> {
         &places[self.seed.hash_one(value) as usize % PLACES]
+    }
+
+    /// What is known about a value that is looked for in the place of another one.
+    #[cfg(test)]
+    pub(super) fn get_placed(&self, placed: &[u8], value: &[u8]) -> Option<T> {
+        self.known(self.places.get()?, placed, value)
     }
 }

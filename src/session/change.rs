@@ -324,7 +324,14 @@ impl Clone for Log {
         }
         let Self { changes, max_age, flash, metadata, rebased, index: _ } = self;
         let (changes, metadata) = (changes.clone(), metadata.clone());
-        Self { changes, max_age: *max_age, flash: *flash, metadata, rebased: *rebased, index: Mutex::default() }
+        Self {
+            changes,
+            max_age: *max_age,
+            flash: *flash,
+            metadata,
+            rebased: *rebased,
+            index: Mutex::default(),
+        }
     }
 }
 

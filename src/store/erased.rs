@@ -87,6 +87,12 @@ impl ErasedStore {
         matches!(self.kind, Kind::Memory(_))
     }
 
+    /// The record in the memory store. `None` says nothing of another store.
+    pub(crate) fn get_at_once(&self, id: &SessionId) -> Option<Loaded> {
+        let Kind::Memory(store) = &self.kind else { return None };
+        store.fetch(id.key())
+    }
+
     /// Writes over `base` in the memory store. `false`: nothing was written, here and in the next two methods.
     pub(crate) fn replace_at_once(
         &self,
