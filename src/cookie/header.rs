@@ -4,7 +4,7 @@
 use axum::http::header::COOKIE;
 use axum::http::{HeaderMap, HeaderValue};
 use cookie::Cookie;
-use memchr::{memchr, memchr2};
+use memchr::{memchr_iter, memchr2};
 
 /// How many cookies of the session's name are checked for a signature in one request. A sibling subdomain can
 /// plant cookies of the name on the parent domain, and browsers send those with a longer path first (RFC
@@ -21,13 +21,10 @@ pub(crate) fn cookie_values<'h>(headers: &'h HeaderMap, name: &'h str) -> impl I
 
 /// The pairs of name and value in one `Cookie` line.
 fn pairs(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = Some(line);
-    std::iter::from_fn(move || {
-        let line = rest?;
-        let end = memchr(b';', line);
-        rest = end.map(|end| &line[end + 1..]);
-        Some(&line[..end.unwrap_or(line.len())])
-    })
+    let mut start = 0;
+    memchr_iter(b';', line)
+        .chain([line.len()])
+        .map(move |end| &line[std::mem::replace(&mut start, end + 1)..end])
 }
 
 /// The value of a pair, if it has this name.

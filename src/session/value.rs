@@ -74,12 +74,7 @@ pub(crate) fn encode<T: Serialize>(key: &str, value: &T) -> Result<SmolStr, Sess
 /// Reads a value from JSON. A `null` that a `T` cannot be read from is no value, since that is how JavaScript
 /// empties a key. `key` is for the error alone.
 pub(crate) fn decode<T: DeserializeOwned>(key: &str, raw: &[u8]) -> Result<Option<T>, SessionError> {
-    let read = match raw {
-        // A number has no text that would have to be UTF-8.
-        [b'0'..=b'9' | b'-', ..] => serde_json::from_slice(raw),
-        _ => serde_json::from_str(text(raw)),
-    };
-    match read {
+    match serde_json::from_str(text(raw)) {
         Ok(value) => Ok(Some(value)),
         Err(_) if raw == b"null" => Ok(None),
         Err(error) => Err(SessionError::decode(key, JsonError::new::<T>(&error))),
