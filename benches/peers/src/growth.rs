@@ -14,7 +14,7 @@ use crate::runtime::block_on;
 use crate::scenario::Scenario;
 use crate::serve::Server;
 use crate::statistics::Spread;
-use crate::wrk::{Load, SERVERS, load};
+use crate::wrk::{Load, SERVERS, Sample, load};
 
 const BYTES: [usize; 4] = [100, 1024, 10 * 1024, 100 * 1024];
 const STORED: [usize; 6] = [10, 100, 1_000, 10_000, 100_000, 1_000_000];
@@ -48,14 +48,22 @@ pub fn measure() -> Part {
         y: "nanoseconds",
         lines: CROWDED.map(|contestant| line(contestant, &["growth-stored"])).to_vec(),
     };
+    let (rates, processor) = connected();
     let connections = Picture {
         file: "connections.svg",
         title: "Reads over HTTP",
         x: "connections",
         y: "requests per second",
-        lines: connected(),
+        lines: rates,
     };
-    let pictures = [&reads, &writes, &number, &connections].map(|picture| {
+    let processor = Picture {
+        file: "connections-cpu.svg",
+        title: "Reads over HTTP, the server's processor",
+        x: "connections",
+        y: "nanoseconds of CPU a request",
+        lines: processor,
+    };
+    let pictures = [&reads, &writes, &number, &connections, &processor].map(|picture| {
         picture.draw();
         picture.markdown()
     });
@@ -128,9 +136,11 @@ pub fn by_number(contestant: Contestant) {
     });
 }
 
-fn connected() -> Vec<Line> {
-    const ROUNDS: usize = 2;
-    let mut lines = CONNECTED.map(|contestant| Line { name: contestant.name(), points: Vec::new() });
+/// The rates, and the CPU time of a request in nanoseconds.
+fn connected() -> (Vec<Line>, Vec<Line>) {
+    const ROUNDS: usize = 5;
+    let mut rates = CONNECTED.map(|contestant| Line { name: contestant.name(), points: Vec::new() });
+    let mut processor = rates.clone();
     let servers = CONNECTED.map(|contestant| {
         let server = Server::contestant(SERVERS, contestant);
         let cookies = block_on(sessions(contestant, &server, USUAL));
@@ -138,10 +148,17 @@ fn connected() -> Vec<Line> {
     });
     for connections in CONNECTIONS {
         let one_second = Load { connections, seconds: 1 };
-        for ((server, cookies), line) in servers.iter().zip(&mut lines) {
-            let rates = (0..ROUNDS).map(|_| load(server, "/read", cookies, one_second).per_second).collect();
-            line.points.push((connections as f64, Spread::of(rates).median));
+        let mut samples = CONNECTED.map(|_| Vec::new());
+        for _ in 0..ROUNDS {
+            for ((server, cookies), samples) in servers.iter().zip(&mut samples) {
+                samples.push(load(server, "/read", cookies, one_second));
+            }
+        }
+        for (nth, samples) in samples.iter().enumerate() {
+            let median = |of: fn(&Sample) -> f64| Spread::of(samples.iter().map(of).collect()).median;
+            rates[nth].points.push((connections as f64, median(|sample| sample.per_second)));
+            processor[nth].points.push((connections as f64, median(|sample| sample.processor * 1e3)));
         }
     }
-    lines.to_vec()
+    (rates.to_vec(), processor.to_vec())
 }

@@ -27,6 +27,9 @@ fn inner(arguments: &[&str]) -> Option<()> {
     match *arguments {
         ["time"] => process::time_all(),
         ["time-some"] => process::time_some(),
+        ["drive", scenario, word, times] => {
+            process::drive(Scenario::parse(scenario)?, Contestant::parse(word)?, times.parse().ok()?)
+        }
         ["resident", word, path] => println!("{}", memory::per_session(Contestant::parse(word)?, path)),
         ["serve", word] => serve::serve(Contestant::parse(word)?),
         ["serve-files", store, folder] => serve::serve_files(store, folder),

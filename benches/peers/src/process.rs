@@ -62,6 +62,15 @@ pub fn time_some() {
 const SOME: [Contestant; 4] =
     [Contestant::BareAxum, Contestant::Hand, Contestant::Sessile, Contestant::Tower];
 
+/// Makes one contestant's requests and nothing else, for a profiler.
+pub fn drive(scenario: Scenario, contestant: Contestant, times: usize) {
+    block_on(async {
+        for (_, app, ask) in contest(scenario, &[contestant]).await {
+            app.drive(std::slice::from_ref(&ask), times).await;
+        }
+    });
+}
+
 async fn contest(scenario: Scenario, among: &[Contestant]) -> Vec<(Contestant, Box<dyn App>, Ask)> {
     let mut contest = Vec::new();
     for &contestant in among.iter().filter(|&&contestant| scenario.has(contestant)) {
