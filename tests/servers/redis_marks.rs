@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use redis::AsyncCommands as _;
 use redis::aio::{ConnectionLike, MultiplexedConnection};
+use redis::{AsyncCommands as _, RedisFuture};
 use sessile::{Record, RedisStore, Replaced, SessionId, SessionStore, StoreError, Stored, Version};
 use sessile_test_servers::{self as servers, Server};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -208,9 +208,9 @@ async fn a_lost_answer_about_a_large_record_is_asked_for_again_and_counts_once()
     lost_answers::check(Large(through), Large(store), &proxy).await;
 }
 
-/// The driver of a cluster sends a command again when its connection drops, and does not say so.
+/// What arrives a second time, or late, writes nothing.
 #[tokio::test]
-async fn its_own_record_is_no_conflict() {
+async fn a_call_that_comes_again_or_late_changes_nothing() {
     let Some((server, store, mut beside)) = private().await else { return };
     for make in [record, large] {
         let id = SessionId::random();
@@ -240,6 +240,53 @@ async fn its_own_record_is_no_conflict() {
         }
         assert_eq!(beside.get::<_, String>(&key).await.unwrap(), make(7).as_json());
         assert!(keys(&mut beside, "sessile:*").await.is_empty());
+    }
+}
+
+/// A connection that sends everything twice and returns the second answer, as the driver of a cluster does when
+/// a connection drops before the first.
+#[derive(Clone)]
+struct Twice(MultiplexedConnection);
+
+impl ConnectionLike for Twice {
+    fn req_packed_command<'a>(&'a mut self, command: &'a redis::Cmd) -> RedisFuture<'a, redis::Value> {
+        Box::pin(async move {
+            let _ = self.0.req_packed_command(command).await;
+            self.0.req_packed_command(command).await
+        })
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        commands: &'a redis::Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<redis::Value>> {
+        Box::pin(async move {
+            let _ = self.0.req_packed_commands(commands, offset, count).await;
+            self.0.req_packed_commands(commands, offset, count).await
+        })
+    }
+
+    fn get_db(&self) -> i64 {
+        self.0.get_db()
+    }
+}
+
+#[tokio::test]
+async fn a_driver_that_sends_again_by_itself_makes_no_conflict() {
+    for server in [servers::redis(&[]), servers::valkey(&[])].into_iter().flatten() {
+        let store = RedisStore::new(Twice(connection_to(&server.address()).await));
+        for make in [record, large] {
+            let id = SessionId::random();
+            store.set(&id, &make(1), MINUTE).await.unwrap();
+            let old = version(&store, &id).await;
+            let done = replaces(&store, &id, &make(2)).await;
+            assert_eq!(version(&store, &id).await, done);
+            // Another process has written the same.
+            let conflict = store.replace(&id, &old, &make(2), MINUTE).await.unwrap();
+            assert!(matches!(conflict, Replaced::Conflict(_)), "{conflict:?}");
+        }
     }
 }
 
