@@ -16,7 +16,7 @@ pub struct Part {
 pub const PARTS: [&str; 8] = ["process", "memory", "http", "redis", "postgres", "hot", "files", "growth"];
 
 /// Sections that were measured by hand. A run leaves them as they are.
-const BY_HAND: [&str; 2] = ["valkey", "features"];
+const BY_HAND: [&str; 3] = ["valkey", "redis-writes", "features"];
 
 const INTRODUCTION: &str = "\
 # Benchmarks
