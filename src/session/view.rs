@@ -29,6 +29,15 @@ pub(crate) struct View<'a> {
     pub(crate) log: &'a Log,
 }
 
+/// Which results a replay takes for those of `update`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Updates {
+    /// The closures run, on the record that is at hand.
+    Run,
+    /// The record is the one on which the closures have run: their results hold.
+    Hold,
+}
+
 impl<'a> View<'a> {
     /// The raw JSON under a key, with this request's changes applied.
     pub(crate) fn get(self, key: &str) -> Option<RawValue<'a>> {
@@ -207,6 +216,7 @@ impl<'a> View<'a> {
         new: &'d CookieTemplate<'static>,
         configured: Option<Duration>,
         born: Option<SystemTime>,
+        updates: Updates,
     ) -> Result<Draft<'d>, SessionError>
     where
         'a: 'd,
@@ -218,6 +228,9 @@ impl<'a> View<'a> {
                 Change::Set { key, value } => draft.put(key, Some(Json::Kept(value))),
                 Change::Remove { key } => draft.put(key, None),
                 Change::Clear => draft.clear(),
+                Change::Update { key, now, .. } if updates == Updates::Hold => {
+                    draft.put(key, now.as_deref().map(Json::Kept));
+                }
                 Change::Update { key, apply, .. } => {
                     let after = apply(draft.get(key))?;
                     draft.put(key, after.map(Json::Made));
