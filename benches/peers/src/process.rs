@@ -310,7 +310,8 @@ fn render(times: &Figures<Batches>, allocations: &Figures<f64>) -> String {
          thread of its own.\n\n\
          What knowing the user costs, the table of users in memory. axum-login 0.18 works with tower-sessions 0.14, and \
          over sessile through `sessile-tower-sessions`; it loads the user, and compares a hash that changes with the \
-         password. The last row loads the user by the id in the session, after `belongs_to`.\n\n{login}",
+         password. tower-sessions' store in memory keeps parsed values, where sessile keeps JSON, as stores on servers \
+         do, and parses it for tower-sessions' `Session`. The last row loads the user by the id in the session, after `belongs_to`.\n\n{login}",
         ROUNDS * BATCHES,
     )
 }
