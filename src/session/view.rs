@@ -15,7 +15,7 @@ use crate::json::object::FEW;
 use crate::json::text::unescape;
 use crate::record::cookie_object::CookieTemplate;
 use crate::record::draft::{Draft, Json, Source};
-use crate::record::metadata::{Metadata, to_millis};
+use crate::record::metadata::{Metadata, ask_user, to_millis};
 use crate::record::{FLASH, METADATA, Record, is_reserved};
 use crate::session::change::{Change, Log};
 use crate::session::flash_queue::FlashQueues;
@@ -192,6 +192,14 @@ impl<'a> View<'a> {
         let mut metadata = self.stored_metadata();
         self.log.apply_to_metadata(&mut metadata);
         metadata
+    }
+
+    /// Asks about the keyed hash of the user who is logged in; `None`, if nobody is.
+    pub(crate) fn ask_user<T>(self, ask: impl FnOnce(&str) -> T) -> Option<T> {
+        if self.log.changes_metadata() {
+            return self.metadata().user.map(|user| ask(&user));
+        }
+        ask_user(self.stored_member(METADATA).map(RawValue::bytes), ask)
     }
 
     fn stored_metadata(self) -> Metadata {
