@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use sessile::SessionHandle;
+
+use crate::store_options::{FromOptions, StoreOptions, ToOptions};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -17,9 +19,12 @@ Exit codes:
   5  moved, but something was left: see what `move` says";
 
 const STORES: &str = "\
-A store is named by a URL: `file:DIR`, `sqlite:FILE`, `redis://HOST`, `rediss://HOST`, `postgres://HOST/DB`, \
-`mysql://HOST/DB`. Everybody on this machine can read the arguments of a program: put a URL with a password into \
-the environment variable.";
+A store is named by a URL: `file:DIR`, `sqlite:FILE`, `redis://HOST`, `redis+cluster://HOST,HOST`, \
+`redis+sentinel://HOST,HOST/NAME`, `postgres://HOST/DB`, `mysql://HOST/DB`; over TLS, `rediss` in the place of `redis`. \
+NAME is what the Sentinels call the primary. The user and the password in the URL are those of the servers; those of \
+the Sentinels are options: `?sentinel_username=…&sentinel_password=…`, and `sentinel_tls=no` where only the servers \
+speak TLS. Everybody on this machine can read the arguments of a program: put a URL with a password into the \
+environment variable.";
 
 const SECRETS: &str = "\
 The lists of users and the handles of sessions are made with the secrets of the app, so looking for either needs \
@@ -234,6 +239,28 @@ pub(crate) struct Secrets {
     /// A file with the app's secrets, one a line, newest first. Default: the environment variable SESSILE_SECRETS.
     #[arg(long, value_name = "FILE", long_help = SECRETS)]
     pub(crate) secrets_file: Option<PathBuf>,
+    /// What the app makes its secrets of: the bytes of the text, or what the text encodes.
+    #[arg(long, value_name = "ENCODING", value_enum, default_value_t = Encoding::Text)]
+    pub(crate) secrets_encoding: Encoding,
+    /// The app's secrets are a `Key` of axum-extra's cookie jars: how it makes the key, with `Key::from` or with
+    /// `Key::derive_from`.
+    #[arg(long, value_name = "CALL", value_enum)]
+    pub(crate) cookie_key: Option<CookieKey>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Encoding {
+    Text,
+    /// With or without padding, also in the alphabet for URLs.
+    Base64,
+    Hex,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(crate) enum CookieKey {
+    From,
+    DeriveFrom,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -250,83 +277,6 @@ fn hash_ids(text: &str) -> Result<HashIds, String> {
     time.map(HashIds::MovingUntil).map_err(|error| format!("neither `on` nor a time: {error}"))
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| error.to_string())
 }
-
-/// The options of a store. `move` has them twice.
-macro_rules! store_options {
-    ($name:ident, $before:literal, $heading:literal $(, $common:ident)?) => {
-        #[derive(Debug, Clone, Default, Args)]
-        #[command(next_help_heading = $heading)]
-        pub(crate) struct $name {
-            /// Redis: what the keys of sessions begin with. Default: `sess:`.
-            #[arg(id = concat!($before, "prefix"), long = concat!($before, "prefix"), value_name = "PREFIX")]
-            pub(crate) prefix: Option<String>,
-            /// SQL: the table of the sessions. Default: `session` in PostgreSQL, else `sessions`.
-            #[arg(id = concat!($before, "table"), long = concat!($before, "table"), value_name = "NAME")]
-            pub(crate) table: Option<String>,
-            /// PostgreSQL: the schema of the table.
-            #[arg(id = concat!($before, "schema"), long = concat!($before, "schema"), value_name = "NAME")]
-            pub(crate) schema: Option<String>,
-            /// PostgreSQL: the time zone in which the column `expire` is written. Default: `UTC`.
-            #[arg(id = concat!($before, "time-zone"), long = concat!($before, "time-zone"), value_name = "NAME")]
-            pub(crate) time_zone: Option<String>,
-            /// PostgreSQL: prepare no statements, for a pooler in transaction mode.
-            #[arg(id = concat!($before, "unprepared"), long = concat!($before, "unprepared"))]
-            pub(crate) unprepared: bool,
-            /// Redis, PostgreSQL: the apps set `announce_ends`; tell them of the sessions that end.
-            #[arg(id = concat!($before, "announce-ends"), long = concat!($before, "announce-ends"))]
-            pub(crate) announce_ends: bool,
-            /// Redis: the certificates of a private authority, in a file (PEM). In the URL of an SQL store:
-            /// `sslrootcert`, `ssl-ca`.
-            #[arg(id = concat!($before, "root-certificates"), long = concat!($before, "root-certificates"))]
-            #[arg(value_name = "FILE")]
-            pub(crate) root_certificates: Option<PathBuf>,
-            /// Files: accept a folder that others can write to.
-            #[arg(id = concat!($before, "shared-folder"), long = concat!($before, "shared-folder"))]
-            pub(crate) shared_folder: bool,
-            /// Files: the option `ttl` of session-file-store, where Express shares the folder. Default: 1h.
-            #[arg(id = concat!($before, "express-ttl"), long = concat!($before, "express-ttl"))]
-            #[arg(value_name = "DURATION", value_parser = duration)]
-            pub(crate) express_ttl: Option<Duration>,
-            /// The records are sealed: a file with the keys, one a line, newest first.
-            #[arg(id = concat!($before, "sealing-key-file"), long = concat!($before, "sealing-key-file"))]
-            #[arg(value_name = "FILE")]
-            pub(crate) sealing_key_file: Option<PathBuf>,
-        }
-
-        $(impl From<$name> for $common {
-            fn from(options: $name) -> Self {
-                let $name {
-                    prefix,
-                    table,
-                    schema,
-                    time_zone,
-                    unprepared,
-                    announce_ends,
-                    root_certificates,
-                    shared_folder,
-                    express_ttl,
-                    sealing_key_file,
-                } = options;
-                Self {
-                    prefix,
-                    table,
-                    schema,
-                    time_zone,
-                    unprepared,
-                    announce_ends,
-                    root_certificates,
-                    shared_folder,
-                    express_ttl,
-                    sealing_key_file,
-                }
-            }
-        })?
-    };
-}
-
-store_options!(StoreOptions, "", "Store");
-store_options!(FromOptions, "from-", "The store to copy from", StoreOptions);
-store_options!(ToOptions, "to-", "The store to copy to", StoreOptions);

@@ -3,9 +3,12 @@
 mod args;
 mod commands;
 mod failure;
+mod open;
 mod output;
 mod record;
+mod redis_address;
 mod secrets;
+mod store_options;
 mod stores;
 mod urls;
 

@@ -5,10 +5,13 @@ use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
+use axum_extra::extract::cookie::Key;
 use base64::Engine as _;
-use sessile::{SessionConfig, SessionStore};
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use sessile::{Secrets, SessionConfig, SessionStore};
 
-use crate::args::{App, HashIds, Secrets};
+use crate::args::{self, App, CookieKey, Encoding, HashIds};
 
 /// The variable that holds the secrets.
 const VARIABLE: &str = "SESSILE_SECRETS";
@@ -16,7 +19,13 @@ const VARIABLE: &str = "SESSILE_SECRETS";
 /// How long a secret is, in bytes, that this program makes, and from which on it finds nothing to say about one.
 pub(crate) const GOOD: usize = 32;
 
-/// The secrets in a file, one a line, newest first.
+/// What is read as base64: padding may be there or not.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// The lines of a file: secrets or keys, newest first.
 pub(crate) fn from_file(file: &Path) -> anyhow::Result<Vec<String>> {
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {file:?}"))?;
     let secrets: Vec<_> =
@@ -27,19 +36,58 @@ pub(crate) fn from_file(file: &Path) -> anyhow::Result<Vec<String>> {
     Ok(secrets)
 }
 
-/// The app's secrets, if they are given.
-pub(crate) fn given(arguments: &Secrets) -> anyhow::Result<Option<Vec<String>>> {
-    if let Some(file) = &arguments.secrets_file {
-        return from_file(file).map(Some);
+/// The app's secrets and how many there are, if they are given.
+pub(crate) fn given(arguments: &args::Secrets) -> anyhow::Result<Option<(Secrets, usize)>> {
+    let texts = match &arguments.secrets_file {
+        Some(file) => from_file(file)?,
+        None => {
+            let text = std::env::var(VARIABLE).unwrap_or_default();
+            text.split(',').map(str::trim).filter(|secret| !secret.is_empty()).map(str::to_owned).collect()
+        }
+    };
+    if texts.is_empty() {
+        return Ok(None);
     }
-    let Ok(text) = std::env::var(VARIABLE) else { return Ok(None) };
-    let secrets: Vec<_> = text.split(',').map(str::trim).filter(|secret| !secret.is_empty()).collect();
-    Ok((!secrets.is_empty()).then(|| secrets.into_iter().map(str::to_owned).collect()))
+    let secrets: anyhow::Result<Vec<_>> =
+        texts.iter().map(|text| bytes(text, arguments.secrets_encoding)).collect();
+    let secrets = secrets?;
+    let Some(call) = arguments.cookie_key else { return Ok(Some((secrets.into(), texts.len()))) };
+    let keys: anyhow::Result<Vec<_>> = secrets.iter().map(|secret| cookie_key(secret, call)).collect();
+    Ok(Some((keys?.into(), texts.len())))
+}
+
+/// No error quotes the secret.
+fn bytes(text: &str, encoding: Encoding) -> anyhow::Result<Vec<u8>> {
+    match encoding {
+        Encoding::Text => Ok(text.as_bytes().to_vec()),
+        Encoding::Base64 => {
+            let text = text.replace('-', "+").replace('_', "/");
+            BASE64.decode(text).ok().context("a secret is no base64")
+        }
+        Encoding::Hex => {
+            let digits: Option<Vec<_>> = text.chars().map(|digit| digit.to_digit(16)).collect();
+            let (pairs, rest) = digits.as_deref().unwrap_or_default().as_chunks();
+            if pairs.is_empty() || !rest.is_empty() {
+                bail!("a secret is no text of hexadecimal digits");
+            }
+            Ok(pairs.iter().map(|[high, low]| (high * 16 + low) as u8).collect())
+        }
+    }
+}
+
+fn cookie_key(secret: &[u8], call: CookieKey) -> anyhow::Result<Key> {
+    match call {
+        CookieKey::From => Key::try_from(secret).context("no key can be made of a secret"),
+        CookieKey::DeriveFrom if secret.len() < GOOD => {
+            bail!("no key can be derived from a secret of less than {GOOD} bytes")
+        }
+        CookieKey::DeriveFrom => Ok(Key::derive_from(secret)),
+    }
 }
 
 /// The app's configuration, as far as its sessions are concerned.
 pub(crate) fn config(app: &App, store: impl SessionStore) -> anyhow::Result<SessionConfig> {
-    let Some(secrets) = given(&app.secrets)? else {
+    let Some((secrets, _)) = given(&app.secrets)? else {
         bail!(
             "the secrets of the app are needed, because lists of users and handles are made with them: set {VARIABLE}, or name a file with --secrets-file"
         );
@@ -62,7 +110,7 @@ pub(crate) fn make() -> anyhow::Result<String> {
     let mut bytes = [0; GOOD];
     getrandom::fill(&mut bytes)
         .map_err(|error| anyhow::anyhow!("the system gives no random bytes: {error}"))?;
-    Ok(base64::engine::general_purpose::STANDARD.encode(bytes))
+    Ok(BASE64.encode(bytes))
 }
 
 /// Writes a new file that nobody else can read.

@@ -1,18 +1,19 @@
-//! The stores that a URL can name, as one type.
+//! The stores that a URL can name, as one type: see [`open`](crate::open) for how they are opened.
 
-use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use futures_util::stream::BoxStream;
-use sessile::sqlx::{self, Connection as _, Row as _};
+use sessile::redis::aio::MultiplexedConnection;
+use sessile::redis::cluster_async::ClusterConnection;
 use sessile::{
     FileStore, MySqlStore, PostgresStore, Record, RedisStore, Replaced, Sealed, SessionId, SessionStore,
-    SqliteStore, StoreError, Stored, UserIndex, Version, redis,
+    SqliteStore, StoreError, Stored, UserIndex, Version,
 };
 
-use crate::args::StoreOptions;
+use crate::open::plain;
 use crate::secrets;
+use crate::store_options::StoreOptions;
 use crate::urls::public_name;
 
 /// A store and its name.
@@ -20,7 +21,8 @@ pub(crate) struct Opened {
     pub(crate) store: AnyStore,
     /// The URL without what must not be shown.
     pub(crate) name: String,
-    url: String,
+    pub(crate) options: StoreOptions,
+    pub(crate) url: String,
 }
 
 /// A store whose records are sealed, or not.
@@ -34,6 +36,8 @@ pub(crate) enum AnyStore {
 pub(crate) enum Plain {
     File(FileStore),
     Redis(RedisStore),
+    RedisCluster(RedisStore<ClusterConnection>),
+    RedisSentinel(RedisStore<MultiplexedConnection>),
     Postgres(PostgresStore),
     MySql(MySqlStore),
     Sqlite(SqliteStore),
@@ -58,113 +62,12 @@ impl Opened {
             None => AnyStore::Plain(plain),
             Some(file) => AnyStore::Sealed(Sealed::new(plain.clone(), secrets::from_file(file)?), plain),
         };
-        Ok(Self { store, name, url: url.to_owned() })
+        Ok(Self { store, name, options: options.clone(), url: url.to_owned() })
     }
 
     pub(crate) fn is(&self, other: &Self) -> bool {
         self.url == other.url
     }
-
-    /// What the store's server says the time is, and the time here when it answered. `None`: the store has no clock
-    /// but this machine's.
-    pub(crate) async fn server_time(&self) -> anyhow::Result<Option<(SystemTime, SystemTime)>> {
-        let millis: i64 = match self.store.plain() {
-            Plain::File(_) | Plain::Sqlite(_) => return Ok(None),
-            Plain::Redis(_) => {
-                let client = redis::Client::open(self.url.as_str())?;
-                let mut connection = client.get_multiplexed_async_connection().await?;
-                let (seconds, micros): (i64, i64) = redis::cmd("TIME").query_async(&mut connection).await?;
-                seconds * 1000 + micros / 1000
-            }
-            Plain::Postgres(_) => {
-                // PgBouncer refuses this option.
-                let options: sqlx::postgres::PgConnectOptions = self.url.parse()?;
-                let options = options.extra_float_digits(None);
-                let mut connection = sqlx::PgConnection::connect_with(&options).await?;
-                let sql = "SELECT (extract(epoch from clock_timestamp()) * 1000)::bigint";
-                sqlx::raw_sql(sql).fetch_one(&mut connection).await?.try_get(0)?
-            }
-            Plain::MySql(_) => {
-                let mut connection = sqlx::MySqlConnection::connect(&self.url).await?;
-                let sql = "SELECT CAST(UNIX_TIMESTAMP(NOW(6)) * 1000 AS SIGNED)";
-                sqlx::raw_sql(sql).fetch_one(&mut connection).await?.try_get(0)?
-            }
-        };
-        let there = UNIX_EPOCH + Duration::from_millis(u64::try_from(millis).unwrap_or_default());
-        Ok(Some((there, SystemTime::now())))
-    }
-}
-
-async fn plain(url: &str, options: &StoreOptions, if_missing: IfMissing) -> anyhow::Result<Plain> {
-    let (scheme, rest) = url.split_once(':').unwrap_or((url, ""));
-    let StoreOptions { table, .. } = options;
-    Ok(match scheme {
-        "file" => Plain::File(file(Path::new(rest), options, if_missing)?),
-        "redis" | "rediss" | "redis+unix" | "unix" => {
-            let mut builder = RedisStore::builder().announce_ends(options.announce_ends);
-            if let Some(prefix) = &options.prefix {
-                builder = builder.prefix(prefix);
-            }
-            if let Some(file) = &options.root_certificates {
-                builder = builder.root_certificates(std::fs::read(file).with_context(|| named(file))?);
-            }
-            Plain::Redis(builder.connect(url).await?)
-        }
-        "postgres" | "postgresql" => {
-            let mut store = PostgresStore::connect(url).await?.announce_ends(options.announce_ends);
-            if options.unprepared {
-                store = store.prepared(false);
-            }
-            if let Some(zone) = &options.time_zone {
-                store = store.time_zone(zone);
-            }
-            if let Some(schema) = &options.schema {
-                store = store.schema(schema)?;
-            }
-            if let Some(table) = table {
-                store = store.table(table)?;
-            }
-            Plain::Postgres(store)
-        }
-        "mysql" | "mariadb" => {
-            let store = MySqlStore::connect(url).await?;
-            Plain::MySql(match table {
-                Some(table) => store.table(table)?,
-                None => store,
-            })
-        }
-        "sqlite" => {
-            let is_url = rest.starts_with("//");
-            let path = rest.strip_prefix("//").unwrap_or(rest).split('?').next().unwrap_or_default();
-            if if_missing == IfMissing::Fail && !Path::new(path).is_file() {
-                bail!("there is no file {path:?}");
-            }
-            let store = SqliteStore::open(if is_url { url } else { rest }).await?;
-            Plain::Sqlite(match table {
-                Some(table) => store.table(table)?,
-                None => store,
-            })
-        }
-        "memory" => bail!("the sessions of a memory store are in the app's own process"),
-        _ => bail!(
-            "a store is named by file:DIR, sqlite:FILE, redis://HOST, rediss://HOST, postgres://HOST/DB or mysql://HOST/DB"
-        ),
-    })
-}
-
-fn file(folder: &Path, options: &StoreOptions, if_missing: IfMissing) -> anyhow::Result<FileStore> {
-    if if_missing == IfMissing::Fail && !folder.is_dir() {
-        bail!("there is no folder {folder:?}");
-    }
-    let mut builder = FileStore::builder(folder).shared_folder(options.shared_folder);
-    if let Some(ttl) = options.express_ttl {
-        builder = builder.ttl(ttl);
-    }
-    Ok(builder.build()?)
-}
-
-fn named(file: &PathBuf) -> String {
-    format!("cannot read {file:?}")
 }
 
 /// Calls a method of the store inside.
@@ -173,6 +76,8 @@ macro_rules! each {
         match $plain {
             Plain::File($store) => $call,
             Plain::Redis($store) => $call,
+            Plain::RedisCluster($store) => $call,
+            Plain::RedisSentinel($store) => $call,
             Plain::Postgres($store) => $call,
             Plain::MySql($store) => $call,
             Plain::Sqlite($store) => $call,
@@ -181,7 +86,7 @@ macro_rules! each {
 }
 
 impl AnyStore {
-    fn plain(&self) -> &Plain {
+    pub(crate) fn plain(&self) -> &Plain {
         match self {
             Self::Plain(plain) | Self::Sealed(_, plain) => plain,
         }
@@ -190,7 +95,7 @@ impl AnyStore {
     /// Removes expired sessions. `None`: the server does it by itself.
     pub(crate) async fn sweep(&self) -> Result<Option<u64>, StoreError> {
         match self.plain() {
-            Plain::Redis(_) => Ok(None),
+            Plain::Redis(_) | Plain::RedisCluster(_) | Plain::RedisSentinel(_) => Ok(None),
             Plain::File(store) => store.sweep().await.map(Some),
             Plain::Postgres(store) => store.sweep().await.map(Some),
             Plain::MySql(store) => store.sweep().await.map(Some),
@@ -204,7 +109,7 @@ impl AnyStore {
         Ok(match self.plain() {
             Plain::File(store) => (store.len().await? as u64 + unreadable).saturating_sub(named),
             Plain::MySql(store) => store.len().await?.saturating_sub(named),
-            Plain::Redis(_) | Plain::Postgres(_) | Plain::Sqlite(_) => 0,
+            _ => 0,
         })
     }
 
@@ -215,10 +120,10 @@ impl AnyStore {
             return Ok(());
         }
         match self.plain() {
-            Plain::File(_) | Plain::Redis(_) => {}
             Plain::Postgres(store) => store.migrate().await?,
             Plain::MySql(store) => store.migrate().await?,
             Plain::Sqlite(store) => store.migrate().await?,
+            Plain::File(_) | Plain::Redis(_) | Plain::RedisCluster(_) | Plain::RedisSentinel(_) => {}
         }
         self.check().await
     }

@@ -6,14 +6,37 @@ pub(crate) fn public_name(store: &str) -> String {
     if matches!(scheme, "file" | "sqlite") {
         return format!("{scheme}:{}", path.split('?').next().unwrap_or_default());
     }
-    match url::Url::parse(store) {
-        Ok(url) => {
-            let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-            format!("{scheme}://{}{port}{}", url.host_str().unwrap_or_default(), url.path())
-        }
-        // What stands in it is not known, so none of it is shown.
-        Err(_) => "the store".to_owned(),
+    // A cluster and Sentinels have several hosts.
+    let (before, hosts) = path.split_once("//").unwrap_or_default();
+    let hosts = hosts.split(['?', '#']).next().unwrap_or_default();
+    let hosts = hosts.rsplit_once('@').map_or(hosts, |(_, hosts)| hosts);
+    if let Some((first, rest)) = hosts.split_once(',')
+        && before.is_empty()
+    {
+        let (others, path) = rest.split_once('/').map_or((rest, ""), |(hosts, path)| (hosts, path));
+        let hosts = std::iter::once(first).chain(others.split(','));
+        let hosts: Option<Vec<_>> = hosts.map(|host| place(&format!("{scheme}://{host}"))).collect();
+        let slash = if path.is_empty() { "" } else { "/" };
+        return hosts.map_or_else(unknown, |hosts| format!("{scheme}://{}{slash}{path}", hosts.join(",")));
     }
+    match url::Url::parse(store) {
+        Ok(url) => format!("{scheme}://{}{}", host_and_port(&url), url.path()),
+        Err(_) => unknown(),
+    }
+}
+
+/// What stands in the URL is not known, so none of it is shown.
+fn unknown() -> String {
+    "the store".to_owned()
+}
+
+fn place(url: &str) -> Option<String> {
+    url::Url::parse(url).ok().map(|url| host_and_port(&url))
+}
+
+fn host_and_port(url: &url::Url) -> String {
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{}{port}", url.host_str().unwrap_or_default())
 }
 
 /// The text of an error without the passwords of this URL, in case a driver quotes it.

@@ -2,23 +2,55 @@
 //! [`fixture`](crate::fixture) that only this section has. After the output of a command that fails comes its exit code:
 //! `? 3`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use snapbox::{Assert, Data, Redactions};
+use snapbox::{Assert, Data, IntoData as _, Redactions};
 
 use crate::fixture::Fixture;
 
+const OPERATING: &str = "../docs/guide/operating.md";
+
 /// Runs the commands of a page and compares what they print.
 pub(crate) fn check(page: &str, store: &str) {
+    let (path, text) = read(page);
+    assert_eq(transcripts(&text, store, || {}), Data::read_from(&path, None), store);
+}
+
+/// Walks through the page for operators over a store that `fill` fills for each section, as [`Fixture`] does the folders.
+/// `instead` has what the page says of files, each with what is so for this store.
+pub(crate) fn walk_through_operating(store: &str, instead: &[(&str, &str)], fill: impl Fn()) {
+    let (_, mut text) = read(OPERATING);
+    let name = if store.contains("://") { "[STORE]" } else { store };
+    for (files, this) in
+        instead.iter().chain(&[("move file:sessions", "move $SESSILE_STORE"), ("file:sessions", name)])
+    {
+        assert!(text.contains(files), "the page does not say {files:?}");
+        text = text.replace(files, this);
+    }
+    assert_eq(transcripts(&text, store, fill), text.into_data(), store);
+}
+
+fn read(page: &str) -> (PathBuf, String) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(page);
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+    (path, text)
+}
+
+fn assert_eq(run: String, page: Data, store: &str) {
+    Assert::new().action_env("SNAPSHOTS").normalize_paths(false).redact_with(redactions(store)).eq(run, page);
+}
+
+/// The text, with what its commands print now.
+fn transcripts(text: &str, store: &str, fill: impl Fn()) -> String {
     let mut fixture = Fixture::new();
+    fill();
     let mut run = String::new();
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
         run += &format!("{line}\n");
         if line.starts_with("## ") {
             fixture = Fixture::new();
+            fill();
         }
         if line != "```console" {
             continue;
@@ -33,11 +65,7 @@ pub(crate) fn check(page: &str, store: &str) {
         }
         run += "```\n";
     }
-    Assert::new()
-        .action_env("SNAPSHOTS")
-        .normalize_paths(false)
-        .redact_with(redactions(store))
-        .eq(run, Data::read_from(&path, None));
+    run
 }
 
 fn transcript(fixture: &Fixture, command: &str, store: &str) -> String {
@@ -123,5 +151,6 @@ fn readme() {
 
 #[test]
 fn operating() {
-    check("../docs/guide/operating.md", "file:sessions");
+    check(OPERATING, "file:sessions");
+    walk_through_operating("sqlite:sessions.db", &[], || {});
 }

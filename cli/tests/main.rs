@@ -5,7 +5,9 @@
 
 mod fixture;
 mod golden;
+mod keys;
 mod kills;
 mod passwords;
 mod prompt;
+mod redis_address;
 mod servers;

@@ -14,6 +14,14 @@ fn a_name_has_neither_user_nor_password_nor_options() {
         ("mysql://ada:ge%20heim@db/shop", "mysql://db/shop"),
         ("postgres://ada:geheim@db:port/shop", "the store"),
         ("geheim", "the store"),
+        ("redis+cluster://ada:geheim@a:7000,b", "redis+cluster://a:7000,b"),
+        ("redis+cluster://ada:geheim@a:7000", "redis+cluster://a:7000"),
+        (
+            "rediss+sentinel://ada:ge,heim@a:1,[::1]:2/m/0?sentinel_password=geheim",
+            "rediss+sentinel://a:1,[::1]:2/m/0",
+        ),
+        ("redis+sentinel://a:geheim,b/m", "the store"),
+        ("redis+sentinel://ada:geheim/x@a,b/m", "redis+sentinel://a,b/m"),
         ("file:./sessions", "file:./sessions"),
         ("sqlite:///var/lib/shop.db?mode=ro", "sqlite:///var/lib/shop.db"),
     ] {
@@ -29,6 +37,7 @@ fn an_error_that_quotes_the_url_says_no_password() {
         "postgres://db/shop?user=ada&password=geheim&sslmode=require",
         "redis+unix:///run/redis?pass=geheim",
         "postgres://ada:geheim@x@db/shop",
+        "redis+sentinel://ada:geheim@a:1,b:2/m?sentinel_password=geheim",
     ] {
         let text = without_password(&format!("cannot parse {url:?}"), url);
         assert!(!text.contains("geheim"), "{text}");

@@ -1,4 +1,4 @@
-//! On a terminal, the program asks before it ends anything.
+//! On a terminal, the program asks before it ends anything, and shows how far it is.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -47,4 +47,40 @@ fn who_reads_json_is_not_asked() {
     let Some((code, said)) = typed(&fixture, "erase --user ada --json", "y") else { return };
     assert_eq!(code, 4, "{said}");
     assert!(said.contains("--yes"), "{said}");
+}
+
+/// What has been drawn, without the sequences that move the cursor.
+fn drawn(said: &str) -> String {
+    regex::Regex::new("\u{1b}\\[[0-9;?]*[A-Za-z]")
+        .expect("a regular expression")
+        .replace_all(said, "")
+        .into_owned()
+}
+
+#[test]
+fn a_bar_tells_how_many_sessions_are_copied() {
+    let fixture = Fixture::new();
+    let Some((code, said)) = typed(&fixture, "move file:sessions sqlite:new.db --yes", "") else { return };
+    assert_eq!(code, 0, "{said}");
+    let bars = drawn(&said);
+    assert!(bars.contains("copying sessions") && bars.contains("4/4"), "{bars:?}");
+    assert!(bars.contains("copying the lists of users") && bars.contains("2/2"), "{bars:?}");
+    // The last of them is wiped off, and what stays is the report.
+    let report = bars.rsplit('\r').next().unwrap_or_default().trim();
+    assert!(said.contains("4 sessions copied, 0 there already; 2 users"), "{said:?}");
+    assert!(!report.contains("copying"), "{said:?}");
+}
+
+/// A script that sends the report to a file sees the bar, and the file has none of it.
+#[test]
+fn a_bar_is_no_output() {
+    let fixture = Fixture::new();
+    let Some((code, said)) = typed(&fixture, "move file:sessions sqlite:new.db --yes --json > report", "")
+    else {
+        return;
+    };
+    assert_eq!(code, 0, "{said}");
+    let report = std::fs::read_to_string(fixture.path().join("report")).expect("it was written");
+    assert!(report.starts_with("{\n") && report.trim_end().ends_with('}'), "{report:?}");
+    assert!(drawn(&said).contains("copying sessions"), "{said:?}");
 }

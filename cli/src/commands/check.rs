@@ -1,10 +1,10 @@
 //! `check`: whether the store can serve.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
 use serde::Serialize;
-use sessile::SessionStore as _;
+use sessile::{Secrets, SessionStore as _};
 
 use crate::args::Check;
 use crate::failure::Exit;
@@ -64,8 +64,8 @@ pub(super) async fn run(arguments: Check, output: Output) -> anyhow::Result<Exit
         Checked::of("all sessions", all),
         clock(&opened).await,
     ];
-    if let Some(secrets) = secrets::given(&arguments.secrets)? {
-        checks.push(Checked::of("secrets", judge(&secrets)));
+    if let Some((secrets, count)) = secrets::given(&arguments.secrets)? {
+        checks.push(Checked::of("secrets", judge(secrets, count)));
     }
     let ok = checks.iter().all(|check| check.state != State::Failed);
     let rows = checks.iter().map(|check| {
@@ -86,32 +86,23 @@ pub(super) async fn run(arguments: Check, output: Output) -> anyhow::Result<Exit
 
 async fn clock(opened: &Opened) -> Checked {
     let what = "clock";
-    match opened.server_time().await {
+    match opened.clock_is_off_by().await {
         Ok(None) => Checked::of(what, Ok("it is this machine's")),
-        Ok(Some((there, here))) => {
-            let apart = apart(there, here);
-            Checked::of(
-                what,
-                match apart < APART {
-                    true => Ok(format!("the server's is less than {} s off", APART.as_secs())),
-                    false => {
-                        Err(anyhow::anyhow!("the server's is {} s off: set both by NTP", apart.as_secs()))
-                    }
-                },
-            )
+        Ok(Some(off)) if off < APART => {
+            Checked::of(what, Ok(format!("the server's is less than {} s off", APART.as_secs())))
+        }
+        Ok(Some(off)) => {
+            let error = anyhow::anyhow!("the server's is {} s off: set both by NTP", off.as_secs());
+            Checked::of(what, Err::<String, _>(error))
         }
         Err(error) => Checked { what, state: State::Unknown, says: explained(&error) },
     }
 }
 
-fn apart(one: SystemTime, other: SystemTime) -> Duration {
-    one.duration_since(other).unwrap_or_else(|error| error.duration())
-}
-
-fn judge(secrets: &[String]) -> anyhow::Result<String> {
+fn judge(secrets: Secrets, count: usize) -> anyhow::Result<String> {
     // What `SessionConfig::hardened` asks of a secret.
     sessile::SessionConfig::hardened(secrets).build()?;
-    Ok(match secrets.len() {
+    Ok(match count {
         1 => "one, of 32 bytes or more".into(),
         many => format!("{many}, each of 32 bytes or more"),
     })

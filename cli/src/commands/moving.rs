@@ -11,11 +11,12 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use serde::Serialize;
 use sessile::{Record, SessionId, SessionStore as _, Stored};
 
-use crate::args::{Move, StoreOptions};
+use crate::args::Move;
 use crate::commands::walk::{Found, Ids};
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, counted, visible};
 use crate::record::is_sealed;
+use crate::store_options::StoreOptions;
 use crate::stores::{IfMissing, Opened};
 use crate::urls::public_name;
 
