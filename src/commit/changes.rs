@@ -8,7 +8,7 @@ use crate::record::Record;
 use crate::request::Transport;
 use crate::session::change::Log;
 use crate::session::state::Attempt;
-use crate::session::view::View;
+use crate::session::view::{Updates, View};
 
 /// The changes that a commit writes, and what earlier commits of the same request may have written of them.
 pub(super) struct Changes {
@@ -45,7 +45,7 @@ impl Changes {
         let log = self.whole_log.as_ref().filter(|_| base.is_none()).unwrap_or(&self.log);
         let born = config.policy.absolute_timeout.map(|_| self.now);
         let template = config.templates.get(self.transport);
-        let draft = View { base, log }.replay(template, config.policy.max_age, born)?;
+        let draft = View { base, log }.replay(template, config.policy.max_age, born, Updates::Run)?;
         let record = draft.compose(self.now);
         config.policy.check_size(&record)?;
         Ok(record)

@@ -19,6 +19,7 @@ use std::fmt;
 use std::sync::{Arc, Once};
 
 use axum::extract::FromRef;
+use axum::http::{Extensions, Method, Uri};
 
 use crate::clock::ErasedClock;
 use crate::config::adopt::ErasedAdopt;
@@ -33,7 +34,7 @@ use crate::cookie::value::{CookieValue, push_value};
 use crate::error::StoreError;
 use crate::id::SessionId;
 use crate::record::cookie_object::CookieTemplate;
-use crate::request::PerTransport;
+use crate::request::{PerTransport, RequestLine};
 use crate::store::erased::ErasedStore;
 
 /// The configuration of sessions: the secrets, the options, and the store. Keep it in the application's
@@ -176,6 +177,20 @@ impl ConfigInner {
     /// The keys that are made of the secrets.
     pub(crate) fn keys(&self) -> KeysNow<'_> {
         self.keys.now(&self.clock)
+    }
+
+    /// What a session of this configuration keeps of its request.
+    pub(crate) fn request_line(&self, method: &Method, uri: &Uri, extensions: &Extensions) -> RequestLine {
+        #[cfg(feature = "dbsc")]
+        let is_asked_for = self.dbsc.is_some();
+        #[cfg(not(feature = "dbsc"))]
+        let is_asked_for = false;
+        // The warning about a session that was never committed names them.
+        if is_asked_for || tracing::enabled!(target: "sessile::session", tracing::Level::WARN) {
+            RequestLine::new(method, uri, extensions, &self.cookie.path)
+        } else {
+            RequestLine::without_path(uri, extensions, &self.cookie.path)
+        }
     }
 
     /// A random id for a new session, without running code of the program. `None`: the program makes the ids.

@@ -51,6 +51,17 @@ impl DerivedKeys {
         self.0.iter().map(|key| hash(key).into()).collect()
     }
 
+    /// Whether a hash is one of this user's, by any of the secrets.
+    pub(crate) fn is_user(&self, user: &str, hash: &str) -> bool {
+        let mut text = [0; base64::encoded_len(HASH, false).unwrap()];
+        self.0.iter().any(|key| {
+            hash.strip_prefix(key.name.as_str()).is_some_and(|hash| {
+                URL_SAFE_NO_PAD.encode_slice(mac::<HASH>(&key.users, user), &mut text).is_ok()
+                    && hash.as_bytes() == text
+            })
+        })
+    }
+
     /// Whether a hash was made with one of the secrets.
     pub(crate) fn knows(&self, user: &str) -> bool {
         self.0.iter().any(|key| user.starts_with(key.name.as_str()))

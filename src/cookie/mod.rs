@@ -4,6 +4,8 @@ pub(crate) mod attributes;
 pub(crate) mod derived;
 pub(crate) mod header;
 pub(crate) mod key_ring;
+mod mac;
+mod recent;
 pub(crate) mod rules;
 pub(crate) mod secrets;
 pub(crate) mod set_cookie;

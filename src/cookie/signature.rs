@@ -11,30 +11,25 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use constant_time_eq::constant_time_eq_n;
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use sha2::Sha256;
-use sha2::digest::OutputSizeUser;
-use sha2::digest::typenum::Unsigned;
 
+use crate::cookie::mac::{CODE_LEN, MacKey};
+use crate::cookie::recent::Recent;
 use crate::cookie::secrets::Secrets;
 use crate::cookie::uri_component::{decode_uri_component, unquote};
 use crate::id::{MAX_LEN, SessionId};
 
 /// The length of a signature in bytes: an HMAC-SHA256 in base64 without padding.
 pub(crate) const SIGNATURE_LEN: usize = 43;
-const _: () = {
-    let mac_len = <<Hmac<Sha256> as OutputSizeUser>::OutputSize as Unsigned>::USIZE;
-    assert!(matches!(base64::encoded_len(mac_len, false), Some(SIGNATURE_LEN)));
-};
+const _: () = assert!(matches!(base64::encoded_len(CODE_LEN, false), Some(SIGNATURE_LEN)));
 
 /// The length of the longest decoded value in bytes: `s:`, the id, a dot, the signature.
 pub(crate) const MAX_DECODED: usize = "s:".len() + MAX_LEN + ".".len() + SIGNATURE_LEN;
 
-/// Signs ids, and verifies cookies. Each key's HMAC state is prepared once, which saves hashing the key for
-/// every cookie.
+/// Signs ids, and verifies cookies.
 pub(crate) struct Signer {
     /// Newest first; never empty.
-    keys: Vec<Hmac<Sha256>>,
+    keys: Vec<MacKey>,
+    recent: Recent<Verified>,
 }
 
 /// An id's signature in base64, as it stands in a decoded cookie.
@@ -42,6 +37,7 @@ pub(crate) struct Signer {
 pub(crate) struct Signature(pub(super) [u8; SIGNATURE_LEN]);
 
 /// What a cookie says that one of the secrets has signed.
+#[derive(Clone)]
 pub(crate) struct Verified {
     pub(crate) id: SessionId,
     /// The id's signature with the newest secret. `None` when an older secret has signed the cookie, which
@@ -51,12 +47,10 @@ pub(crate) struct Verified {
 
 impl Signer {
     pub(crate) fn new(secrets: &Secrets) -> Self {
-        let keys: Vec<_> = secrets.list.iter().filter_map(|key| Hmac::new_from_slice(key).ok()).collect();
-        // Invariant: HMAC accepts keys of every length (RFC 2104, section 3), so there is a key for each
-        // secret; and there is a secret, because a configuration without one is not built.
-        debug_assert_eq!(keys.len(), secrets.list.len(), "HMAC does not accept a secret");
+        let keys: Vec<_> = secrets.list.iter().map(|secret| MacKey::new(secret)).collect();
+        // Invariant: there is a secret, because a configuration without one is not built.
         debug_assert!(!keys.is_empty(), "there is no secret to sign with");
-        Self { keys }
+        Self { keys, recent: Recent::new() }
     }
 
     /// The signature of an id with the newest secret.
@@ -67,10 +61,24 @@ impl Signer {
 
     /// The id in a value, as it stands in the `Cookie` header, if one of the secrets has signed it.
     pub(crate) fn verify(&self, value: &[u8]) -> Option<Verified> {
+        self.recent.get(value).or_else(|| {
+            let verified = self.verify_anew(value)?;
+            self.recent.note(value, &verified);
+            Some(verified)
+        })
+    }
+
+    fn verify_anew(&self, value: &[u8]) -> Option<Verified> {
         let mut buffer = [0; MAX_DECODED];
-        let decoded = decode_uri_component(unquote(value), &mut buffer)?;
-        let (signed, given) = decoded.strip_prefix(b"s:")?.split_last_chunk()?;
-        let (id, given) = (std::str::from_utf8(signed.strip_suffix(b".")?).ok()?, Signature(*given));
+        let (id, given) = match split_plain(value) {
+            Some(split) => split,
+            None => {
+                let decoded = decode_uri_component(unquote(value), &mut buffer)?;
+                let (signed, given) = decoded.strip_prefix(b"s:")?.split_last_chunk()?;
+                (signed.strip_suffix(b".")?, Signature(*given))
+            }
+        };
+        let id = std::str::from_utf8(id).ok()?;
         // bunWay writes the URL-safe alphabet of base64, Express the standard one.
         let url_safe = memchr::memchr2(b'-', b'_', &given.0).is_some();
         let (known, signature) = self.keys.iter().enumerate().find_map(|(at, key)| {
@@ -91,6 +99,33 @@ impl fmt::Debug for Signer {
     }
 }
 
+/// The id and the signature of a value as this crate, Express and bunWay write it for an id that needs no encoding:
+/// to decode such a value in general takes twice as long. `None`: perhaps it is one all the same.
+fn split_plain(value: &[u8]) -> Option<(&[u8], Signature)> {
+    let value = value.strip_prefix(b"s%3A")?;
+    let (id, mut rest) = value.split_at(memchr::memrchr(b'.', value)?);
+    rest = &rest[1..];
+    let mut text = [0; SIGNATURE_LEN];
+    let mut free = &mut text[..];
+    while let Some(at) = memchr::memchr(b'%', rest) {
+        let letter = match rest.get(at..at + 3)? {
+            b"%2B" => b'+',
+            b"%2F" => b'/',
+            _ => return None,
+        };
+        let (before, after) = free.split_at_mut_checked(at)?;
+        before.copy_from_slice(&rest[..at]);
+        let (place, after) = after.split_first_mut()?;
+        *place = letter;
+        (rest, free) = (&rest[at + 3..], after);
+    }
+    if rest.len() != free.len() || !value.is_ascii() || memchr::memchr(b'%', id).is_some() {
+        return None;
+    }
+    free.copy_from_slice(rest);
+    Some((id, Signature(text)))
+}
+
 /// The same signature in the URL-safe alphabet of base64.
 fn to_url_safe(signature: Signature) -> Signature {
     Signature(signature.0.map(|letter| match letter {
@@ -100,25 +135,25 @@ fn to_url_safe(signature: Signature) -> Signature {
     }))
 }
 
-fn signature(key: &Hmac<Sha256>, id: &str) -> Signature {
-    let mut mac = key.clone();
-    mac.update(id.as_bytes());
+fn signature(key: &MacKey, id: &str) -> Signature {
     let mut text = [0; SIGNATURE_LEN];
     // Invariant: the base64 fills `text` exactly, as the assertion at `SIGNATURE_LEN` shows.
-    let written = STANDARD_NO_PAD.encode_slice(mac.finalize().into_bytes(), &mut text);
+    let written = STANDARD_NO_PAD.encode_slice(key.code(id.as_bytes()), &mut text);
     debug_assert_eq!(written.ok(), Some(SIGNATURE_LEN), "a signature has another length");
     Signature(text)
 }
 
 #[cfg(test)]
 mod tests {
-    use hmac::EagerHash;
+    use hmac::{EagerHash, Hmac};
+    use sha2::Sha256;
     use zeroize::ZeroizeOnDrop;
 
     use super::*;
 
     /// What holds a secret, or is made from one, is overwritten when it is dropped. The features `zeroize` of
-    /// `hmac` and `sha2` see to it for the HMAC, which consists of two states of the hash and a buffer.
+    /// `hmac` and `sha2` see to it for the keys that are derived from a secret, whose HMAC consists of two states of
+    /// the hash and a buffer.
     #[test]
     fn secrets_are_zeroized_on_drop() {
         fn is_zeroized<T: ZeroizeOnDrop>() {}
@@ -126,7 +161,66 @@ mod tests {
             secrets.list.into_iter().next()
         }
         drop(secret_of(Secrets::from("a secret")));
+        is_zeroized::<MacKey>();
         is_zeroized::<<Sha256 as EagerHash>::Core>();
         assert!(std::mem::needs_drop::<Hmac<Sha256>>());
+    }
+
+    /// What is known of a value must not answer for another one: with each byte changed, cut short, and longer.
+    #[test]
+    fn a_value_that_was_verified_lately_vouches_for_no_other() {
+        let signer = Signer::new(&Secrets::from("a secret"));
+        let id = SessionId::new("an-id").unwrap();
+        let signature = String::from_utf8(signer.sign(&id).0.to_vec()).unwrap();
+        let value = format!("s%3Aan-id.{}", signature.replace('+', "%2B").replace('/', "%2F")).into_bytes();
+        for _ in 0..3 {
+            assert_eq!(signer.verify(&value).unwrap().id, id);
+        }
+        // All in its place of the table: whatever the hash is, the place is asked for this value.
+        for at in 0..value.len() {
+            let mut forged = value.clone();
+            forged[at] ^= 1;
+            assert!(signer.recent.get_placed(&value, &forged).is_none(), "byte {at}");
+            assert!(signer.verify(&forged).is_none(), "byte {at}");
+        }
+        for forged in [&value[..value.len() - 1], &[&value[..], b"A"].concat()[..], b""] {
+            assert!(signer.recent.get_placed(&value, forged).is_none() && signer.verify(forged).is_none());
+        }
+        assert!(signer.recent.get_placed(&value, &value).is_some());
+    }
+
+    /// A value that is split without decoding gives what decoding gives, and any other is decoded.
+    #[test]
+    fn plain_values_are_split_as_they_are_decoded() {
+        let general = |value: &[u8]| {
+            let mut buffer = [0; MAX_DECODED];
+            let decoded = decode_uri_component(unquote(value), &mut buffer)?;
+            let (signed, given) = decoded.strip_prefix(b"s:")?.split_last_chunk::<SIGNATURE_LEN>()?;
+            Some((signed.strip_suffix(b".")?.to_vec(), *given))
+        };
+        let letters: String = ('A'..='Z').chain('a'..='q').collect();
+        let mut plain = 0;
+        for id in ["x", "a.b", "", "s%3Ax", "%41", "%", "é", "a b", &"i".repeat(256)] {
+            for signature in [
+                letters.clone(),
+                letters.replace('B', "%2B"),
+                letters.replace(['A', 'q'], "%2F"),
+                letters.replace('B', "%2b"),
+                letters.replace('B', "%42"),
+                letters.replace('B', "."),
+                letters.replace('q', "%2"),
+                letters.replace('B', "é"),
+                letters[1..].to_owned(),
+                format!("{letters}A"),
+                format!("{}%2B%2B", &letters[2..]),
+            ] {
+                let value = format!("s%3A{id}.{signature}");
+                if let Some((id, given)) = split_plain(value.as_bytes()) {
+                    plain += 1;
+                    assert_eq!(Some((id.to_vec(), given.0)), general(value.as_bytes()), "{value}");
+                }
+            }
+        }
+        assert!(plain >= 16, "{plain}");
     }
 }

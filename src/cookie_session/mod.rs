@@ -106,7 +106,7 @@ impl CookieConfig {
         if let Some(session) = extracted.0.iter().find(|session| Arc::ptr_eq(&session.config.0, &self.0)) {
             return session.clone();
         }
-        let line = RequestLine::new(&parts.method, &parts.uri, &parts.extensions);
+        let line = self.0.sessions.inner().request_line(&parts.method, &parts.uri, &parts.extensions);
         let session = self.load(&parts.headers, parts.uri.scheme(), line);
         let Extracted(mut sessions) = extracted;
         sessions.push(session.clone());

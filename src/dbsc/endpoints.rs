@@ -198,8 +198,8 @@ fn is_plain(byte: u8) -> bool {
 
 /// The session that the request's cookie names. No proof is asked of the request, because it brings one.
 async fn session_of(config: &SessionConfig, parts: &Parts) -> Result<Session, Response> {
-    let line =
-        RequestLine { brings_proof: true, ..RequestLine::new(&parts.method, &parts.uri, &parts.extensions) };
+    let line = config.inner().request_line(&parts.method, &parts.uri, &parts.extensions);
+    let line = RequestLine { brings_proof: true, ..line };
     let session = load(config.clone(), &parts.headers, parts.uri.scheme(), line).await;
     session.map_err(axum::response::IntoResponse::into_response)
 }

@@ -1,14 +1,17 @@
 //! [`Session`] and `Option<Session>` as extractors, and [`SessionConfig::extract`] for a configuration that
 //! the application's state does not name.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use axum::extract::{FromRef, FromRequestParts, OptionalFromRequestParts};
 use axum::http::request::Parts;
+use futures_util::future::BoxFuture;
 
 use crate::config::SessionConfig;
 use crate::error::SessionRejection;
 use crate::http::request_session::RequestSession;
-use crate::load::load;
-use crate::request::RequestLine;
+use crate::load::{load_now, load_waiting};
 use crate::session::Session;
 use crate::session::origin::Origin;
 
@@ -19,8 +22,11 @@ where
 {
     type Rejection = SessionRejection;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
-        extract(SessionConfig::from_ref(state), parts).await
+    fn from_request_parts(
+        parts: &mut Parts,
+        state: &S,
+    ) -> impl Future<Output = Result<Self, Self::Rejection>> + Send {
+        Extraction::Begin(SessionConfig::from_ref(state), parts)
     }
 }
 
@@ -37,7 +43,10 @@ where
         if let Some(session) = RequestSession::find(parts, &config) {
             return Ok(session.is_live().then_some(session));
         }
-        let session = load_from(config, parts).await?;
+        let session = match load_from_now(config, parts) {
+            Ok(session) => session,
+            Err(session) => Box::pin(load_waiting(session, &parts.headers)).await?,
+        };
         if session.origin() != Origin::Loaded {
             return Ok(None);
         }
@@ -107,21 +116,58 @@ impl SessionConfig {
     /// # Errors
     /// [`SessionRejection`], when the store fails.
     pub async fn extract(&self, parts: &mut Parts) -> Result<Session, SessionRejection> {
-        extract(self.clone(), parts).await
+        Extraction::Begin(self.clone(), parts).await
     }
 }
 
-/// The request's session of this configuration. The first call loads it.
-async fn extract(config: SessionConfig, parts: &mut Parts) -> Result<Session, SessionRejection> {
-    if let Some(session) = RequestSession::find(parts, &config) {
-        return Ok(session);
-    }
-    let session = load_from(config, parts).await?;
-    Ok(RequestSession::add(parts, session))
+/// The future of a request's session of a configuration. The first one loads the session.
+///
+/// A handler's future holds those of its extractors and moves them about, so this one has three words. The future
+/// of an `async fn` has room for all that a load from a server needs.
+enum Extraction<'r> {
+    Begin(SessionConfig, &'r mut Parts),
+    Loading(BoxFuture<'r, Result<Session, SessionRejection>>),
+    Done,
 }
 
-/// Loads the session of a request.
-async fn load_from(config: SessionConfig, parts: &Parts) -> Result<Session, SessionRejection> {
-    let line = RequestLine::new(&parts.method, &parts.uri, &parts.extensions);
-    load(config, &parts.headers, parts.uri.scheme(), line).await
+impl Future for Extraction<'_> {
+    type Output = Result<Session, SessionRejection>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            match std::mem::replace(&mut *self, Self::Done) {
+                Self::Begin(config, parts) => {
+                    if let Some(session) = RequestSession::find(parts, &config) {
+                        return Poll::Ready(Ok(session));
+                    }
+                    match load_from_now(config, parts) {
+                        Ok(session) => return Poll::Ready(Ok(RequestSession::add(parts, session))),
+                        Err(session) => {
+                            *self = Self::Loading(Box::pin(async move {
+                                let session = load_waiting(session, &parts.headers).await?;
+                                Ok(RequestSession::add(parts, session))
+                            }));
+                        }
+                    }
+                }
+                Self::Loading(mut loading) => {
+                    let loaded = loading.as_mut().poll(cx);
+                    if loaded.is_pending() {
+                        *self = Self::Loading(loading);
+                    }
+                    return loaded;
+                }
+                Self::Done => {
+                    debug_assert!(false, "polled after the end");
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+}
+
+/// Loads the session of a request, as [`load_now`].
+fn load_from_now(config: SessionConfig, parts: &Parts) -> Result<Session, Session> {
+    let line = config.inner().request_line(&parts.method, &parts.uri, &parts.extensions);
+    load_now(config, &parts.headers, parts.uri.scheme(), line)
 }

@@ -149,7 +149,7 @@ impl SessionLayer {
             || config.policy.save_uninitialized
                 && cookie_values(request.headers(), &config.cookie.name).next().is_none()
                 && is_within(original(request.uri(), request.extensions()).path(), &config.cookie.path);
-        needed.then(|| Box::new(UnloadedRequest::of(request)))
+        needed.then(|| Box::new(UnloadedRequest::of(request, &self.config)))
     }
 
     /// What the layer does after the handler has returned a response with this status; `None`, when there is

@@ -28,7 +28,7 @@ pub(super) fn try_end_now(session: &Session, extent: Extent) -> Option<Result<Se
     if is_given_up(session, extent) {
         return Some(give_up(session));
     }
-    Some(commit::try_commit_now(session, Trigger::Commit)?.map_err(SessionError::logged))
+    Some(commit::at_once::try_commit_now(session, Trigger::Commit)?.map_err(SessionError::logged))
 }
 
 /// Commits every session of a request, of which this is the first, and applies the guards to the response. If
@@ -84,5 +84,5 @@ fn give_up(session: &Session) -> Result<SessionGuard, SessionError> {
     if state.commit_state != CommitState::Done {
         state.commit_state = CommitState::Failed;
     }
-    commit::guard(session.inner(), &mut state, None).map_err(SessionError::logged)
+    commit::steps::guard(session.inner(), &mut state, None).map_err(SessionError::logged)
 }

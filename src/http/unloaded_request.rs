@@ -23,14 +23,14 @@ pub(super) struct UnloadedRequest {
 
 impl UnloadedRequest {
     /// Copies what is needed from the request.
-    pub(super) fn of<B>(request: &Request<B>) -> Self {
+    pub(super) fn of<B>(request: &Request<B>, config: &SessionConfig) -> Self {
         let mut headers = HeaderMap::new();
         for name in [COOKIE, FORWARDED_PROTO] {
             for line in request.headers().get_all(&name) {
                 headers.append(name.clone(), line.clone());
             }
         }
-        let line = RequestLine::new(request.method(), request.uri(), request.extensions());
+        let line = config.inner().request_line(request.method(), request.uri(), request.extensions());
         Self { headers, scheme: request.uri().scheme().cloned(), line }
     }
 

@@ -47,17 +47,74 @@ pub(crate) async fn load(
     scheme: Option<&Scheme>,
     line: RequestLine,
 ) -> Result<Session, SessionRejection> {
+    match load_now(config, headers, scheme, line) {
+        Ok(session) => Ok(session),
+        // Boxed to keep the handler's future small, because that future contains the futures of its
+        // extractors.
+        Err(session) => Box::pin(load_waiting(session, headers)).await,
+    }
+}
+
+/// The same where nobody has to wait, which the memory store makes nobody do. Otherwise the session, for
+/// [`load_waiting`].
+///
+/// Written without a future, and for what nearly every request brings: one cookie of the name, or none.
+pub(crate) fn load_now(
+    config: SessionConfig,
+    headers: &HeaderMap,
+    scheme: Option<&Scheme>,
+    line: RequestLine,
+) -> Result<Session, Session> {
     let transport = Transport::of(headers, scheme, config.inner().policy.trust_proxy);
     let session = Session::new(config, transport, line);
+    if !is_loaded_now(&session, headers) {
+        return Err(session);
+    }
+    tracing::debug!(origin = ?session.origin(), "a request's session");
+    Ok(session)
+}
+
+fn is_loaded_now(session: &Session, headers: &HeaderMap) -> bool {
+    let inner = session.inner().config.inner();
+    if inner.adopt.is_some() {
+        return false;
+    }
+    let mut values = cookie_values(headers, &inner.cookie.name);
+    let Some(value) = values.next() else { return true };
+    #[cfg(feature = "dbsc")]
+    if inner.dbsc.is_some() {
+        return false;
+    }
+    if !inner.store.is_memory() || inner.policy.hash_ids.is_some() {
+        return false;
+    }
+    let Some(verified) = inner.keys().signer.verify(value) else {
+        if values.next().is_some() {
+            return false;
+        }
+        session.state().not_loaded(Origin::BadSignature);
+        inner.tell(SessionEventKind::Refused(RefusalReason::BadSignature), None, None);
+        return true;
+    };
+    let loaded = inner.store.get_at_once(&verified.id).filter(|loaded| !inner.is_over(&loaded.record));
+    let Some(loaded) = loaded else { return false };
+    match to_snapshot(inner, verified, loaded) {
+        (snapshot, None) => {
+            session.state().loaded(snapshot);
+            true
+        }
+        // The touch is due.
+        (_, Some(_)) => false,
+    }
+}
+
+/// Loads the session, whatever the request has brought and wherever its record is.
+pub(crate) async fn load_waiting(session: Session, headers: &HeaderMap) -> Result<Session, SessionRejection> {
     let inner = session.inner().config.inner();
     let loading = || load_first_valid(&session, headers);
     let loaded = match inner.store.now_or_never(loading()) {
         Some(loaded) => loaded,
-        // Nothing to wait for.
-        None if cookie_values(headers, &inner.cookie.name).next().is_none() => Ok(()),
-        // Boxed to keep the handler's future small, because that future contains the futures of its
-        // extractors.
-        None => Box::pin(observed(Waiting::Load, loading())).await,
+        None => observed(Waiting::Load, loading()).await,
     };
     loaded.map_err(SessionRejection::logged)?;
     if let Some(adopt) = &session.inner().config.inner().adopt

@@ -120,6 +120,8 @@ pub(crate) struct Log {
     flash: usize,
     /// The places of the changes of metadata. Of several `Clear`s in a row the first one stands for all.
     metadata: SmallVec<[usize; 2]>,
+    /// Whether a commit has put another record under changes that were made before it.
+    rebased: bool,
     /// Boxed, because most requests never ask for it, and each of them copies its log.
     index: Mutex<Option<Box<Index>>>,
 }
@@ -180,28 +182,29 @@ impl Log {
 
     /// Removes the oldest changes.
     pub(crate) fn drain(&mut self, oldest: RangeTo<usize>) {
-        if oldest.end == 0 {
-            return;
-        }
         if oldest.end == self.changes.len() {
             // Nearly every commit writes all changes. This saves moving none of them.
             return self.clear();
         }
-        self.changes.drain(oldest);
-        self.start_over();
+        self.rebased = true;
+        if oldest.end > 0 {
+            self.changes.drain(oldest);
+            self.start_over();
+        }
     }
 
     pub(crate) fn clear(&mut self) {
         self.changes.clear();
         (self.max_age, self.flash) = (None, 0);
         self.metadata.clear();
+        self.rebased = false;
         *self.index.get_mut().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Drops the index, and counts anew.
     fn start_over(&mut self) {
         let changes = std::mem::take(&mut self.changes);
-        *self = Self::new();
+        *self = Self { rebased: self.rebased, ..Self::new() };
         changes.into_iter().for_each(|change| self.push(change));
     }
 
@@ -237,6 +240,11 @@ impl Log {
     /// Whether a change may be one of metadata.
     pub(crate) fn changes_metadata(&self) -> bool {
         !self.metadata.is_empty()
+    }
+
+    /// Whether the results of `update` are those on the record that the session has now.
+    pub(crate) fn updates_hold(&self) -> bool {
+        !self.rebased
     }
 
     /// Where a record has the value of a key. Of a large record only the first searches go through all
@@ -314,9 +322,16 @@ impl Clone for Log {
         if self.changes.is_empty() {
             return Self::new();
         }
-        let Self { changes, max_age, flash, metadata, index: _ } = self;
+        let Self { changes, max_age, flash, metadata, rebased, index: _ } = self;
         let (changes, metadata) = (changes.clone(), metadata.clone());
-        Self { changes, max_age: *max_age, flash: *flash, metadata, index: Mutex::default() }
+        Self {
+            changes,
+            max_age: *max_age,
+            flash: *flash,
+            metadata,
+            rebased: *rebased,
+            index: Mutex::default(),
+        }
     }
 }
 

@@ -113,14 +113,15 @@ impl Session {
 
     /// Whether a user is logged in, by [`log_in`](Self::log_in).
     pub fn is_logged_in(&self) -> bool {
-        self.state().view().metadata().user.is_some()
+        self.state().view().ask_user(|_| ()).is_some()
     }
 
     /// Whether this user is logged in.
     pub fn belongs_to(&self, user: impl Display) -> bool {
-        let logged_in = self.state().view().metadata().user;
-        logged_in
-            .is_some_and(|own| self.0.config.inner().keys().derived.users(&user.to_string()).contains(&own))
+        // The program's own code, which must not run under the state's lock.
+        let user = user.to_string();
+        let keys = self.0.config.inner().keys();
+        self.state().view().ask_user(|own| keys.derived.is_user(&user, own)) == Some(true)
     }
 
     /// Notes that the user has just proved who they are, for instance by the password.

@@ -5,10 +5,31 @@ use crate::id::SessionId;
 use crate::session::origin::{Origin, RequestCookie};
 use crate::session::snapshot::Snapshot;
 use crate::session::stage::{CommitState, NewId, PendingId, Stage};
-use crate::session::state::State;
+use crate::session::state::{CookieAction, State};
 use crate::store::watched::Ended;
 
 impl State {
+    /// Takes up a record that was created while this state was locked.
+    pub(crate) fn created_in_place(&mut self, snapshot: Snapshot) {
+        if let Some(unstored) = self.unstored.take() {
+            unstored.stored(&snapshot.id);
+        }
+        self.stage = Stage::Existing(snapshot);
+    }
+
+    /// Begins and ends a commit of the whole log, while this state was locked: what `begin_commit` and `end_commit`
+    /// do where others can come between.
+    pub(crate) fn committed_in_place(&mut self, cookie_action: Option<CookieAction>) {
+        if matches!(self.stage, Stage::Existing(_)) {
+            self.forget_changes();
+        }
+        self.touch = false;
+        self.commit_state = CommitState::Done;
+        if cookie_action.is_some() {
+            self.cookie_action = cookie_action;
+        }
+    }
+
     /// Takes up a session that came from another library, by that library's cookie.
     pub(crate) fn adopted(&mut self, snapshot: Snapshot) {
         self.origin = Origin::Loaded;

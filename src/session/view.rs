@@ -15,7 +15,7 @@ use crate::json::object::FEW;
 use crate::json::text::unescape;
 use crate::record::cookie_object::CookieTemplate;
 use crate::record::draft::{Draft, Json, Source};
-use crate::record::metadata::{Metadata, to_millis};
+use crate::record::metadata::{Metadata, ask_user, to_millis};
 use crate::record::{FLASH, METADATA, Record, is_reserved};
 use crate::session::change::{Change, Log};
 use crate::session::flash_queue::FlashQueues;
@@ -27,6 +27,15 @@ use crate::session::value::RawValue;
 pub(crate) struct View<'a> {
     pub(crate) base: Option<&'a Record>,
     pub(crate) log: &'a Log,
+}
+
+/// Which results a replay takes for those of `update`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Updates {
+    /// The closures run, on the record that is at hand.
+    Run,
+    /// The record is the one on which the closures have run: their results hold.
+    Hold,
 }
 
 impl<'a> View<'a> {
@@ -185,6 +194,14 @@ impl<'a> View<'a> {
         metadata
     }
 
+    /// Asks about the keyed hash of the user who is logged in; `None`, if nobody is.
+    pub(crate) fn ask_user<T>(self, ask: impl FnOnce(&str) -> T) -> Option<T> {
+        if self.log.changes_metadata() {
+            return self.metadata().user.map(|user| ask(&user));
+        }
+        ask_user(self.stored_member(METADATA).map(RawValue::bytes), ask)
+    }
+
     fn stored_metadata(self) -> Metadata {
         Metadata::read(self.stored_member(METADATA).map(RawValue::bytes))
     }
@@ -207,6 +224,7 @@ impl<'a> View<'a> {
         new: &'d CookieTemplate<'static>,
         configured: Option<Duration>,
         born: Option<SystemTime>,
+        updates: Updates,
     ) -> Result<Draft<'d>, SessionError>
     where
         'a: 'd,
@@ -218,6 +236,9 @@ impl<'a> View<'a> {
                 Change::Set { key, value } => draft.put(key, Some(Json::Kept(value))),
                 Change::Remove { key } => draft.put(key, None),
                 Change::Clear => draft.clear(),
+                Change::Update { key, now, .. } if updates == Updates::Hold => {
+                    draft.put(key, now.as_deref().map(Json::Kept));
+                }
                 Change::Update { key, apply, .. } => {
                     let after = apply(draft.get(key))?;
                     draft.put(key, after.map(Json::Made));

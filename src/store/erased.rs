@@ -82,6 +82,37 @@ impl ErasedStore {
         }
     }
 
+    /// Whether this is the memory store, which answers at once.
+    pub(crate) fn is_memory(&self) -> bool {
+        matches!(self.kind, Kind::Memory(_))
+    }
+
+    /// The record in the memory store. `None` says nothing of another store.
+    pub(crate) fn get_at_once(&self, id: &SessionId) -> Option<Loaded> {
+        let Kind::Memory(store) = &self.kind else { return None };
+        store.fetch(id.key())
+    }
+
+    /// Writes over `base` in the memory store. `false`: nothing was written, here and in the next two methods.
+    pub(crate) fn replace_at_once(
+        &self,
+        id: &SessionId,
+        base: &Record,
+        record: &Record,
+        ttl: Duration,
+    ) -> bool {
+        let Kind::Memory(store) = &self.kind else { return false };
+        matches!(store.swap(id.key(), |now| now.same(base), record, ttl), ReplaceOutcome::Done(_))
+    }
+
+    pub(crate) fn touch_at_once(&self, id: &SessionId, ttl: Duration) -> bool {
+        matches!(&self.kind, Kind::Memory(store) if store.extend(id.key(), ttl))
+    }
+
+    pub(crate) fn create_at_once(&self, id: &SessionId, record: &Record, ttl: Duration) -> bool {
+        matches!(&self.kind, Kind::Memory(store) if store.add(id.key(), record, ttl))
+    }
+
     /// How this store detects later writes to a record that it has created without returning a version.
     pub(crate) fn compare_by(&self) -> CompareBy {
         match self.kind {

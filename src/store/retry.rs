@@ -117,22 +117,22 @@ pub(super) fn confirm_create(
     }
 }
 
-/// The answer of a `replace` with `record`, or an error if the answer is ambiguous.
+/// The answer of a `replace`, or an error if the answer is ambiguous. `own` is the version that it writes.
 ///
 /// The record that a retry conflicts with may be the one that the first attempt wrote. If the session then
-/// applied its changes to that record, an increment would count twice. If its bytes are those of `record`,
-/// the first attempt has written it, unless another process wrote the very same bytes over the same version
-/// while the connection dropped. With other bytes it cannot be told: a later write may stand over the first
-/// attempt's.
+/// applied its changes to that record, an increment would count twice. If its version is `own`, the first
+/// attempt has written it, unless versions are bytes and another process wrote the very same bytes over the
+/// same version while the connection dropped. With another version it cannot be told: a later write may
+/// stand over the first attempt's.
 pub(super) fn confirm_replace(
     answer: Replaced,
     attempt: Attempt,
-    record: &Record,
+    own: &Version,
 ) -> Result<Replaced, StoreError> {
     match (answer, attempt) {
         (Replaced::Conflict(stored), Attempt::Retry) => {
-            if stored.record.same(record) {
-                Ok(Replaced::Done(Version::of(record)))
+            if stored.version.as_ref() == Some(own) {
+                Ok(Replaced::Done(own.clone()))
             } else {
                 Err(unknown_outcome())
             }

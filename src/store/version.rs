@@ -22,6 +22,9 @@ enum VersionKind {
     Bytes(Arc<[u8]>),
     /// The bytes of this record, without a copy.
     Record(Record),
+    /// The bytes of this record, and the mark of the write that has stored them.
+    #[cfg(feature = "redis")]
+    Marked(Record, u64),
 }
 
 impl Version {
@@ -31,10 +34,28 @@ impl Version {
         Self(VersionKind::Record(record.clone()))
     }
 
+    /// The version of a record that was stored with a mark of its own: nobody else stores the same bytes with
+    /// the same mark.
+    #[cfg(feature = "redis")]
+    pub(crate) fn marked(record: &Record, mark: u64) -> Self {
+        Self(VersionKind::Marked(record.clone(), mark))
+    }
+
+    /// The mark with which the record was stored.
+    #[cfg(feature = "redis")]
+    pub(crate) fn mark(&self) -> Option<u64> {
+        match self.0 {
+            VersionKind::Marked(_, mark) => Some(mark),
+            _ => None,
+        }
+    }
+
     /// Whether this version is the bytes of `record`.
     pub(crate) fn is_of(&self, record: &Record) -> bool {
         match &self.0 {
             VersionKind::Record(own) => own.same(record),
+            #[cfg(feature = "redis")]
+            VersionKind::Marked(own, _) => own.same(record),
             VersionKind::Bytes(bytes) => **bytes == *record.as_bytes(),
             VersionKind::Number(_) => false,
         }
@@ -49,7 +70,7 @@ impl Version {
     pub fn as_number(&self) -> Option<u64> {
         match self.0 {
             VersionKind::Number(number) => Some(number),
-            VersionKind::Bytes(_) | VersionKind::Record(_) => None,
+            _ => None,
         }
     }
 
@@ -60,6 +81,8 @@ impl Version {
             VersionKind::Number(_) => None,
             VersionKind::Bytes(bytes) => Some(bytes),
             VersionKind::Record(record) => Some(record.as_bytes()),
+            #[cfg(feature = "redis")]
+            VersionKind::Marked(record, _) => Some(record.as_bytes()),
         }
     }
 }
@@ -69,6 +92,12 @@ impl PartialEq for Version {
         match (&self.0, &other.0) {
             (VersionKind::Number(one), VersionKind::Number(other)) => one == other,
             (VersionKind::Record(one), VersionKind::Record(other)) => one.same(other),
+            #[cfg(feature = "redis")]
+            (VersionKind::Marked(one, mark), VersionKind::Marked(other, other_mark)) => {
+                mark == other_mark && one.same(other)
+            }
+            #[cfg(feature = "redis")]
+            (VersionKind::Marked(..), _) | (_, VersionKind::Marked(..)) => false,
             _ => self.as_bytes().is_some() && self.as_bytes() == other.as_bytes(),
         }
     }
@@ -98,7 +127,7 @@ impl fmt::Debug for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             VersionKind::Number(number) => write!(f, "Version({number})"),
-            VersionKind::Bytes(_) | VersionKind::Record(_) => f.write_str("Version(bytes REDACTED)"),
+            _ => f.write_str("Version(bytes REDACTED)"),
         }
     }
 }

@@ -13,6 +13,9 @@ mod faults;
 #[cfg(any(feature = "redis", feature = "postgres", feature = "mysql", feature = "sqlite"))]
 mod foreign;
 #[cfg(any(feature = "redis", feature = "postgres", feature = "mysql"))]
+#[path = "../common/logs.rs"]
+mod logs;
+#[cfg(any(feature = "redis", feature = "postgres", feature = "mysql"))]
 mod lost_answers;
 #[cfg(all(feature = "redis", feature = "postgres"))]
 mod moving;
@@ -33,6 +36,8 @@ mod redis;
 mod redis_conditional;
 #[cfg(feature = "redis")]
 mod redis_failover;
+#[cfg(feature = "redis")]
+mod redis_marks;
 #[cfg(feature = "redis")]
 mod redis_rights;
 #[cfg(all(feature = "redis", feature = "tls"))]

@@ -84,7 +84,9 @@ async fn keys_values_and_times_are_connect_redis() {
     let record = Record::from_json(r#"{"cookie":{"originalMaxAge":60000},"user":"bob"}"#).unwrap();
     // Whole seconds, rounded up.
     store.set(&id, &record, Duration::from_millis(59_001)).await.unwrap();
-    assert_eq!(other.get::<_, String>(&key).await.unwrap(), record.as_json());
+    let value: String = other.get(&key).await.unwrap();
+    let mark = value.strip_prefix(record.as_json()).unwrap();
+    assert!(mark.len() == 34 && mark.trim().is_empty(), "JSON allows nothing but white space there");
     assert_eq!(other.ttl::<_, i64>(&key).await.unwrap(), 60);
     store.touch(&id, Duration::from_secs(100)).await.unwrap();
     assert_eq!(other.ttl::<_, i64>(&key).await.unwrap(), 100);
@@ -201,8 +203,8 @@ async fn round_trips_of_each_kind_of_request() {
     let client = redis::Client::open(url).unwrap();
     let other = client.get_multiplexed_async_connection().await.unwrap();
     let counts = trips::per_kind(store, async || commands(&mut other.clone()).await).await;
-    // A script's own two commands are counted as well: a write and a cycle have one script each.
-    let inside = [0, 2, 0, 0, 0, 0, 2];
+    // A script's own `SET` or `DEL` is counted as well: a write and a cycle have one script each.
+    let inside = [0, 1, 0, 0, 0, 0, 1];
     let trips: Vec<_> = counts.iter().zip(inside).map(|(count, inside)| count - inside).collect();
     println!("redis, round trips: {:?} = {trips:?}", trips::KINDS);
     assert_eq!(trips, [1, 2, 2, 1, 0, 3, 3]);

@@ -31,7 +31,7 @@ mod valkey {
 }
 
 /// How often a server was asked for a command, and how many of these calls it refused.
-async fn calls(server: &Server, command: &str) -> (u64, u64) {
+pub(crate) async fn calls(server: &Server, command: &str) -> (u64, u64) {
     let mut beside = connection_to(&server.address()).await;
     let info: String = redis::cmd("INFO").arg("commandstats").query_async(&mut beside).await.unwrap();
     let line = info.lines().find(|line| line.starts_with(&format!("cmdstat_{command}:")));
@@ -43,7 +43,7 @@ async fn calls(server: &Server, command: &str) -> (u64, u64) {
 }
 
 /// One conflict, and one record that is gone, for each kind of conditional write.
-async fn conditions_hold(store: &impl SessionStore) {
+pub(crate) async fn conditions_hold(store: &impl SessionStore) {
     let id = SessionId::random();
     let record = |n: u32| Record::from_json(format!(r#"{{"cookie":{{}},"n":{n}}}"#)).unwrap();
     store.set(&id, &record(1), MINUTE).await.unwrap();

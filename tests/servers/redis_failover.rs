@@ -371,7 +371,7 @@ async fn a_sentinels_fail_over_under_load() {
         let text: String =
             redis::cmd("GET").arg(key).query_async(&mut connection_to(&new.address()).await).await.unwrap();
         let digits = text.split(r#""n":"#).nth(1).unwrap();
-        digits.trim_end_matches('}').split(',').next().unwrap().parse().unwrap()
+        digits.trim_end().trim_end_matches('}').split(',').next().unwrap().parse().unwrap()
     };
     for key in &keys {
         at_first.insert(key.clone(), count(key).await);

@@ -86,6 +86,7 @@ async fn ends_are_heard(one: &impl SessionStore, two: &impl SessionStore) {
     two.users().unwrap().replace("ada", "[1]\n", "").await.unwrap();
     two.destroy(&ended).await.unwrap();
     assert_eq!(heard.next().await.unwrap(), ended);
+    let version = two.get(&moved).await.unwrap().unwrap().version.unwrap();
     assert!(matches!(two.destroy_if(&moved, &version).await.unwrap(), Replaced::Done(_)));
     assert_eq!(heard.next().await.unwrap(), moved);
     // A store hears of its own as well.

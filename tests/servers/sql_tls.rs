@@ -1,16 +1,14 @@
 //! TLS to PostgreSQL and MariaDB, with certificates made here.
 
-#[path = "../common/logs.rs"]
-mod logs;
-
 use std::error::Error as _;
 use std::time::Duration;
 
-use logs::Logs;
 use sessile::{Record, SessionId, SessionStore, StoreError};
 use sessile_test_servers as servers;
 #[cfg(feature = "tls")]
 use sessile_test_servers::Certificates;
+
+use crate::logs::Logs;
 
 /// An address of this machine that does not say so, as that of a database elsewhere.
 const ELSEWHERE: &str = "0.0.0.0";

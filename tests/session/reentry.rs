@@ -217,3 +217,34 @@ fn a_value_that_changes_while_it_is_read_is_read_again() {
         drop(session.commit().await.unwrap());
     });
 }
+
+/// Over the memory store a commit takes the results of `update` as they are, but only while the record is the one on
+/// which they were computed.
+#[test]
+fn an_update_during_a_commit_is_made_on_what_the_commit_has_written() {
+    in_time(async || {
+        let config = builder().build().unwrap();
+        let mut browser = TestClient::new();
+        let first = browser.open(&config).await;
+        first.insert("n", 1).unwrap();
+        browser.commit(&first).await;
+        let session = opened(&config, &browser).await;
+        let other = browser.open(&config).await;
+        let add_one = |n: Option<u64>| n.map(|n| n + 1);
+        let during = move |n: Option<u64>| {
+            // The commit of the session runs the closure on what the other request has written.
+            if n == Some(100) {
+                let session = HANDLE.with_borrow(Clone::clone).unwrap();
+                assert_eq!(session.update("n", add_one).unwrap(), Some(3));
+            }
+            add_one(n)
+        };
+        session.update("n", during).unwrap();
+        other.insert("n", 100).unwrap();
+        drop(other.commit().await.unwrap());
+        for _ in 0..2 {
+            drop(session.commit().await.unwrap());
+        }
+        assert_eq!(browser.open(&config).await.get("n").unwrap(), Some(102));
+    });
+}

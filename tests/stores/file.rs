@@ -57,6 +57,31 @@ fn strays(path: &Path) -> Vec<String> {
     names.filter(|name| !name.ends_with(".json") && name != ".locks").collect()
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_read_of_what_is_in_memory_waits_for_no_thread() {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().max_blocking_threads(1).build().unwrap();
+    runtime.block_on(async {
+        let (_folder, _path, store) = store();
+        store.set(&id("apple"), &count(1), HOUR).await.unwrap();
+        store.set(&id("old"), &count(1), Duration::ZERO).await.unwrap();
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let busy = tokio::task::spawn_blocking(move || released.recv());
+        let within = async |name, limit| tokio::time::timeout(limit, store.get(&id(name))).await;
+        let found = within("apple", Duration::from_secs(5)).await.expect("it waits for the thread");
+        assert_eq!(counted(&found.unwrap().unwrap().record), 1);
+        assert!(
+            within("old", Duration::from_secs(5)).await.expect("it waits for the thread").unwrap().is_none()
+        );
+        // What is not there is looked for in the usual way.
+        within("pear", Duration::from_millis(100)).await.expect_err("the thread is busy");
+        drop(release);
+        busy.await.unwrap().unwrap_err();
+        assert!(store.get(&id("pear")).await.unwrap().is_none());
+    });
+}
+
 #[tokio::test]
 async fn a_file_is_session_file_stores() {
     let (_folder, path, store) = store();

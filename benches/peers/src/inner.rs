@@ -2,6 +2,7 @@
 //! not.
 
 use std::fmt::Debug;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::str::FromStr;
 
@@ -29,10 +30,10 @@ pub fn on(core: Core, program: &str) -> Command {
     }
 }
 
-/// This program once more.
-pub fn again(core: Core, arguments: &[&str]) -> Command {
+/// This program once more, or another build of it.
+pub fn again(core: Core, arguments: &[&str], build: Option<&Path>) -> Command {
     let own = std::env::current_exe().expect("this program has a path");
-    let mut command = on(core, own.to_str().expect("a path that is text"));
+    let mut command = on(core, build.unwrap_or(&own).to_str().expect("a path that is text"));
     command.arg(INNER).args(arguments);
     command
 }
@@ -46,7 +47,12 @@ pub fn figure<T: FromStr<Err: Debug>>(core: Core, arguments: &[&str]) -> T {
 
 /// Runs such a process to its end; what it prints.
 pub fn output(core: Core, arguments: &[&str]) -> String {
-    let output = again(core, arguments).stderr(Stdio::inherit()).output().expect("this program starts");
-    assert!(output.status.success(), "{arguments:?} failed");
+    completed(&mut again(core, arguments, None))
+}
+
+/// Runs a command to its end; what it prints.
+pub fn completed(command: &mut Command) -> String {
+    let output = command.stderr(Stdio::inherit()).output().expect("this program starts");
+    assert!(output.status.success(), "{command:?} failed");
     String::from_utf8(output.stdout).expect("text")
 }

@@ -5,6 +5,7 @@ pub mod bars;
 pub mod contestants;
 pub mod files;
 pub mod growth;
+pub mod hot;
 pub mod http;
 pub mod inner;
 pub mod machine;

@@ -6,13 +6,14 @@ use std::process::Command;
 use cargo_lock::Lockfile;
 
 /// What is measured, and what it is built on.
-const CRATES: [&str; 17] = [
+const CRATES: [&str; 18] = [
     "actix-session",
     "actix-web",
     "axum",
     "axum-extra",
     "axum_session",
     "axum_session_redispool",
+    "axum-login",
     "cookie",
     "fred",
     "hyper",

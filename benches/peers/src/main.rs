@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use sessile_peers::contestants::Contestant;
 use sessile_peers::inner::INNER;
 use sessile_peers::report::{PARTS, Part, publish};
-use sessile_peers::{files, growth, http, memory, postgres, process, redis, serve};
+use sessile_peers::scenario::Scenario;
+use sessile_peers::{files, growth, hot, http, memory, postgres, process, redis, serve};
 
 fn measure(part: &str) -> Option<Part> {
     Some(match part {
@@ -14,6 +15,7 @@ fn measure(part: &str) -> Option<Part> {
         "http" => http::measure(),
         "redis" => redis::measure(),
         "postgres" => postgres::measure(),
+        "hot" => hot::measure(),
         "files" => files::measure(),
         "growth" => growth::measure(),
         _ => return None,
@@ -24,6 +26,10 @@ fn measure(part: &str) -> Option<Part> {
 fn inner(arguments: &[&str]) -> Option<()> {
     match *arguments {
         ["time"] => process::time_all(),
+        ["time-some"] => process::time_some(),
+        ["drive", scenario, word, times] => {
+            process::drive(Scenario::parse(scenario)?, Contestant::parse(word)?, times.parse().ok()?)
+        }
         ["resident", word, path] => println!("{}", memory::per_session(Contestant::parse(word)?, path)),
         ["serve", word] => serve::serve(Contestant::parse(word)?),
         ["serve-files", store, folder] => serve::serve_files(store, folder),
@@ -31,11 +37,18 @@ fn inner(arguments: &[&str]) -> Option<()> {
         ["redis-contest", url] => redis::contest(url),
         ["postgres"] => postgres::serve(),
         ["postgres-contest", url] => postgres::contest(url),
-        ["growth-size", word] => growth::by_size(Contestant::parse(word)?),
+        ["hot-redis"] => hot::serve_redis(),
+        ["hot-redis-contest", url] => hot::contest_redis(url),
+        ["hot-postgres"] => hot::serve_postgres(),
+        ["hot-postgres-contest", url] => hot::contest_postgres(url),
+        ["growth-size", scenario, word] => {
+            growth::by_size(Contestant::parse(word)?, Scenario::parse(scenario)?)
+        }
         ["growth-stored", word] => growth::by_number(Contestant::parse(word)?),
         ["sweep"] => println!("{}", memory::sweep().map(|figure| figure.to_string()).join(" ")),
-        ["threads", word, count] => {
-            println!("{}", memory::threads(Contestant::parse(word)?, count.parse().ok()?))
+        ["threads", word, sessions, count] => {
+            let (contestant, sessions) = (Contestant::parse(word)?, sessions.parse().ok()?);
+            println!("{}", memory::threads(contestant, sessions, count.parse().ok()?))
         }
         _ => return None,
     }

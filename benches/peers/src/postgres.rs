@@ -47,13 +47,13 @@ pub fn contest(url: &str) {
             "A private PostgreSQL with its default settings, on one core, everyone else on the other. Statements as \
              `pg_stat_statements` counts them, `BEGIN` and `COMMIT` among them.\n\n{trips}\n\
              {VISITORS} visitors at a time over {CONNECTIONS} connections, each with a session of 1 KiB, in process; the \
-             median of {ROUNDS} interleaved rounds.\n\n{rates}\n\
+             median of {ROUNDS} interleaved rounds (bar: 1.00 × tower-sessions on reads and writes).\n\n{rates}\n\
              tower-sessions is the release that its store works with."
         );
     });
 }
 
-async fn rivals(url: &str) -> Vec<Rival> {
+pub async fn rivals(url: &str) -> Vec<Rival> {
     let pool = sqlx::postgres::PgPoolOptions::new().max_connections(CONNECTIONS).connect(url).await;
     let store = sessile::PostgresStore::new(pool.expect("a server"));
     store.migrate().await.expect("a table");

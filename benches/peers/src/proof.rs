@@ -13,14 +13,21 @@ impl Scenario {
     /// Whether the contestant has an answer of its own to this.
     pub fn has(self, contestant: Contestant) -> bool {
         match contestant {
+            Contestant::BareAxum => true,
             Contestant::SessileUnguarded => matches!(self, Read | Forged),
-            _ => true,
+            Contestant::EmptyLayer => self == Plain,
+            Contestant::HeadersOnly => matches!(self, Read | Write | Rolling | New | Forged),
+            Contestant::LoginTower | Contestant::LoginSessile | Contestant::LoginOwn => self == Login,
+            _ => self != Login,
         }
     }
 
     /// Proves that the application does what is to be timed, and gives the request that is.
     pub async fn prepare(self, contestant: Contestant, app: &dyn App) -> Ask {
         let proof = Proof { contestant, app };
+        if self == Login {
+            return proof.logged_in().await;
+        }
         let cookie = proof.fill(USUAL).await;
         let cookie = cookie.as_deref();
         match self {
@@ -51,6 +58,7 @@ impl Scenario {
                 proof.expect("/plain", cookie, "plain").await;
                 Ask::new("/plain", cookie)
             }
+            Login => unreachable!("it has returned"),
         }
     }
 }
@@ -74,7 +82,7 @@ pub struct Proof<'a> {
 
 impl Proof<'_> {
     fn bare(&self) -> bool {
-        self.contestant.bare() == self.contestant
+        !self.contestant.keeps_sessions()
     }
 
     /// Starts a session of that many bytes; its cookie.
@@ -84,6 +92,18 @@ impl Proof<'_> {
         assert_eq!(answer.cookie().is_none(), self.bare(), "{:?} sets a cookie", self.contestant);
         // A bare server is sent a cookie as well: what it costs to carry one is no contestant's doing.
         answer.cookie().or_else(|| Some(UNASKED.into()))
+    }
+
+    /// Nobody sees the page without having logged in; then who has does.
+    async fn logged_in(&self) -> Ask {
+        if !self.bare() {
+            assert_eq!(self.app.ask(&Ask::new("/page", None)).await.status, 401, "{:?}", self.contestant);
+        }
+        let answer = self.app.ask(&Ask::new("/login", None)).await;
+        assert_eq!(answer.status, 200, "{:?}", self.contestant);
+        let cookie = answer.cookie().or_else(|| self.bare().then(|| UNASKED.into()));
+        self.expect("/page", cookie.as_deref(), "Ada").await;
+        Ask::new("/page", cookie.as_deref())
     }
 
     /// Asks, and compares the body; the cookies that were set.

@@ -35,7 +35,7 @@ impl Rival {
         if scenario == Scenario::Rolling { &self.rolling } else { &self.plain }
     }
 
-    async fn session(&self) -> Option<String> {
+    pub async fn session(&self) -> Option<String> {
         Proof { contestant: self.contestant, app: &*self.plain }.fill(USUAL).await
     }
 

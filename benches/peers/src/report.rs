@@ -13,16 +13,16 @@ pub struct Part {
 }
 
 /// The order of the sections, and their names on the command line.
-pub const PARTS: [&str; 7] = ["process", "memory", "http", "redis", "postgres", "files", "growth"];
+pub const PARTS: [&str; 8] = ["process", "memory", "http", "redis", "postgres", "hot", "files", "growth"];
 
 /// Sections that were measured by hand. A run leaves them as they are.
-const BY_HAND: [&str; 2] = ["valkey", "features"];
+const BY_HAND: [&str; 3] = ["valkey", "redis-writes", "features"];
 
 const INTRODUCTION: &str = "\
 # Benchmarks
 
 Made by `benches/peers/run`, which installs `wrk`, starts private servers, measures and writes this page; \
-`benches/peers/run process` measures one section: `process`, `memory`, `http`, `redis`, `postgres`, `files`, `growth`.
+`benches/peers/run process` measures one section: `process`, `memory`, `http`, `redis`, `postgres`, `hot`, `files`, `growth`.
 ";
 
 pub fn folder() -> PathBuf {

@@ -8,12 +8,13 @@ pub enum Scenario {
     New,
     Forged,
     Plain,
+    Login,
 }
 
 use Scenario::*;
 
 impl Scenario {
-    pub const ALL: [Self; 6] = [Read, Write, Rolling, New, Forged, Plain];
+    pub const ALL: [Self; 7] = [Read, Write, Rolling, New, Forged, Plain, Login];
 
     /// What it is called, and the word for it on the command line.
     fn names(self) -> (&'static str, &'static str) {
@@ -24,6 +25,7 @@ impl Scenario {
             New => ("new session", "new"),
             Forged => ("forged cookie", "forged"),
             Plain => ("route without a session", "plain"),
+            Login => ("page of a logged-in user", "login"),
         }
     }
 

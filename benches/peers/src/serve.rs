@@ -37,12 +37,12 @@ impl Server {
 
     /// This contestant on this core, with its sessions in memory.
     pub fn contestant(core: Core, contestant: Contestant) -> Self {
-        Self::start(again(core, &["serve", contestant.word()]))
+        Self::start(again(core, &["serve", contestant.word()], None))
     }
 
     /// A store of files on this core.
     pub fn files(core: Core, store: &str, folder: &Path) -> Self {
-        Self::start(again(core, &["serve-files", store, folder.to_str().expect("a path that is text")]))
+        Self::start(again(core, &["serve-files", store, folder.to_str().expect("a path that is text")], None))
     }
 
     /// Express under this runtime on this core; `None`, said aloud, where that or the packages are not

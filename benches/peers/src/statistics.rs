@@ -1,4 +1,6 @@
-//! Medians and quartiles.
+//! Medians, quartiles, and what a batch takes that nothing disturbs.
+
+use std::ops::Sub;
 
 /// The middle of several measurements, and between what half of them lie.
 #[derive(Debug, Clone, Copy)]
@@ -11,15 +13,44 @@ pub struct Spread {
 impl Spread {
     /// # Panics
     /// Without a measurement.
-    pub fn of(mut measurements: Vec<f64>) -> Self {
-        measurements.sort_by(f64::total_cmp);
-        let at = |part: f64| {
-            let place = part * (measurements.len() - 1) as f64;
-            let (below, above) = (measurements[place.floor() as usize], measurements[place.ceil() as usize]);
-            below + (above - below) * place.fract()
-        };
-        Self { low: at(0.25), median: at(0.5), high: at(0.75) }
+    pub fn of(measurements: Vec<f64>) -> Self {
+        let [low, median, high] = percentiles(measurements, [0.25, 0.5, 0.75]);
+        Self { low, median, high }
     }
+}
+
+/// What short batches of requests took.
+#[derive(Debug, Clone, Copy)]
+pub struct Batches {
+    /// The 10th percentile: with nothing in the way, and not by luck.
+    pub tenth: f64,
+    pub median: f64,
+}
+
+impl Batches {
+    /// # Panics
+    /// Without a measurement.
+    pub fn of(measurements: Vec<f64>) -> Self {
+        let [tenth, median] = percentiles(measurements, [0.1, 0.5]);
+        Self { tenth, median }
+    }
+}
+
+impl Sub for Batches {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self { tenth: self.tenth - other.tenth, median: self.median - other.median }
+    }
+}
+
+fn percentiles<const N: usize>(mut measurements: Vec<f64>, parts: [f64; N]) -> [f64; N] {
+    measurements.sort_by(f64::total_cmp);
+    parts.map(|part| {
+        let place = part * (measurements.len() - 1) as f64;
+        let (below, above) = (measurements[place.floor() as usize], measurements[place.ceil() as usize]);
+        below + (above - below) * place.fract()
+    })
 }
 
 #[cfg(test)]

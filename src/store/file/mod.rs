@@ -1,5 +1,6 @@
 //! [`FileStore`]: one file for each session, in session-file-store's layout.
 
+mod cached;
 pub(crate) mod folder;
 mod locks;
 mod name;
@@ -50,6 +51,9 @@ const DEFAULT_EXPRESS_TTL: Duration = Duration::from_secs(3600);
 /// Which sessions a user has stands in the subfolder `.users`, in a file for each user, apart from the
 /// sessions and as private as they are. It is created when the first user logs in with a limit or a list of
 /// sessions ([`UserIndex`]). Express and [`clear`](Self::clear) leave it as it is.
+///
+/// All work is done on threads for blocking work, except that on Linux a session of up to 64 KiB is read on the
+/// spot if the system has its file in memory and the folder is on a disk of the machine.
 ///
 /// # Who can write to the folder
 /// Whoever can write to the folder can log in as anybody. On Unix the store creates it with mode 0700 and its
@@ -174,7 +178,10 @@ impl FileStore {
 
 impl SessionStore for FileStore {
     async fn get(&self, id: &SessionId) -> Result<Option<Stored>, StoreError> {
-        self.with_file(id, Sessions::get).await
+        match self.0.get_cached(&self.0.file_name(id)) {
+            Some(answer) => answer,
+            None => self.with_file(id, Sessions::get).await,
+        }
     }
 
     async fn set(&self, id: &SessionId, record: &Record, ttl: Duration) -> Result<(), StoreError> {

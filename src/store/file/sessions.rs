@@ -1,10 +1,11 @@
 //! The sessions in a folder: the operations of a store, carried out on files.
 //!
-//! Every function blocks. A `name` is a session's file name, from [`Sessions::file_name`].
+//! Every function blocks, except `get_cached`. A `name` is a session's file name, from [`Sessions::file_name`].
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use super::cached;
 use super::folder::{Durability, FileContent, FileReplaced, Folder};
 use super::locks::FileLock;
 use super::name::{EXTENSION, Names};
@@ -19,6 +20,8 @@ use crate::store::{Replaced, Stored};
 pub(super) struct Sessions {
     pub(super) folder: Folder,
     names: Names,
+    /// Whether what the system has in memory can be read on the spot.
+    is_local: bool,
     /// What Express takes for the max-age of a session that has none: session-file-store's option `ttl`.
     pub(super) express_ttl: Duration,
     clock: ErasedClock,
@@ -35,7 +38,8 @@ impl Sessions {
         let folder = Folder::open(path, durability, shared)?;
         folder.remove_leftovers()?;
         let names = Names::new(folder.detect_case()?);
-        Ok(Self { folder, names, express_ttl, clock })
+        let is_local = cached::is_local(folder.path());
+        Ok(Self { folder, names, is_local, express_ttl, clock })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -58,6 +62,14 @@ impl Sessions {
     pub(super) fn get(&self, name: &str) -> Result<Option<Stored>, StoreError> {
         let now = self.now();
         Ok(self.live(name, now)?.map(|file| file.into_stored(now)))
+    }
+
+    /// What `get` returns, if the system has the file in memory. This does not block. `None`: ask `get`.
+    pub(super) fn get_cached(&self, name: &str) -> Option<Result<Option<Stored>, StoreError>> {
+        let now = self.now();
+        let content = self.is_local.then(|| cached::read(&self.path().join(name)))??;
+        let file = self.parse(&content);
+        Some(file.map(|file| file.is_live(now).then(|| file.into_stored(now))))
     }
 
     /// What `get` returns for each of these ids, and `None` for what is no record.

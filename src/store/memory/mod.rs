@@ -163,6 +163,32 @@ impl MemoryStore {
         ReplaceOutcome::Done(None)
     }
 
+    /// Makes a live record expire after `ttl` from now. Returns `false` when there is none.
+    pub(super) fn extend(&self, id: &SessionId, ttl: Duration) -> bool {
+        let order = self.0.order();
+        let now = self.0.clock.now().tick;
+        let Some(mut entry) = self.0.map.get_mut(id).filter(|entry| self.0.is_live(entry, now)) else {
+            return false;
+        };
+        let expires = now.after(ttl);
+        match order {
+            Some(mut order) => {
+                order.remove(id, &entry.record, entry.expires);
+                entry.expires = expires;
+                order.insert(id, &entry.record, entry.expires);
+            }
+            None => entry.expires = expires,
+        }
+        drop(entry);
+        self.0.schedule_sweep(expires);
+        true
+    }
+
+    /// Writes a record under an id that has no live record. Returns `false` when there is one.
+    pub(super) fn add(&self, id: &SessionId, record: &Record, ttl: Duration) -> bool {
+        self.put(id, record, ttl, IfLive::Keep)
+    }
+
     /// Writes a record under an id. Returns `false` when a live session is kept instead.
     fn put(&self, id: &SessionId, record: &Record, ttl: Duration, if_live: IfLive) -> bool {
         let mut order = self.0.order();
@@ -224,27 +250,11 @@ impl SessionStore for MemoryStore {
     }
 
     async fn touch(&self, id: &SessionId, ttl: Duration) -> Result<bool, StoreError> {
-        let order = self.0.order();
-        let now = self.0.clock.now().tick;
-        let Some(mut entry) = self.0.map.get_mut(id).filter(|entry| self.0.is_live(entry, now)) else {
-            return Ok(false);
-        };
-        let expires = now.after(ttl);
-        match order {
-            Some(mut order) => {
-                order.remove(id, &entry.record, entry.expires);
-                entry.expires = expires;
-                order.insert(id, &entry.record, entry.expires);
-            }
-            None => entry.expires = expires,
-        }
-        drop(entry);
-        self.0.schedule_sweep(expires);
-        Ok(true)
+        Ok(self.extend(id, ttl))
     }
 
     async fn create(&self, id: &SessionId, record: &Record, ttl: Duration) -> Result<bool, StoreError> {
-        Ok(self.put(id, record, ttl, IfLive::Keep))
+        Ok(self.add(id, record, ttl))
     }
 
     async fn replace(

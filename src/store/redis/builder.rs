@@ -43,8 +43,7 @@ impl RedisStore<ClusterConnection> {
     /// `cluster-preferred-endpoint-type hostname` are set.
     ///
     /// If a connection drops, the driver itself sends the command again, and does not say so. If a node had
-    /// carried it out, an [`update`](crate::Session::update) may count twice, and a record may be left under
-    /// an id that nobody has, until it expires.
+    /// carried it out, a record may be left under an id that nobody has, until it expires.
     ///
     /// # Errors
     /// Those of [`RedisStore::connect`].

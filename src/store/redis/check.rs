@@ -5,7 +5,8 @@ use redis::{ErrorKind, Pipeline, RedisError, ServerError, ServerErrorKind, Value
 
 use super::RedisStore;
 use super::commands::Command;
-use super::conditional::{Conditional, Write, is_about_command};
+use super::conditional::{Conditional, Expected, Write, is_about_command};
+use super::mark::Mark;
 use super::wire::command;
 use crate::error::StoreError;
 use crate::id::SessionId;
@@ -67,7 +68,40 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         for slot in 0..self.connections.count() {
             self.check_connection(slot, key.as_bytes(), keys).await?;
         }
+        if !self.connections.compares_itself(0) {
+            self.mention_dear_writes(&key, keys).await;
+        }
         Ok(())
+    }
+
+    /// Says, once for each store, which right the user lacks that no call needs: without it, writes cost the
+    /// server more.
+    async fn mention_dear_writes(&self, key: &str, keys: Keys) {
+        let Some(beside) = Mark::random().key_beside(&self.settings.prefix, key) else { return };
+        let mut pipeline = Pipeline::with_capacity(2);
+        pipeline.add_command(command(&[b"GETRANGE", key.as_bytes(), b"0", b"0"]));
+        // Neither key is there, so a server that lets the user rename them has nothing to rename.
+        pipeline.add_command(command(&[b"RENAME", beside.as_bytes(), key.as_bytes()]));
+        let answer =
+            self.connections.ask::<Value>(0, self.settings.timeout, Command::Pipeline(&pipeline)).await;
+        let answers = answer.err().and_then(RedisError::into_server_errors);
+        let lacking = answers.as_deref().unwrap_or_default().iter().find_map(|(at, answer)| {
+            let is_about_command = is_about_command(answer.details().unwrap_or_default());
+            match (answer.kind()?, is_about_command, *at) {
+                (ServerErrorKind::NoPerm, true, 0) => Some("+getrange"),
+                (ServerErrorKind::NoPerm, true, _) => Some("+rename"),
+                (ServerErrorKind::NoPerm, false, 1) if keys == Keys::All => Some("~sessile:new:*"),
+                _ => None,
+            }
+        });
+        if let Some(lacking) = lacking {
+            self.connections.dear_writes.call_once(|| {
+                tracing::warn!(
+                    lacking,
+                    "a right is missing for cheap writes to large sessions; see `RedisStore` for what its user needs"
+                );
+            });
+        }
     }
 
     async fn check_connection(&self, slot: usize, key: &[u8], keys: Keys) -> Result<(), StoreError> {
@@ -80,12 +114,14 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         pipeline.add_command(command(&[b"DEL", key]));
         self.try_out(slot, Command::Pipeline(&pipeline), keys).await?;
         let settings = &self.settings;
-        for (write, script) in [
-            (Write::Replace { record: b"-", seconds: Some(b"1") }, &settings.replace),
-            (Write::Remove, &settings.destroy_if),
-        ] {
-            let conditional = Conditional { key, expected: b"-", write, script };
-            self.try_out(slot, Command::Conditional(&conditional), keys).await?;
+        let replace = Write::Replace { value: b"-", seconds: b"1", beside: None };
+        // Records that Express has written have no mark.
+        for mark in [Some(Mark::random()), None] {
+            for write in [replace, Write::Remove] {
+                let expected = Expected { text: b"-", mark };
+                let conditional = Conditional { key, expected, write, scripts: &settings.scripts };
+                self.try_out(slot, Command::Conditional(&conditional), keys).await?;
+            }
         }
         if settings.announce_ends {
             // An empty message announces nothing.

@@ -6,7 +6,7 @@
 
 use std::hash::BuildHasher as _;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -34,6 +34,8 @@ pub(super) struct Connections<C> {
     replacement: Option<Replacement<C>>,
     /// `None`: the connection is one from outside.
     pub(super) listener: Option<Listener>,
+    /// Done once the store has said that writes cost more than they need to.
+    pub(super) dear_writes: Once,
     /// All times of the connections are milliseconds since this moment.
     began: Instant,
 }
@@ -76,13 +78,15 @@ impl<C: Clone + Send + Sync + 'static> Connections<C> {
     pub(super) fn of(connection: C) -> Self {
         let began = Instant::now();
         let line = Line::new(std::future::ready(Ok(connection)).boxed(), 1);
-        Self { slots: vec![Mutex::new(line)], replacement: None, listener: None, began }
+        let dear_writes = Once::new();
+        Self { slots: vec![Mutex::new(line)], replacement: None, listener: None, dear_writes, began }
     }
 
     pub(super) fn new(count: usize, replacement: Replacement<C>, listener: Listener) -> Self {
         let line = |_| Mutex::new(Line::new((replacement.connect)(), 1));
         let slots = (0..count).map(line).collect();
-        Self { slots, replacement: Some(replacement), listener: Some(listener), began: Instant::now() }
+        let (replacement, listener) = (Some(replacement), Some(listener));
+        Self { slots, replacement, listener, dear_writes: Once::new(), began: Instant::now() }
     }
 
     pub(super) fn count(&self) -> usize {
@@ -95,6 +99,11 @@ impl<C: Clone + Send + Sync + 'static> Connections<C> {
         let hash = foldhash::fast::FixedState::default().hash_one(name);
         // Invariant: there is at least one connection, so the divisor is not zero.
         hash as usize % self.slots.len()
+    }
+
+    /// Whether the server at the other end of this connection compares and writes itself, as far as is known.
+    pub(super) fn compares_itself(&self, slot: usize) -> bool {
+        lock(&self.slots[slot]).ways.are_native()
     }
 
     /// The first connection, for work that belongs to no session.

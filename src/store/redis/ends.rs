@@ -9,6 +9,7 @@ use tokio::runtime::Handle;
 
 use super::RedisStore;
 use super::commands::Command;
+use super::mark::is_beside;
 use super::users::is_user_key;
 use super::wire::command;
 use crate::error::{StoreError, cause};
@@ -84,7 +85,9 @@ fn ended_id(message: &Msg, channel: &str, prefix: &str) -> Option<SessionId> {
     let payload = message.get_payload_bytes();
     let id = match message.get_channel_name() == channel {
         true => payload,
-        false => payload.strip_prefix(prefix.as_bytes()).filter(|_| !is_user_key(prefix, payload))?,
+        false => payload
+            .strip_prefix(prefix.as_bytes())
+            .filter(|_| !is_user_key(prefix, payload) && !is_beside(prefix, payload))?,
     };
     SessionId::new(std::str::from_utf8(id).ok()?).ok()
 }

@@ -2,7 +2,7 @@
 //!
 //! A load is one round trip: `GET` and `PTTL` in one pipeline. Every write is one round trip too: `SET … NX`
 //! creates, `EXPIRE` touches, and a conditional command of the server, or a script over the session's key,
-//! does a `replace` or a `destroy_if`. A line of a user's text is appended and the text read in one as well.
+//! does a `replace` or a `destroy_if`; a large record is sent in front of it, in one pipeline. A line of a user's text is appended and the text read in one as well.
 
 mod address;
 pub(crate) mod builder;
@@ -13,7 +13,9 @@ mod connect;
 mod connections;
 mod ends;
 mod many;
+mod mark;
 mod scan;
+mod scripts;
 mod users;
 mod wire;
 
@@ -23,11 +25,13 @@ use std::time::Duration;
 
 use futures_util::stream::BoxStream;
 use redis::aio::{ConnectionLike, ConnectionManager};
-use redis::{FromRedisValue, Pipeline, Script};
+use redis::{FromRedisValue, Pipeline};
 
 use self::commands::Command;
-use self::conditional::{Conditional, DESTROY_IF, REPLACE, Write, to_replaced};
+use self::conditional::{BESIDE_FROM, Conditional, Expected, Write, to_replaced};
 use self::connections::Connections;
+use self::mark::Mark;
+use self::scripts::Scripts;
 use self::wire::{command, to_stored};
 use crate::error::StoreError;
 use crate::id::SessionId;
@@ -41,8 +45,10 @@ use crate::store::{Replaced, SessionStore, Stored};
 /// included.
 ///
 /// Behind the feature `redis`. The layout is that of connect-redis: the key is `sess:` and the id, the value
-/// is the record as JSON, and the time to live is in whole seconds, rounded up. A clone is another handle on
-/// the same connections.
+/// is the record as JSON, and the time to live is in whole seconds, rounded up. Behind the JSON stand 34
+/// characters of white space, as JSON allows: other ones after each write, by which the store tells that
+/// nobody has written since. A program of your own that changes a record writes it without them, as every
+/// serializer of JSON does. A clone is another handle on the same connections.
 ///
 /// Every operation ends within a [`timeout`](Self::timeout). The error is [`StoreError::unavailable`] if the
 /// timeout passes, if the server cannot be reached, and if a retry cannot tell whether the first attempt has
@@ -59,6 +65,10 @@ use crate::store::{Replaced, SessionStore, Stored};
 ///
 /// # What the user of the connection needs
 /// In the words of Redis' `ACL SETUSER`: `~sess:* +get +pttl +set +expire +del +evalsha +script|load`.
+/// With `+getrange +rename ~sessile:new:*` as well, a script costs the server a fraction, the less the larger
+/// the session; `check` and connecting log a warning where they are missing. A record of 2 KiB or more is then
+/// written under a key that begins with `sessile:new:` and takes the place of the old one at once, or expires
+/// within ten seconds. If the prefix is empty or one that such a key would begin with, there is no such key.
 /// Servers that compare and write themselves need no script: Valkey from 9.0 needs `+delifeq` in the place of
 /// the last two, and Redis from 8.4 `+delex`; Valkey 8.1 needs the script for `destroy_if` alone. Connecting
 /// tries each command on a key that no session has, and the error names the right that is missing. `len`,
@@ -108,8 +118,7 @@ pub struct RedisStore<C = ConnectionManager> {
 struct Settings {
     prefix: String,
     timeout: Duration,
-    replace: Script,
-    destroy_if: Script,
+    scripts: Scripts,
     announce_ends: bool,
 }
 
@@ -118,8 +127,7 @@ impl Default for Settings {
         Self {
             prefix: "sess:".into(),
             timeout: DEFAULT_TIMEOUT,
-            replace: Script::new(REPLACE),
-            destroy_if: Script::new(DESTROY_IF),
+            scripts: Scripts::default(),
             announce_ends: false,
         }
     }
@@ -184,20 +192,39 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
     /// Writes conditionally. `done` is the version to return if it has written.
     async fn write_if(
         &self,
-        id: &SessionId,
+        (id, key): (&SessionId, &str),
         expected: &Version,
         write: Write<'_>,
-        done: Version,
+        done: &Version,
     ) -> Result<(Replaced, Attempt), StoreError> {
-        let script = match write {
-            Write::Replace { .. } => &self.settings.replace,
-            Write::Remove => &self.settings.destroy_if,
-        };
+        let (answer, attempt) = self.write_once((id, key), expected, write, done).await?;
+        match answer {
+            // A session that has created the record knows its text, and not its mark.
+            Replaced::Conflict(Stored { version: Some(now), record, .. })
+                if attempt == Attempt::First
+                    && expected.mark().is_none()
+                    && now.mark().is_some()
+                    && expected.is_of(&record) =>
+            {
+                Box::pin(self.write_once((id, key), &now, write, done)).await
+            }
+            answer => Ok((answer, attempt)),
+        }
+    }
+
+    async fn write_once(
+        &self,
+        (id, key): (&SessionId, &str),
+        expected: &Version,
+        write: Write<'_>,
+        done: &Version,
+    ) -> Result<(Replaced, Attempt), StoreError> {
         // Invariant: a record is never empty, so the empty value matches none. It stands for a version that
         // is not one of this store, such as a number.
-        let expected = expected.as_bytes().unwrap_or_default();
-        let key = self.key(id);
-        let conditional = Conditional { key: key.as_bytes(), expected, write, script };
+        let text = expected.as_bytes().unwrap_or_default();
+        let expected = Expected { text, mark: expected.mark().map(Mark) };
+        let conditional =
+            Conditional { key: key.as_bytes(), expected, write, scripts: &self.settings.scripts };
         let (answer, attempt) = self.send_with_retry(id, Command::Conditional(&conditional)).await?;
         let replaced = match to_replaced(answer, done)? {
             Some(replaced) => replaced,
@@ -225,7 +252,8 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> SessionStore for RedisSt
             return self.destroy(id).await;
         }
         let (key, seconds) = (self.key(id), whole_seconds(ttl).to_string());
-        let set = command(&[b"SET", key.as_bytes(), record.as_bytes(), b"EX", seconds.as_bytes()]);
+        let value = Mark::random().behind(record.as_bytes());
+        let set = command(&[b"SET", key.as_bytes(), &value, b"EX", seconds.as_bytes()]);
         self.send_with_retry(id, Command::Plain(&set)).await.map(|((), _)| ())
     }
 
@@ -248,7 +276,8 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> SessionStore for RedisSt
             return Ok(true);
         }
         let (key, seconds) = (self.key(id), whole_seconds(ttl).to_string());
-        let set = command(&[b"SET", key.as_bytes(), record.as_bytes(), b"NX", b"EX", seconds.as_bytes()]);
+        let value = Mark::random().behind(record.as_bytes());
+        let set = command(&[b"SET", key.as_bytes(), &value, b"NX", b"EX", seconds.as_bytes()]);
         let (created, attempt) = self.send_with_retry::<Option<String>>(id, Command::Plain(&set)).await?;
         if created.is_some() || attempt == Attempt::First {
             return Ok(created.is_some());
@@ -266,14 +295,22 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> SessionStore for RedisSt
         if ttl.is_zero() {
             return self.destroy_if(id, expected).await;
         }
-        let seconds = whole_seconds(ttl).to_string();
-        let write = Write::Replace { record: record.as_bytes(), seconds: Some(seconds.as_bytes()) };
-        let (answer, attempt) = self.write_if(id, expected, write, Version::of(record)).await?;
-        retry::confirm_replace(answer, attempt, record)
+        let (key, seconds, mark) = (self.key(id), whole_seconds(ttl).to_string(), Mark::random());
+        let value = mark.behind(record.as_bytes());
+        let is_large = value.len() >= BESIDE_FROM;
+        let beside = is_large.then(|| mark.key_beside(&self.settings.prefix, &key)).flatten();
+        let write = Write::Replace { value: &value, seconds: seconds.as_bytes(), beside: beside.as_deref() };
+        let own = Version::marked(record, mark.0);
+        let (answer, attempt) = self.write_if((id, &key), expected, write, &own).await?;
+        match answer {
+            // The driver of a cluster sends a command again by itself.
+            Replaced::Conflict(stored) if stored.version.as_ref() == Some(&own) => Ok(Replaced::Done(own)),
+            answer => retry::confirm_replace(answer, attempt, &own),
+        }
     }
 
     async fn destroy_if(&self, id: &SessionId, expected: &Version) -> Result<Replaced, StoreError> {
-        let (answer, attempt) = self.write_if(id, expected, Write::Remove, expected.clone()).await?;
+        let (answer, attempt) = self.write_if((id, &self.key(id)), expected, Write::Remove, expected).await?;
         if matches!(answer, Replaced::Done(_)) {
             self.announce_end(id);
         }

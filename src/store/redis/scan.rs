@@ -11,6 +11,7 @@ use redis::cluster_routing::{RoutingInfo, SingleNodeRoutingInfo};
 use redis::{Cmd, FromRedisValue as _, RedisResult, Value};
 
 use super::RedisStore;
+use super::mark::is_beside;
 use super::users::is_user_key;
 use crate::error::StoreError;
 use crate::id::SessionId;
@@ -81,7 +82,8 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
                 <(u64, Vec<Vec<u8>>)>::from_redis_value(answer).map_err(StoreError::unavailable)
             };
             let (next, mut found) = with_timeout(self.settings.timeout, step).await?;
-            found.retain(|key| !is_user_key(&self.settings.prefix, key));
+            let prefix = &self.settings.prefix;
+            found.retain(|key| !is_user_key(prefix, key) && !is_beside(prefix, key));
             Ok(Some((found, (next != 0).then_some((node, next)))))
         })
     }

@@ -6,7 +6,7 @@ use redis::{FromRedisValue, Pipeline, Value};
 
 use super::RedisStore;
 use super::commands::Command;
-use super::conditional::{Conditional, DONE, Write};
+use super::conditional::{Conditional, DONE, Expected, Write};
 use super::wire::command;
 use crate::error::StoreError;
 use crate::store::users::UserIndex;
@@ -68,11 +68,13 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
             let written = self.send_for_user::<Option<String>>(user, Command::Plain(&set)).await?;
             return Ok(written.is_some());
         }
-        let (write, script) = match text {
-            "" => (Write::Remove, &self.settings.destroy_if),
-            text => (Write::Replace { record: text.as_bytes(), seconds: None }, &self.settings.replace),
+        let write = match text {
+            "" => Write::Remove,
+            text => Write::ReplaceText(text.as_bytes()),
         };
-        let conditional = Conditional { key: key.as_bytes(), expected: expected.as_bytes(), write, script };
+        let expected = Expected { text: expected.as_bytes(), mark: None };
+        let conditional =
+            Conditional { key: key.as_bytes(), expected, write, scripts: &self.settings.scripts };
         let answer = self.send_for_user::<Value>(user, Command::Conditional(&conditional)).await?;
         Ok(answer == DONE)
     }

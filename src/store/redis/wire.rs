@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use redis::Cmd;
 
+use super::mark::Mark;
 use crate::error::StoreError;
 use crate::record::Record;
 use crate::store::Stored;
@@ -20,16 +21,17 @@ pub(super) fn command(arguments: &[&[u8]]) -> Cmd {
     command
 }
 
-/// Reads the value of a key and its remaining milliseconds. An empty value and `null` are no session, as in
+/// Reads the value of a key, without its mark, and its remaining milliseconds. An empty value and `null` are no session, as in
 /// connect-redis. Any other value that is no record is [`StoreError::corrupt`].
-pub(super) fn to_stored(value: Vec<u8>, remaining: i64) -> Result<Option<Stored>, StoreError> {
+pub(super) fn to_stored(mut value: Vec<u8>, remaining: i64) -> Result<Option<Stored>, StoreError> {
+    let mark = Mark::take(&mut value);
     // The whole error would hold the value.
     let json = String::from_utf8(value).map_err(|error| StoreError::corrupt(error.utf8_error()))?;
     if json.is_empty() || json.trim() == "null" {
         return Ok(None);
     }
     let record = Record::from_json(json)?;
-    let version = Version::of(&record);
+    let version = mark.map_or_else(|| Version::of(&record), |Mark(mark)| Version::marked(&record, mark));
     let stored = Stored::from(record).with_version(version);
     Ok(Some(match u64::try_from(remaining) {
         Ok(remaining) => stored.with_expires_in(Duration::from_millis(remaining)),

@@ -246,7 +246,8 @@ macro_rules! shared_calls {
                     };
                     match self.write(&self.settings.statements.replace, &values).await? {
                         (0, attempt) => {
-                            retry::confirm_replace(self.conflict_or_gone(id).await?, attempt, record)
+                            let own = Version::of(record);
+                            retry::confirm_replace(self.conflict_or_gone(id).await?, attempt, &own)
                         }
                         _ => Ok(Replaced::Done(Version::of(record))),
                     }

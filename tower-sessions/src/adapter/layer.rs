@@ -106,6 +106,10 @@ where
 
 /// Brings what the request did with `tower_sessions::Session` to the request's session.
 async fn end(tower: &Session, view: &View, before: Expiry) -> Result<(), Error> {
+    let after = tower.expiry().filter(|after| *after != before);
+    if !tower.is_modified() && !view.is_deleted() && after.is_none() {
+        return Ok(());
+    }
     let is_empty = tower.is_empty().await;
     if tower.is_modified() && !is_empty {
         tower.save().await?;
@@ -113,8 +117,7 @@ async fn end(tower: &Session, view: &View, before: Expiry) -> Result<(), Error> 
         view.session().destroy();
     }
     // As with their layer, a visitor without a session gets none by an expiry alone.
-    let after = tower.expiry().filter(|after| *after != before && !is_empty);
-    if let Some(after) = after {
+    if let Some(after) = after.filter(|_| !is_empty) {
         view.session().set_max_age(match after {
             Expiry::OnSessionEnd => None,
             Expiry::OnInactivity(age) => Some(age.try_into().unwrap_or_default()),

@@ -8,11 +8,15 @@
 //! | `/new` | stores one key |
 //! | `/renew` | gives the session a new id and keeps its data |
 //! | `/plain` | has no business with sessions |
+//!
+//! Those who log in have two others: `/login`, and `/page`, which a logged-in user sees.
 
 pub mod actix;
 pub mod axum_sessions;
 pub mod bare;
+pub mod hand;
 pub mod jar;
+pub mod login;
 mod secret;
 pub mod sessile;
 pub mod tower;
@@ -30,6 +34,9 @@ use crate::scenario::Scenario;
 pub enum Contestant {
     BareAxum,
     BareActix,
+    HeadersOnly,
+    EmptyLayer,
+    Hand,
     Jar,
     TowerPlain,
     Tower,
@@ -39,14 +46,20 @@ pub enum Contestant {
     Sessile,
     SessileLayer,
     SessileUnguarded,
+    LoginTower,
+    LoginSessile,
+    LoginOwn,
 }
 
 use Contestant::*;
 
 impl Contestant {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 17] = [
         BareAxum,
         BareActix,
+        HeadersOnly,
+        EmptyLayer,
+        Hand,
         Jar,
         TowerPlain,
         Tower,
@@ -56,6 +69,9 @@ impl Contestant {
         Sessile,
         SessileLayer,
         SessileUnguarded,
+        LoginTower,
+        LoginSessile,
+        LoginOwn,
     ];
 
     /// What it is called, and the word for it on the command line.
@@ -63,6 +79,9 @@ impl Contestant {
         match self {
             BareAxum => ("bare axum", "bare-axum"),
             BareActix => ("bare actix-web", "bare-actix"),
+            HeadersOnly => ("bare axum, and the headers of sessions", "headers"),
+            EmptyLayer => ("bare axum behind a layer that does nothing", "empty-layer"),
+            Hand => ("written by hand", "hand"),
             Jar => ("axum-extra `SignedCookieJar`, no store", "jar"),
             TowerPlain => ("tower-sessions, unsigned", "tower-plain"),
             Tower => ("tower-sessions, signed", "tower"),
@@ -72,6 +91,9 @@ impl Contestant {
             Sessile => ("sessile, extractor", "sessile"),
             SessileLayer => ("sessile, layer", "sessile-layer"),
             SessileUnguarded => ("sessile, extractor, no guard", "sessile-unguarded"),
+            LoginTower => ("axum-login on tower-sessions, signed", "login-tower"),
+            LoginSessile => ("axum-login on sessile", "login-sessile"),
+            LoginOwn => ("sessile: `log_in` and `belongs_to`", "login-own"),
         }
     }
 
@@ -87,6 +109,11 @@ impl Contestant {
         Self::ALL.into_iter().find(|contestant| contestant.word() == word)
     }
 
+    /// Whether it has sessions at all.
+    pub fn keeps_sessions(self) -> bool {
+        !matches!(self, BareAxum | BareActix | HeadersOnly | EmptyLayer)
+    }
+
     /// The server its figures are taken over.
     pub fn bare(self) -> Self {
         if matches!(self, BareActix | Actix) { BareActix } else { BareAxum }
@@ -98,6 +125,9 @@ impl Contestant {
         let rolling = scenario == Scenario::Rolling;
         Some(match self {
             BareAxum => bare::axum(scenario),
+            HeadersOnly => bare::with_headers(scenario),
+            EmptyLayer => bare::layered(scenario),
+            Hand => hand::axum(rolling),
             Jar => jar::axum(rolling),
             TowerPlain => tower::newest::axum(tower_sessions::MemoryStore::default(), rolling, false),
             Tower => tower::newest::axum(tower_sessions::MemoryStore::default(), rolling, true),
@@ -108,6 +138,9 @@ impl Contestant {
             Sessile => sessile::extractor(::sessile::MemoryStore::new(), rolling),
             SessileLayer => sessile::layer(::sessile::MemoryStore::new(), rolling),
             SessileUnguarded => sessile::unguarded(::sessile::MemoryStore::new()),
+            LoginTower => login::on_tower(),
+            LoginSessile => login::on_sessile(),
+            LoginOwn => login::own(),
             BareActix | Actix => return None,
         })
     }
