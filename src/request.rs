@@ -30,9 +30,7 @@ impl RequestLine {
 
     /// The same without the method and the path. To copy them takes 30 ns, and few requests are asked for them.
     pub(crate) fn without_path(uri: &Uri, extensions: &Extensions, cookie_path: &str) -> Self {
-        // A nested router leaves the slash at the start, so the original need not be looked for.
-        let is_root = cookie_path == "/" && uri.path().starts_with('/');
-        let is_within = is_root || is_within(original(uri, extensions).path(), cookie_path);
+        let is_within = is_within(original(uri, extensions).path(), cookie_path);
         Self { is_within, ..Self::default() }
     }
 }

@@ -13,7 +13,7 @@ use httpdate::HttpDate;
 
 use crate::cookie::attributes::{Attributes, Secure};
 use crate::cookie::signature::Signature;
-use crate::cookie::value::write_value;
+use crate::cookie::value::{CookieValue, push_value};
 use crate::error::SessionError;
 use crate::id::SessionId;
 use crate::request::{PerTransport, Transport};
@@ -68,17 +68,15 @@ impl SetCookie {
         max_age: Option<Duration>,
         now: SystemTime,
     ) -> Result<HeaderValue, SessionError> {
-        let mut len = 0;
-        write_value(id, signature, |part| len += part.len());
-        let write = |line: &mut Vec<u8>| write_value(id, signature, |part| line.extend_from_slice(part));
-        self.line((len, write), transport, self.times(max_age, now))
+        let mut value = CookieValue::new();
+        push_value(id, signature, &mut value);
+        self.set_value(&value, transport, max_age, now)
     }
 
     /// The same, with any value that a cookie can have.
     ///
     /// # Errors
     /// [`SessionError::Cookie`] when the line is not a legal header value.
-    #[cfg(any(feature = "cookie-session", feature = "dbsc"))]
     pub(crate) fn set_value(
         &self,
         value: &[u8],
@@ -86,18 +84,15 @@ impl SetCookie {
         max_age: Option<Duration>,
         now: SystemTime,
     ) -> Result<HeaderValue, SessionError> {
-        let write = |line: &mut Vec<u8>| line.extend_from_slice(value);
-        self.line((value.len(), write), transport, self.times(max_age, now))
-    }
-
-    fn times(&self, max_age: Option<Duration>, now: SystemTime) -> Option<TimesText> {
-        let max_age = max_age?.min(MAX_LIFE);
-        // A clock that is set before 1970 counts as 1970, because an HTTP date cannot be earlier.
-        let expires = now.duration_since(UNIX_EPOCH).unwrap_or_default() + max_age;
-        // Seconds are rounded up, because a `Max-Age` of 0 would delete the cookie (RFC 6265bis, section
-        // 5.6.2).
-        let max_age = max_age.as_secs() + u64::from(max_age.subsec_nanos() > 0);
-        Some(self.times.text(Times { max_age, expires: expires.as_secs().min(LAST_DATE) }))
+        let times = max_age.map(|max_age| max_age.min(MAX_LIFE)).map(|max_age| {
+            // A clock that is set before 1970 counts as 1970, because an HTTP date cannot be earlier.
+            let expires = now.duration_since(UNIX_EPOCH).unwrap_or_default() + max_age;
+            // Seconds are rounded up, because a `Max-Age` of 0 would delete the cookie (RFC 6265bis, section
+            // 5.6.2).
+            let max_age = max_age.as_secs() + u64::from(max_age.subsec_nanos() > 0);
+            self.times.text(Times { max_age, expires: expires.as_secs().min(LAST_DATE) })
+        });
+        self.line(value, transport, times)
     }
 
     /// The attributes without the times, as in `HttpOnly; Path=/`.
@@ -112,24 +107,24 @@ impl SetCookie {
     /// # Errors
     /// [`SessionError::Cookie`] when the line is not a legal header value.
     pub(crate) fn expire(&self, transport: Transport) -> Result<HeaderValue, SessionError> {
-        self.line((0, |_: &mut Vec<u8>| ()), transport, Some(Times { max_age: 0, expires: 0 }.text()))
+        self.line(&[], transport, Some(Times { max_age: 0, expires: 0 }.text()))
     }
 
-    /// The line with a value of this length, which is written where it stands.
     fn line(
         &self,
-        (len, write): (usize, impl FnOnce(&mut Vec<u8>)),
+        value: &[u8],
         transport: Transport,
         times: Option<TimesText>,
     ) -> Result<HeaderValue, SessionError> {
+        let attributes = self.attributes.get(transport);
         let times = times.unwrap_or_default();
-        let after = [self.attributes.get(transport).as_bytes(), times.as_bytes(), self.end.as_bytes()];
+        let parts =
+            [self.start.as_bytes(), value, attributes.as_bytes(), times.as_bytes(), self.end.as_bytes()];
         // The capacity is exactly the length, which saves a copy when the line becomes a header value.
-        let after_len = after.iter().map(|part| part.len()).sum::<usize>();
-        let mut line = Vec::with_capacity(self.start.len() + len + after_len);
-        line.extend_from_slice(self.start.as_bytes());
-        write(&mut line);
-        after.into_iter().for_each(|part| line.extend_from_slice(part));
+        let mut line = Vec::with_capacity(parts.iter().map(|part| part.len()).sum());
+        for part in parts {
+            line.extend_from_slice(part);
+        }
         HeaderValue::try_from(line).map_err(|_| SessionError::Cookie)
     }
 }
@@ -189,7 +184,6 @@ mod tests {
     use crate::cookie::attributes::SameSitePolicy;
     use crate::cookie::secrets::Secrets;
     use crate::cookie::signature::Signer;
-    use crate::cookie::value::{CookieValue, push_value};
 
     /// The whole line as the `cookie` crate writes it.
     fn whole(

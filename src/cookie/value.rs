@@ -18,22 +18,17 @@ pub(crate) type CookieValue = ArrayVec<u8, MAX_LEN>;
 
 /// Appends the value for an id and its signature.
 pub(crate) fn push_value(id: &SessionId, signature: &Signature, value: &mut CookieValue) {
-    write_value(id, signature, |part| push(value, part));
-}
-
-/// Writes the value for an id and its signature, in parts.
-pub(crate) fn write_value(id: &SessionId, signature: &Signature, mut write: impl FnMut(&[u8])) {
-    write(PREFIX);
-    push_uri_component(id.as_str(), &mut write);
-    write(b".");
+    push(value, PREFIX);
+    push_uri_component(id.as_str(), |part| push(value, part));
+    push(value, b".");
     // Of the letters of base64, `encodeURIComponent` escapes only these two.
     let mut rest = &signature.0[..];
     while let Some(at) = memchr::memchr2(b'+', b'/', rest) {
-        write(&rest[..at]);
-        write(if rest[at] == b'+' { b"%2B" } else { b"%2F" });
+        push(value, &rest[..at]);
+        push(value, if rest[at] == b'+' { b"%2B" } else { b"%2F" });
         rest = &rest[at + 1..];
     }
-    write(rest);
+    push(value, rest);
 }
 
 fn push(value: &mut CookieValue, part: &[u8]) {

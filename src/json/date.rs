@@ -1,6 +1,5 @@
 //! Times as JavaScript writes them into JSON.
 
-use std::cell::Cell;
 use std::ops::Range;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -21,33 +20,20 @@ pub(crate) type TimeText = ArrayString<TIME_LEN>;
 /// A time as `Date.prototype.toJSON` writes it: quoted, in UTC, with milliseconds. A time after the year 9999
 /// gives `null`, which is what JavaScript writes for an invalid date; a time before 1970 gives 1970.
 ///
-/// The digits are written by hand, once for each write of a record, and those of the last second are kept: most
-/// records of a second expire in one second. So it takes 60 instructions. `humantime` takes 668 and `time` 1,589.
+/// The digits are written by hand in 421 instructions, once for each write of a record. `humantime` takes 668
+/// and `time` 1,589, which is 1 % and 6 % of a write.
 pub(crate) fn time(at: SystemTime) -> TimeText {
-    thread_local! {
-        static LAST: Cell<(u64, Option<[u8; TIME_LEN]>)> = const { Cell::new((0, None)) };
-    }
     let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let seconds = since.as_secs();
-    let mut text = match LAST.get() {
-        (last, Some(text)) if last == seconds => text,
-        _ => {
-            let Some(text) = whole_second(seconds) else { return null() };
-            LAST.set((seconds, Some(text)));
-            text
+    let seconds = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
+    let Ok(at) = OffsetDateTime::from_unix_timestamp(seconds) else { return null() };
+    let mut text = *b"\"0000-00-00T00:00:00.000Z\"";
+    let mut put = |mut number: u32, places: Range<usize>| {
+        for place in places.rev() {
+            // The remainder is one digit.
+            text[place] = b'0' + (number % 10) as u8;
+            number /= 10;
         }
     };
-    put(&mut text, since.subsec_millis(), 21..24);
-    // Invariant: the text is ASCII.
-    ArrayString::from_byte_string(&text).unwrap_or_default()
-}
-
-/// The text of a second since 1970. `None` after the year 9999.
-fn whole_second(seconds: u64) -> Option<[u8; TIME_LEN]> {
-    let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
-    let at = OffsetDateTime::from_unix_timestamp(seconds).ok()?;
-    let mut text = *b"\"0000-00-00T00:00:00.000Z\"";
-    let mut put = |number, places| put(&mut text, number, places);
     // Invariant: `time` holds no year after 9999, and none before 1970 is left.
     put(at.year().unsigned_abs(), 1..5);
     put(u8::from(at.month()).into(), 6..8);
@@ -55,16 +41,9 @@ fn whole_second(seconds: u64) -> Option<[u8; TIME_LEN]> {
     put(at.hour().into(), 12..14);
     put(at.minute().into(), 15..17);
     put(at.second().into(), 18..20);
-    Some(text)
-}
-
-/// Writes a number into these places of a text.
-fn put(text: &mut [u8; TIME_LEN], mut number: u32, places: Range<usize>) {
-    for place in places.rev() {
-        // The remainder is one digit.
-        text[place] = b'0' + (number % 10) as u8;
-        number /= 10;
-    }
+    put(since.subsec_millis(), 21..24);
+    // Invariant: the text is ASCII.
+    ArrayString::from_byte_string(&text).unwrap_or_default()
 }
 
 /// `null`, in place of a time.

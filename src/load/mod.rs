@@ -74,6 +74,7 @@ pub(crate) fn load_now(
     Ok(session)
 }
 
+/// Loads into the session, where nobody has to wait. Returns whether it did.
 fn is_loaded_now(session: &Session, headers: &HeaderMap) -> bool {
     let inner = session.inner().config.inner();
     if inner.adopt.is_some() {

@@ -134,20 +134,17 @@ impl IndexedText {
         let index = Index::read(&self.0);
         let start = index.span_start(from);
         let (spans, json) = self.0[start..].split_at(index.json_start() - start);
-        if index.escapes {
-            let nth = self.pairs(from).position(|(at, _)| is_key(at.within(json), key))?;
-            return Some((nth, self.span(from + 2 * nth + 1)));
-        }
-        let is = |at: Span| at.len() == key.len() && at.within(json) == key.as_bytes();
-        // Each width has a loop of its own, so that the compiler knows how long a pair is.
-        match index.width {
-            2 => find_short(spans, json, key),
-            _ => {
-                let (pairs, _) = spans.as_chunks::<16>();
-                let nth = pairs.iter().position(|pair| is(span(&pair[..8])))?;
-                Some((nth, span(&pairs[nth][8..])))
+        let nth = if index.escapes {
+            self.pairs(from).position(|(at, _)| is_key(at.within(json), key))
+        } else {
+            let is = |at: Span| at.len() == key.len() && at.within(json) == key.as_bytes();
+            // Each width has a loop of its own, so that the compiler knows how long a pair is.
+            match index.width {
+                2 => spans.as_chunks::<8>().0.iter().position(|pair| is(span(&pair[..4]))),
+                _ => spans.as_chunks::<16>().0.iter().position(|pair| is(span(&pair[..8]))),
             }
-        }
+        }?;
+        Some((nth, self.span(from + 2 * nth + 1)))
     }
 
     /// The JSON.
@@ -189,22 +186,6 @@ impl IndexedText {
     pub(super) fn shares_buffer_with(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
-}
-
-/// Finds a key among pairs of spans of two bytes a number. A pair is one word, which says how long the key is without
-/// a look at the text; a write looks four keys up.
-fn find_short(spans: &[u8], json: &[u8], key: &str) -> Option<(usize, Span)> {
-    let (key, len) = (key.as_bytes(), u16::try_from(key.len()).ok()?);
-    let (pairs, _) = spans.as_chunks();
-    pairs.iter().enumerate().find_map(|(nth, pair)| {
-        let word = u64::from_le_bytes(*pair);
-        let [start, end, value_start, value_end] = [0, 16, 32, 48].map(|bits| (word >> bits) as u16);
-        if end.wrapping_sub(start) != len {
-            return None;
-        }
-        let is_it = json.get(usize::from(start)..usize::from(end)) == Some(key);
-        is_it.then(|| (nth, Span::new(value_start.into(), value_end.into())))
-    })
 }
 
 /// Reads a span from its two numbers.

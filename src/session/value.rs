@@ -8,6 +8,7 @@ use smol_str::SmolStr;
 use crate::error::SessionError;
 use crate::error::value::{JsonError, Refused};
 use crate::json::object::Span;
+use crate::json::text::text;
 use crate::record::{Record, is_reserved_key};
 
 /// The raw JSON of a value, where it stands.
@@ -73,7 +74,7 @@ pub(crate) fn encode<T: Serialize>(key: &str, value: &T) -> Result<SmolStr, Sess
 /// Reads a value from JSON. A `null` that a `T` cannot be read from is no value, since that is how JavaScript
 /// empties a key. `key` is for the error alone.
 pub(crate) fn decode<T: DeserializeOwned>(key: &str, raw: &[u8]) -> Result<Option<T>, SessionError> {
-    match serde_json::from_slice(raw) {
+    match serde_json::from_str(text(raw)) {
         Ok(value) => Ok(Some(value)),
         Err(_) if raw == b"null" => Ok(None),
         Err(error) => Err(SessionError::decode(key, JsonError::new::<T>(&error))),
