@@ -99,13 +99,15 @@ impl SessionId {
 
     /// The same id, whose record stands under the id's SHA-256. The hash is computed here, once.
     pub(crate) fn hashed(self) -> Self {
-        let mut text = [0; HASHED_LEN];
-        let (prefix, digits) = text.split_at_mut(HASHED.len());
-        prefix.copy_from_slice(HASHED.as_bytes());
-        let written = base16ct::lower::encode(&Sha256::digest(self.as_str()), digits);
+        let mut digits = [0; HASHED_LEN - HASHED.len()];
+        let written = base16ct::lower::encode_str(&Sha256::digest(self.as_str()), &mut digits);
+        let digits = written.unwrap_or_default();
+        let mut text = ArrayString::<HASHED_LEN>::new();
+        text.push_str(HASHED);
         // Invariant: the digits of a SHA-256 fill the rest exactly.
-        debug_assert!(written.is_ok_and(|digits| digits.len() == HASHED_LEN - HASHED.len()));
-        let key = Self(Text::Long(String::from_utf8_lossy(&text).into()));
+        debug_assert_eq!(digits.len(), text.remaining_capacity());
+        text.push_str(digits);
+        let key = Self(Text::Long((*text).into()));
         Self(Text::Keyed(Arc::new(Keyed { id: self, key })))
     }
 

@@ -25,13 +25,25 @@ impl RequestLine {
         let uri = original(uri, extensions);
         let is_within = is_within(uri.path(), cookie_path);
         let (method, path) = (Some(method.clone()), uri.path_and_query().cloned());
-        Self { method, path, is_within, ..Self::default() }
+        Self {
+            method,
+            path,
+            is_within,
+            #[cfg(feature = "dbsc")]
+            brings_proof: false,
+        }
     }
 
     /// The same without the method and the path. To copy them takes 30 ns, and few requests are asked for them.
     pub(crate) fn without_path(uri: &Uri, extensions: &Extensions, cookie_path: &str) -> Self {
         let is_within = is_within(original(uri, extensions).path(), cookie_path);
-        Self { is_within, ..Self::default() }
+        Self {
+            method: None,
+            path: None,
+            is_within,
+            #[cfg(feature = "dbsc")]
+            brings_proof: false,
+        }
     }
 }
 

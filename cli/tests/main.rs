@@ -9,5 +9,5 @@ mod keys;
 mod kills;
 mod passwords;
 mod prompt;
-mod redis_address;
+mod redis_urls;
 mod servers;

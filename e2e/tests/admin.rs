@@ -116,16 +116,37 @@ async fn the_sessions_of_a_customer_are_listed_and_ended() -> Result<(), Error> 
     first.open(&example.url).await?;
     assert_eq!(first.text("#user").await?, "<b>ada</b>");
 
+    // Ada comes back, Bob logs in, and the administrator looks him up in another tab: "End all" ends all sessions of the
+    // user whom its tab shows, and no other.
+    send(&second, "/login", "<b>ada</b>", None).await?;
+    assert_eq!(second.text("#user").await?, "<b>ada</b>");
+    let shows_ada = admin.client().window().await?;
+    admin.open(&format!("{}/admin", example.url)).await?;
+    assert_eq!(admin.text("#count").await?, "Live sessions of <b>ada</b>: 2");
+    let shows_bob = admin.client().new_window(true).await?.handle;
+    admin.client().switch_to_window(shows_bob.clone()).await?;
+    admin.open(&example.url).await?;
+    send(&admin, "/login", "bob", None).await?;
+    assert_eq!(admin.text("#user").await?, "bob");
+    admin.open(&format!("{}/admin", example.url)).await?;
+    send(&admin, "/admin/look-up", "bob", None).await?;
+    assert_eq!(admin.text("#count").await?, "Live sessions of bob: 1");
+    admin.client().switch_to_window(shows_ada).await?;
     click(&admin, "#end-all").await?;
+    assert_eq!(admin.text(".notice").await?, "Sessions of <b>ada</b> that were ended: 2.");
+    for customer in [&first, &second] {
+        customer.open(&example.url).await?;
+        assert_eq!(customer.texts("#user").await?, [""; 0]);
+    }
+    send(&admin, "/admin/look-up", "<b>ada</b>", None).await?;
     assert_eq!(admin.text("#count").await?, "Live sessions of <b>ada</b>: 0");
-    assert_eq!(admin.text(".notice").await?, "Sessions of <b>ada</b> that were ended: 1.");
-    first.open(&example.url).await?;
-    assert_eq!(first.texts("#user").await?, [""; 0]);
+    admin.open(&example.url).await?;
+    assert_eq!(admin.text("#user").await?, "bob");
     // The cookies of sessions that are over are told of, too.
     admin.open(&format!("{}/admin", example.url)).await?;
     let origins = rows(&admin, "#origins").await?;
     assert!(
-        origins.iter().any(|row| row[0].contains("have expired or ended") && row[1] == "2"),
+        origins.iter().any(|row| row[0].contains("have expired or ended") && row[1] == "4"),
         "{origins:?}"
     );
     for browser in [first, second, admin] {

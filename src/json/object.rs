@@ -151,7 +151,8 @@ impl<'t> Keys<'t> {
     fn find(&mut self, members: &[Member], raw: &'t str) -> Option<usize> {
         let text = self.text;
         if self.table.is_none() && members.len() < FEW && memchr(b'\\', raw.as_bytes()).is_none() {
-            return members.iter().position(|member| member.key.of(text) == raw);
+            let is = |member: &Member| member.key.within(text.as_bytes()) == raw.as_bytes();
+            return members.iter().position(is);
         }
         let key = |raw: &'t str| unescape(raw).ok_or(raw);
         let table = self

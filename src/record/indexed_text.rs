@@ -23,8 +23,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use memchr::memchr;
-
 use crate::json::object::Span;
 use crate::json::text::{is_key, text};
 
@@ -95,27 +93,6 @@ impl Index {
 }
 
 impl IndexedText {
-    /// Copies JSON and its spans into a new buffer. The spans from number `keys` on are a key, its value,
-    /// the next key and so on.
-    /// `metadata`: whether one of the keys is that of metadata.
-    pub(super) fn new(
-        spans: &[Span],
-        keys: usize,
-        max_age: Option<Duration>,
-        text: &str,
-        metadata: bool,
-    ) -> Self {
-        let mut builder = IndexedTextBuilder::new(spans.len(), max_age, text.len());
-        for (at, span) in spans.iter().enumerate() {
-            builder.set(at, *span);
-        }
-        let mut keys = spans[keys..].iter().step_by(2);
-        builder.note_escapes(keys.any(|key| memchr(b'\\', key.within(text.as_bytes())).is_some()));
-        builder.note_metadata(metadata);
-        builder.push(text.as_bytes());
-        builder.finish()
-    }
-
     pub(super) fn max_age(&self) -> Option<Duration> {
         // Invariant: every buffer has the bytes of a max-age after its head.
         let millis = self.0[HEAD_LEN..].first_chunk().map_or(NO_AGE, |millis| u64::from_le_bytes(*millis));
@@ -277,8 +254,14 @@ impl IndexedTextBuilder {
 
     /// Appends to the JSON, and returns the span of what it appended.
     pub(super) fn push(&mut self, text: &[u8]) -> Span {
+        self.push_with(|json| json.extend_from_slice(text))
+    }
+
+    /// The same with what `push` appends.
+    #[inline]
+    pub(super) fn push_with(&mut self, push: impl FnOnce(&mut Vec<u8>)) -> Span {
         let start = self.len();
-        self.bytes.extend_from_slice(text);
+        push(&mut self.bytes);
         Span::new(start, self.len())
     }
 

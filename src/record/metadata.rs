@@ -228,7 +228,8 @@ mod tests {
             other: Map::from_iter([("later".to_owned(), Value::Null)]),
         };
         let Value::Object(whole) = serde_json::to_value(whole).unwrap() else { panic!("an object") };
-        let others = [Value::Null, true.into(), 7.into(), (-7).into(), "text".into(), Value::Array(Vec::new())];
+        let others =
+            [Value::Null, true.into(), 7.into(), (-7).into(), "text".into(), Value::Array(Vec::new())];
         let (mut guests, mut users) = (0, 0);
         for key in whole.keys() {
             for other in &others {

@@ -24,7 +24,7 @@ use crate::error::value::JsonError;
 use crate::json::date::parse_time;
 use crate::json::object::{self, Span};
 use crate::json::text::{escape, is_key, push_member};
-use indexed_text::IndexedText;
+use indexed_text::{IndexedText, IndexedTextBuilder};
 
 /// The record's key for the cookie's state, as in express-session.
 pub(crate) const COOKIE: &str = "cookie";
@@ -92,10 +92,11 @@ impl Record {
     /// # Errors
     /// [`StoreError::corrupt`] when the text is not a JSON object with an object under `cookie`.
     pub fn from_json(json: impl Into<String>) -> Result<Self, StoreError> {
-        Self::read(&json.into())
+        Self::from_text(&json.into())
     }
 
-    fn read(json: &str) -> Result<Self, StoreError> {
+    /// The same, of a text that stays with the caller.
+    pub(crate) fn from_text(json: &str) -> Result<Self, StoreError> {
         let corrupt = |error| StoreError::corrupt(JsonError::new::<Record>(&error));
         let mut members = object::members(json).map_err(corrupt)?;
         let at = members.iter().position(|member| member.is(json, COOKIE));
@@ -103,18 +104,22 @@ impl Record {
         let Some(object) = object.filter(|span| span.of(json).starts_with('{')) else {
             return Err(StoreError::corrupt("the record has no `cookie` object"));
         };
-        let text = object.of(json);
-        let cookie = object::members(text).map_err(corrupt)?;
+        let inner = object.of(json);
+        let cookie = object::members(inner).map_err(corrupt)?;
         let find = |key| {
-            let member = cookie.iter().find(|member| member.is(text, key));
+            let member = cookie.iter().find(|member| member.is(inner, key));
             member.map_or(Span::new(0, 0), |member| member.value.shifted(object.start()))
         };
-        let mut spans = Vec::with_capacity(MEMBERS + 2 * members.len());
         let (max_age, expires) = (find("originalMaxAge"), find("expires"));
-        spans.extend([object, max_age, expires]);
-        spans.extend(members.iter().flat_map(|member| [member.key, member.value]));
-        let metadata = members.iter().any(|member| member.is(json, METADATA));
-        Ok(Self(IndexedText::new(&spans, MEMBERS, parse_max_age(max_age.of(json)), json, metadata)))
+        let age = parse_max_age(max_age.of(json));
+        let mut text = IndexedTextBuilder::new(MEMBERS + 2 * members.len(), age, json.len());
+        let others = members.iter().flat_map(|member| [member.key, member.value]);
+        let spans = [object, max_age, expires].into_iter().chain(others);
+        spans.enumerate().for_each(|(at, span)| text.set(at, span));
+        text.note_escapes(members.iter().any(|member| member.key.of(json).contains('\\')));
+        text.note_metadata(members.iter().any(|member| member.is(json, METADATA)));
+        text.push(json.as_bytes());
+        Ok(Self(text.finish()))
     }
 
     /// The record as JSON, byte for byte as it was read or composed.
@@ -148,26 +153,41 @@ impl Record {
         self.0.str_at(self.0.span(OBJECT))
     }
 
-    /// A record of the same `cookie` object and one text, whose characters JSON does not escape. Its members are
-    /// where they are put, so nothing is parsed: reading 1,500 bytes would cost as much as sealing them.
+    /// A record of the same `cookie` object and one text of this length, which `push` appends, and whose characters
+    /// JSON does not escape. Its members are where they are put, so nothing is parsed: reading 1,500 bytes would cost as
+    /// much as sealing them.
     #[cfg(feature = "sealed")]
-    pub(crate) fn enclosing(&self, key: &str, value: &str) -> Result<Self, StoreError> {
-        const START: &str = r#"{"cookie":"#;
-        let (cookie, old) = (self.cookie_text(), self.0.span(OBJECT));
-        let json = [START, cookie, r#",""#, key, r#"":""#, value, r#""}"#].concat();
-        if u32::try_from(json.len()).is_err() {
+    pub(crate) fn enclosing(
+        &self,
+        key: &str,
+        length: usize,
+        push: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<Self, StoreError> {
+        const START: &[u8] = br#"{"cookie":"#;
+        let (cookie, old) = (self.0.bytes_at(self.0.span(OBJECT)), self.0.span(OBJECT));
+        let whole = START.len() + cookie.len() + key.len() + length + br#","":""}"#.len();
+        if u32::try_from(whole).is_err() {
             return Err(StoreError::unavailable("the record is too long"));
         }
-        let object = Span::new(START.len(), START.len() + cookie.len());
+        let mut json = IndexedTextBuilder::new(MEMBERS + 2, self.max_age(), whole);
+        json.push(START);
+        let object = json.push(cookie);
+        json.push(br#",""#);
+        let key = json.push(key.as_bytes());
+        json.push(br#"":"#);
+        let value = json.push_with(|json| {
+            json.push(b'"');
+            push(json);
+            json.push(b'"');
+        });
+        json.push(b"}");
         let moved = |part: Span| match part.len() {
             0 => Span::new(0, 0),
-            len => Span::new(0, len).shifted(part.start() - old.start() + START.len()),
+            len => Span::new(0, len).shifted(part.start() - old.start() + object.start()),
         };
-        let key = Span::new(0, key.len()).shifted(object.end() + r#",""#.len());
-        // The quotes are a part of the value.
-        let value = Span::new(0, value.len() + 2).shifted(key.end() + r#"":"#.len());
         let spans = [object, moved(self.0.span(MAX_AGE)), moved(self.0.span(EXPIRES)), key, value];
-        Ok(Self(IndexedText::new(&spans, MEMBERS, self.max_age(), &json, false)))
+        spans.into_iter().enumerate().for_each(|(at, span)| json.set(at, span));
+        Ok(Self(json.finish()))
     }
 
     /// The same record without one key. All other keys and values stay byte for byte.
@@ -182,7 +202,7 @@ impl Record {
         }
         json.push('}');
         // Invariant: an object made of a record's `cookie` object and members is a record.
-        let shorter = Self::read(&json);
+        let shorter = Self::from_text(&json);
         debug_assert!(shorter.is_ok(), "a record without one of its members cannot be read");
         shorter.unwrap_or(self)
     }
@@ -199,7 +219,7 @@ impl Record {
             }
         };
         // Invariant: the metadata is JSON, so a record with it is a record.
-        let changed = Self::read(&text);
+        let changed = Self::from_text(&text);
         debug_assert!(changed.is_ok(), "a record with other metadata cannot be read");
         changed.unwrap_or(self)
     }
@@ -298,6 +318,6 @@ impl Serialize for Record {
 impl<'de> Deserialize<'de> for Record {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = Box::<RawValue>::deserialize(deserializer)?;
-        Self::read(raw.get()).map_err(serde::de::Error::custom)
+        Self::from_text(raw.get()).map_err(serde::de::Error::custom)
     }
 }

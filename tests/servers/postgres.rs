@@ -661,7 +661,7 @@ async fn real_processes_log_in_and_end_all() {
 #[tokio::test]
 async fn a_pool_without_a_free_connection_is_unavailable_after_its_own_limit() {
     let Some(url) = UTC.url.as_deref() else { return };
-    let limit = Duration::from_millis(250);
+    let limit = Duration::from_secs(1);
     let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(limit).test_before_acquire(false);
     let pool = pool.connect(url).await.unwrap();
     let store = PostgresStore::new(pool.clone()).table("full_pool").unwrap();
@@ -670,7 +670,8 @@ async fn a_pool_without_a_free_connection_is_unavailable_after_its_own_limit() {
     let began = std::time::Instant::now();
     let error = store.get(&SessionId::random()).await.unwrap_err();
     assert!(error.is_unavailable(), "{error:?}");
-    assert!((limit..Duration::from_secs(4)).contains(&began.elapsed()), "after {:?}", began.elapsed());
+    // Once, and not again: it was no connection that dropped.
+    assert!((limit..2 * limit).contains(&began.elapsed()), "after {:?}", began.elapsed());
     drop(taken);
     assert!(store.get(&SessionId::random()).await.unwrap().is_none());
 }

@@ -337,7 +337,7 @@ async fn beside_expires(server: String) -> String {
             tokio::spawn(async move {
                 let mut sent = vec![0; 1 << 16];
                 while let Ok(read @ 1..) = from_client.read(&mut sent).await {
-                    const SHORT: &[u8] = b"$2\r\nPX\r\n$2\r\n01\r\n";
+                    const SHORT: &[u8] = b"$2\r\nPX\r\n$2\r\n11\r\n";
                     let long = b"$2\r\nEX\r\n$2\r\n10\r\n";
                     let sent = &mut sent[..read];
                     let Some(at) = sent.windows(long.len()).position(|part| part == long) else {
@@ -347,7 +347,7 @@ async fn beside_expires(server: String) -> String {
                     sent[at..at + long.len()].copy_from_slice(SHORT);
                     let (set, script) = sent.split_at(at + long.len());
                     to_server.write_all(set).await.unwrap();
-                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    tokio::time::sleep(Duration::from_millis(60)).await;
                     to_server.write_all(script).await.unwrap();
                 }
             });

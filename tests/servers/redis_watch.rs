@@ -148,9 +148,23 @@ async fn keys_that_are_gone_are_heard_of_where_the_server_tells() {
     let () = express.del("cart:1").await.unwrap();
     store.users().unwrap().append("ada", "[1]\n").await.unwrap();
     store.users().unwrap().replace("ada", "[1]\n", "").await.unwrap();
-    store.set(&id, &Record::default(), MINUTE).await.unwrap();
+    // Neither is the key under which a large record waits: not when it is renamed, not when a conflict removes
+    // it, and not for a store with a prefix that it begins with.
+    let short = store.clone().prefix("s");
+    let mut heard_short = watch(&short, &short).await;
+    let large = |n| {
+        let pad = "x".repeat(4096);
+        Record::from_json(format!(r#"{{"cookie":{{}},"n":{n},"pad":"{pad}"}}"#)).unwrap()
+    };
+    store.set(&id, &large(1), MINUTE).await.unwrap();
+    let version = store.get(&id).await.unwrap().unwrap().version.unwrap();
+    let done = store.replace(&id, &version, &large(2), MINUTE).await.unwrap();
+    assert!(matches!(done, Replaced::Done(_)), "{done:?}");
+    let conflict = store.replace(&id, &version, &large(3), MINUTE).await.unwrap();
+    assert!(matches!(conflict, Replaced::Conflict(_)), "{conflict:?}");
     let () = express.del(key(&id)).await.unwrap();
     assert_eq!(heard.next().await.unwrap(), id);
+    assert_eq!(heard_short.next().await.unwrap().as_str(), format!("ess:{}", id.as_str()));
     store.set(&expired, &Record::default(), MINUTE).await.unwrap();
     let () = express.pexpire(key(&expired), 1).await.unwrap();
     assert_eq!(heard.next().await.unwrap(), expired);

@@ -112,6 +112,19 @@ async fn what_was_changed_is_no_session() {
     assert_eq!(text(&sealed, &id).await, record("one").as_json());
 }
 
+/// What is in the stores of those who use the crate already can be read.
+#[tokio::test]
+async fn what_an_earlier_version_sealed_opens() {
+    const SEALED: &str = r#"{"cookie":{"originalMaxAge":null,"expires":null,"path":"/"},"__sealed":"Ab1dIqZgMjMrDBn484-pO20xcM-YbgyOb2713NdJG8sJNX4GsMlA6PEg_FVAPNbI-MyymhUn1tH2mv8-2n9DdTiVSCNegwnVQcz8dN2J7pzG7kv6ImX4SvNwgPZwDWfUr8jiquPHsA"}"#;
+    let inside = MemoryStore::new();
+    let id = SessionId::new("00000000-0000-4000-8000-000000000001").unwrap();
+    plant(&inside, &id, SEALED).await;
+    let opened = r#"{"cookie":{"originalMaxAge":null,"expires":null,"path":"/"},"card":"4711"}"#;
+    for keys in [Secrets::from(KEY), Secrets::from(["a newer key of 32 bytes or more", KEY])] {
+        assert_eq!(text(&Sealed::new(inside.clone(), keys), &id).await, opened);
+    }
+}
+
 #[tokio::test]
 async fn a_key_can_be_changed() {
     const NEW: &str = "another key of 32 bytes or more";

@@ -19,6 +19,7 @@ mod scripts;
 mod users;
 mod wire;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -197,41 +198,32 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         write: Write<'_>,
         done: &Version,
     ) -> Result<(Replaced, Attempt), StoreError> {
-        let (answer, attempt) = self.write_once((id, key), expected, write, done).await?;
-        match answer {
-            // A session that has created the record knows its text, and not its mark.
-            Replaced::Conflict(Stored { version: Some(now), record, .. })
-                if attempt == Attempt::First
-                    && expected.mark().is_none()
-                    && now.mark().is_some()
-                    && expected.is_of(&record) =>
-            {
-                Box::pin(self.write_once((id, key), &now, write, done)).await
+        let mut expected = Cow::Borrowed(expected);
+        loop {
+            // Invariant: a record is never empty, so the empty value matches none. It stands for a version
+            // that is not one of this store, such as a number.
+            let text = expected.as_bytes().unwrap_or_default();
+            let now = Expected { text, mark: expected.mark().map(Mark) };
+            let scripts = &self.settings.scripts;
+            let conditional = Conditional { key: key.as_bytes(), expected: now, write, scripts };
+            let (answer, attempt) = self.send_with_retry(id, Command::Conditional(&conditional)).await?;
+            let replaced = match to_replaced(answer, done)? {
+                Some(replaced) => replaced,
+                // Boxed to keep the future small: conflicts are rare.
+                None => Box::pin(self.get(id)).await?.map_or(Replaced::Gone, Replaced::Conflict),
+            };
+            match replaced {
+                // A session that has created the record knows its text, and not its mark.
+                Replaced::Conflict(Stored { version: Some(now), record, .. })
+                    if attempt == Attempt::First
+                        && (expected.mark().is_none() && now.mark().is_some())
+                        && expected.is_of(&record) =>
+                {
+                    expected = Cow::Owned(now);
+                }
+                replaced => return Ok((replaced, attempt)),
             }
-            answer => Ok((answer, attempt)),
         }
-    }
-
-    async fn write_once(
-        &self,
-        (id, key): (&SessionId, &str),
-        expected: &Version,
-        write: Write<'_>,
-        done: &Version,
-    ) -> Result<(Replaced, Attempt), StoreError> {
-        // Invariant: a record is never empty, so the empty value matches none. It stands for a version that
-        // is not one of this store, such as a number.
-        let text = expected.as_bytes().unwrap_or_default();
-        let expected = Expected { text, mark: expected.mark().map(Mark) };
-        let conditional =
-            Conditional { key: key.as_bytes(), expected, write, scripts: &self.settings.scripts };
-        let (answer, attempt) = self.send_with_retry(id, Command::Conditional(&conditional)).await?;
-        let replaced = match to_replaced(answer, done)? {
-            Some(replaced) => replaced,
-            // Boxed to keep the future small: conflicts are rare.
-            None => Box::pin(self.get(id)).await?.map_or(Replaced::Gone, Replaced::Conflict),
-        };
-        Ok((replaced, attempt))
     }
 }
 
