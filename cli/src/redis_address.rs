@@ -64,7 +64,7 @@ impl RedisAddress {
         }
         let sentinel_user = match (sentinel_user, sentinel_password) {
             ("", "") => String::new(),
-            (user, password) => format!("{user}:{password}@"),
+            (user, password) => format!("{}:{}@", in_user(user), in_user(password)),
         };
         let sentinel = |host: &&str| {
             let port = if has_port(host) { String::new() } else { format!(":{SENTINEL_PORT}") };
@@ -79,6 +79,14 @@ impl RedisAddress {
 
 fn with_options(options: &str) -> String {
     if options.is_empty() { String::new() } else { format!("?{options}") }
+}
+
+/// An option's value in front of a host, where fewer characters stand for themselves. Those that are encoded
+/// already stay as they are.
+fn in_user(value: &str) -> String {
+    [("/", "%2F"), ("?", "%3F"), ("#", "%23"), ("@", "%40"), (":", "%3A")]
+        .iter()
+        .fold(value.to_owned(), |value, (plain, encoded)| value.replace(plain, encoded))
 }
 
 /// An IPv6 address stands in brackets.

@@ -42,15 +42,16 @@ fn host_and_port(url: &url::Url) -> String {
 /// The text of an error without the passwords of this URL, in case a driver quotes it.
 pub(crate) fn without_password(text: &str, store: &str) -> String {
     let after = store.split_once("://").map_or("", |(_, rest)| rest);
-    let user = after.rsplit_once('@').map_or("", |(user, _)| user);
-    let password = user.split_once(':').map_or("", |(_, password)| password);
+    // An option may hold an `@`, and a password that is not encoded a question mark.
+    let places = [after, after.split('?').next().unwrap_or_default()];
+    let passwords = places.into_iter().filter_map(|place| Some(place.rsplit_once('@')?.0.split_once(':')?.1));
     let options = store.split_once('?').map_or("", |(_, options)| options).split('&');
     let options = options.filter_map(|option| {
         let (name, value) = option.split_once('=')?;
         name.to_ascii_lowercase().contains("pass").then_some(value)
     });
     let mut text = text.to_owned();
-    for password in options.chain([password]).filter(|password| !password.is_empty()) {
+    for password in options.chain(passwords).filter(|password| !password.is_empty()) {
         text = text.replace(password, "***");
     }
     text

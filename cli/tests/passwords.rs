@@ -42,5 +42,8 @@ fn an_error_that_quotes_the_url_says_no_password() {
         let text = without_password(&format!("cannot parse {url:?}"), url);
         assert!(!text.contains("geheim"), "{text}");
     }
+    let url = "redis+sentinel://ada:geheim@a:1/m?sentinel_password=a@b";
+    assert_eq!(without_password("geheim and a@b", url), "*** and ***");
+    assert_eq!(without_password("ge?heim", "redis://:ge?heim@cache"), "***");
     assert_eq!(without_password("it is down", "redis://cache"), "it is down");
 }

@@ -30,6 +30,10 @@ fn a_url_names_a_server_a_cluster_or_sentinels() {
             "rediss+sentinel://:pw@a/m/2?sentinel_password=spw&sentinel_username=watch&protocol=resp3",
             sentinel(&["rediss://watch:spw@a:26379"], "rediss://:pw@m/2?protocol=resp3"),
         ),
+        (
+            "redis+sentinel://a:1/m?sentinel_username=wa:tch&sentinel_password=12/x?%40@%2F",
+            sentinel(&["redis://wa%3Atch:12%2Fx%3F%40%40%2F@a:1"], "redis://m/"),
+        ),
         ("rediss+sentinel://a:1/m?sentinel_tls=no", sentinel(&["redis://a:1"], "rediss://m/")),
     ] {
         assert_eq!(RedisAddress::of(url).unwrap(), Some(address), "{url}");

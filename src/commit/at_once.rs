@@ -36,8 +36,11 @@ pub(crate) fn try_commit_now(
     let (write, cookie) = match decide_next(inner, &state, trigger) {
         None => return Some(guard(inner, &mut state, None)),
         Some((Write::Nothing, CookieDecision::Keep)) => {
-            state.committed_in_place(None);
-            return Some(guard(inner, &mut state, None));
+            let changes = state.committed_in_place(None);
+            let committed = guard(inner, &mut state, None);
+            drop(state);
+            drop(changes);
+            return Some(committed);
         }
         // A change of id takes two writes, and the future below could be dropped between them.
         Some((Write::NewId(_), _)) => return None,
@@ -54,11 +57,12 @@ pub(crate) fn try_commit_now(
         if cookie_action.is_some() {
             state.request_cookie = state.request_cookie.set();
         }
-        state.committed_in_place(cookie_action);
+        let changes = state.committed_in_place(cookie_action);
         let committed = guard(inner, &mut state, Some(now));
-        if write == Write::Create && config.is_watched() {
-            let id = state.id().cloned();
-            drop(state);
+        let created = (write == Write::Create && config.is_watched()).then(|| state.id().cloned());
+        drop(state);
+        drop(changes);
+        if let Some(id) = created {
             config.tell(SessionEventKind::Created, id.as_ref(), None);
         }
         return Some(committed);

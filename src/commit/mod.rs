@@ -144,6 +144,7 @@ async fn reload(session: &Session) -> Result<(), SessionError> {
     };
     let Loaded { record, compare_by, expires_in, seen } = loaded;
     let expires = seen.after(expires_in.unwrap_or_else(|| config.policy.ttl(record.max_age())));
-    session.state().reloaded(Snapshot { id, signature, record, compare_by, expires }, stage_changes);
+    let snapshot = Snapshot { id, signature, record, compare_by, expires };
+    let _changes = session.state().reloaded(snapshot, stage_changes);
     Ok(())
 }

@@ -74,7 +74,11 @@ pub(super) fn apply(ended: Result<SessionGuard, SessionError>, mut response: Res
 
 /// Whether nothing of the session is committed. If only its ending is, the other changes are dropped.
 fn is_given_up(session: &Session, extent: Extent) -> bool {
-    extent == Extent::Ending && !session.state().keep_ending()
+    if extent != Extent::Ending {
+        return false;
+    }
+    let (has_ended, _changes) = session.state().keep_ending();
+    !has_ended
 }
 
 /// Gives the uncommitted changes up. The guard sets the cookie that earlier commits of this request decided

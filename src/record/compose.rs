@@ -42,6 +42,10 @@ impl Draft<'_> {
     fn patch(&self, expires: &str) -> Option<Record> {
         let base =
             self.from.record().filter(|base| self.kept == Kept::All && base.max_age() == self.max_age)?;
+        // A store may know a record by the white space behind it, which must not stay behind another one.
+        if !base.as_bytes().ends_with(b"}") {
+            return None;
+        }
         let stored = base.0.span(EXPIRES);
         let fits = |edit: &Edit<'_>| match (edit.member, &edit.value) {
             (Some((_, stored)), Some(value)) => stored.len() == value.len(),

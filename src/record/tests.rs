@@ -84,6 +84,19 @@ fn values_of_the_same_length_are_replaced_in_place() {
     assert_eq!(base.as_json(), text, "the stored record stays as it was");
 }
 
+/// By the white space behind a record, a store knows which write it is of.
+#[test]
+fn white_space_behind_a_record_stays_behind_no_other() {
+    let text = r#"{"cookie":{"originalMaxAge":60000,"expires":"2026-01-01T00:00:00.000Z"},"n":41}"#;
+    let base = Record::from_json(format!("{text} \t\n ")).unwrap();
+    let at = base.cookie_expires().unwrap() - Duration::from_secs(60);
+    for (n, expected) in [("42", text.replace("41", "42")), ("100", text.replace("41", "100"))] {
+        let mut draft = Draft::new(Source::Record(&base), base.max_age());
+        draft.put("n", Some(Json::Kept(n)));
+        assert_eq!(draft.compose(at).as_json(), expected);
+    }
+}
+
 #[test]
 fn edits_have_the_same_result_as_edits_of_a_list() {
     // The max-age that is stored, and another one.

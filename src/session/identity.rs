@@ -45,11 +45,13 @@ impl Session {
     /// leaves the old session working. To keep the data, use [`cycle_id`](Self::cycle_id). After
     /// [`destroy`](Self::destroy) the call does nothing.
     pub fn regenerate(&self) {
+        // Declared before the lock, so dropped after it.
+        let _changes;
         let mut state = self.state();
         #[cfg(feature = "dbsc")]
         let is_bound = state.view().metadata().dbsc.is_some();
         if !state.is_destroyed() {
-            state.forget_changes();
+            _changes = state.forget_changes();
         }
         state.change_id(NewId::Regenerate);
         #[cfg(feature = "dbsc")]
@@ -84,7 +86,7 @@ impl Session {
     /// [`touch`](Self::touch), [`clear`](Self::clear), [`regenerate`](Self::regenerate) and
     /// [`cycle_id`](Self::cycle_id) do nothing.
     pub fn destroy(&self) {
-        self.state().mark_destroyed();
+        let _changes = self.state().mark_destroyed();
     }
 
     /// Logs the user out: the same as [`destroy`](Self::destroy).

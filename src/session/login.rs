@@ -96,6 +96,8 @@ impl Session {
     /// `user` are the hashes of the user, newest first.
     fn log_in_as(&self, user: Vec<SmolStr>, epoch: Option<SmolStr>) {
         let at = to_millis(self.0.config.inner().clock.now());
+        // Declared before the lock, so dropped after it.
+        let _changes;
         let mut state = self.state();
         let metadata = state.view().metadata();
         #[cfg(feature = "dbsc")]
@@ -103,7 +105,7 @@ impl Session {
         let is_other =
             metadata.user.is_some_and(|before| metadata.actor.is_some() || !user.contains(&before));
         if is_other {
-            state.forget_changes();
+            _changes = state.forget_changes();
         }
         state.change_id(if is_other { NewId::Regenerate } else { NewId::Cycle });
         state.push(Change::Metadata(Arc::new(MetadataChange::LogIn(LoggedIn { user, at, epoch }))));

@@ -183,11 +183,13 @@ impl State {
         self.unanswered.iter().fold(running, |most, attempt| most.max(attempt.changes))
     }
 
-    /// Drops the changes of this request, including those that a running commit writes.
-    pub(crate) fn forget_changes(&mut self) {
-        self.log.clear();
+    /// Takes the changes of this request away, including those that a running commit writes. They are to be dropped
+    /// when the lock on this state is free: what an `update` has captured is the program's own.
+    #[must_use]
+    pub(crate) fn forget_changes(&mut self) -> Log {
         self.unanswered.clear();
         self.in_flight = self.in_flight.map(|in_flight| InFlight { changes: 0, ..in_flight });
+        std::mem::take(&mut self.log)
     }
 
     /// How often the stage was changed by a call of the handler, to notice that another handle does so
@@ -196,15 +198,13 @@ impl State {
         self.stage_changes
     }
 
-    /// Continues from a record that was read again from the store. The changes of this request are dropped,
-    /// except that another handle has ended the session or changed its id since `stage_changes` was read.
-    pub(crate) fn reloaded(&mut self, snapshot: Snapshot, stage_changes: u32) {
-        if self.stage_changes != stage_changes {
-            return;
-        }
-        self.stage = Stage::Existing(snapshot);
-        self.unstored = None;
-        self.forget_changes();
+    /// Continues from a record that was read again from the store, and returns the changes of this request; except
+    /// that another handle has ended the session or changed its id since `stage_changes` was read.
+    pub(crate) fn reloaded(&mut self, snapshot: Snapshot, stage_changes: u32) -> Option<Log> {
+        (self.stage_changes == stage_changes).then(|| {
+            (self.stage, self.unstored) = (Stage::Existing(snapshot), None);
+            self.forget_changes()
+        })
     }
 
     /// Begins a commit of the whole log, and returns a copy of it.

@@ -2,6 +2,7 @@
 //! request.
 
 use crate::id::SessionId;
+use crate::session::change::Log;
 use crate::session::origin::{Origin, RequestCookie};
 use crate::session::snapshot::Snapshot;
 use crate::session::stage::{CommitState, NewId, PendingId, Stage};
@@ -18,16 +19,16 @@ impl State {
     }
 
     /// Begins and ends a commit of the whole log, while this state was locked: what `begin_commit` and `end_commit`
-    /// do where others can come between.
-    pub(crate) fn committed_in_place(&mut self, cookie_action: Option<CookieAction>) {
-        if matches!(self.stage, Stage::Existing(_)) {
-            self.forget_changes();
-        }
+    /// do where others can come between. Returns the changes that it has made.
+    #[must_use]
+    pub(crate) fn committed_in_place(&mut self, cookie_action: Option<CookieAction>) -> Option<Log> {
+        let changes = matches!(self.stage, Stage::Existing(_)).then(|| self.forget_changes());
         self.touch = false;
         self.commit_state = CommitState::Done;
         if cookie_action.is_some() {
             self.cookie_action = cookie_action;
         }
+        changes
     }
 
     /// Takes up a session that came from another library, by that library's cookie.
@@ -71,8 +72,9 @@ impl State {
         self.stage_changes += 1;
     }
 
-    /// Drops the changes, and lets the next commit remove the record.
-    pub(crate) fn mark_destroyed(&mut self) {
+    /// Lets the next commit remove the record, and returns the changes that it drops.
+    #[must_use]
+    pub(crate) fn mark_destroyed(&mut self) -> Option<Log> {
         let placeholder = Stage::New { id: None };
         let stored = match std::mem::replace(&mut self.stage, placeholder) {
             Stage::Existing(snapshot) => Some(Box::new(snapshot)),
@@ -80,19 +82,21 @@ impl State {
             Stage::New { .. } => None,
             destroyed @ Stage::Destroyed { .. } => {
                 self.stage = destroyed;
-                return;
+                return None;
             }
         };
         self.leave_unstored(Ended::Destroyed);
         self.stage = Stage::Destroyed { stored, next_id: None };
         self.stage_changes += 1;
         self.commit_state = CommitState::Pending;
-        self.forget_changes();
+        Some(self.forget_changes())
     }
 
     /// Of what this request did, keeps only that `destroy` or `regenerate` has ended an existing session.
-    /// Returns whether one has ended.
-    pub(crate) fn keep_ending(&mut self) -> bool {
+    /// Returns whether one has ended, and the changes that it drops.
+    #[must_use]
+    pub(crate) fn keep_ending(&mut self) -> (bool, Option<Log>) {
+        let mut changes = None;
         if let Stage::NewId {
             how: NewId::Regenerate | NewId::AfterDestroy,
             replaces: replaces @ Some(_),
@@ -103,8 +107,8 @@ impl State {
             self.leave_unstored(Ended::Destroyed);
             self.stage_changes += 1;
             self.commit_state = CommitState::Pending;
-            self.forget_changes();
+            changes = Some(self.forget_changes());
         }
-        self.is_destroyed()
+        (self.is_destroyed(), changes)
     }
 }

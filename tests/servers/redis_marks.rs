@@ -374,6 +374,25 @@ async fn a_key_beside_that_is_gone_costs_no_record() {
     conditions_hold(&Large(through)).await;
 }
 
+/// A server without memory refuses a write whichever way it comes, so it is not sent the record once more for each.
+#[tokio::test]
+async fn a_server_that_takes_no_write_is_asked_once() {
+    let Some((server, store, mut beside)) = private().await else { return };
+    let id = SessionId::random();
+    store.set(&id, &large(1), MINUTE).await.unwrap();
+    // The server knows the script from now on.
+    replaces(&store, &id, &large(2)).await;
+    let version = version(&store, &id).await;
+    tell(&server, &["CONFIG", "SET", "maxmemory", "1"]).await;
+    let before = calls(&server, "evalsha").await.0;
+    let refused = store.replace(&id, &version, &large(3), MINUTE).await.unwrap_err();
+    assert!(refused.to_string().contains("OOM") || format!("{refused:?}").contains("OOM"), "{refused:?}");
+    assert_eq!(calls(&server, "evalsha").await.0, before + 1);
+    tell(&server, &["CONFIG", "SET", "maxmemory", "0"]).await;
+    assert!(keys(&mut beside, "sessile:*").await.is_empty());
+    replaces(&store, &id, &large(3)).await;
+}
+
 /// A call that ends between its two commands leaves the key beside for a few seconds, and nothing else.
 #[tokio::test]
 async fn a_call_that_breaks_off_leaves_a_key_that_expires() {

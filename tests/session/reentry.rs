@@ -248,3 +248,54 @@ fn an_update_during_a_commit_is_made_on_what_the_commit_has_written() {
         assert_eq!(browser.open(&config).await.get("n").unwrap(), Some(102));
     });
 }
+
+/// What the closure of an update has captured. It asks the session when it is dropped.
+struct Captured;
+
+impl Drop for Captured {
+    fn drop(&mut self) {
+        ask();
+    }
+}
+
+/// Whatever becomes of an update, its closure is dropped where the session can be asked.
+#[test]
+fn what_an_update_has_captured_may_ask_its_session_when_it_is_dropped() {
+    in_time(async || {
+        let config = builder().build().unwrap();
+        let mut browser = TestClient::new();
+        let first = browser.open(&config).await;
+        first.insert("n", 1).unwrap();
+        first.insert("plain", 1).unwrap();
+        browser.commit(&first).await;
+        let ends: [fn(&Session); 4] =
+            [|_| {}, Session::regenerate, |session| session.log_in("ada").unwrap(), Session::destroy];
+        for (nth, end) in ends.into_iter().enumerate() {
+            for reloads in [false, true] {
+                let session = opened(&config, &browser).await;
+                let captured = Captured;
+                let update = move |n: Option<u64>| {
+                    let _ = &captured;
+                    n
+                };
+                session.update("n", update).unwrap();
+                ASKED.set(0);
+                if reloads {
+                    session.reload().await.unwrap();
+                } else {
+                    end(&session);
+                    drop(session.commit().await.unwrap());
+                }
+                assert!(ASKED.get() > 0, "end {nth}, reloads: {reloads}");
+                HANDLE.set(None);
+                if !reloads && nth > 0 {
+                    break;
+                }
+            }
+            let again = browser.open(&config).await;
+            again.insert("n", 1).unwrap();
+            again.insert("plain", 1).unwrap();
+            browser.commit(&again).await;
+        }
+    });
+}

@@ -228,11 +228,22 @@ fn or_other_way(
     }
 }
 
+/// What servers answer that take no write for now, whichever way it comes: there is no memory, there are too few
+/// replicas, the disk fails, or another script runs.
+const TAKES_NO_WRITE: [&str; 4] = ["OOM", "NOREPLICAS", "MISCONF", "BUSY"];
+
 /// Whether the server has answered with an error, and the connection and the server are those to go on with.
 /// While a cluster moves the keys of a node, it serves only calls with one key.
 fn is_of_server(error: &RedisError) -> bool {
     match error.kind() {
-        ErrorKind::Server(ServerErrorKind::TryAgain) | ErrorKind::Extension => true,
+        ErrorKind::Server(ServerErrorKind::TryAgain) => true,
+        ErrorKind::Extension => {
+            let errors = error.clone().into_server_errors();
+            !errors
+                .iter()
+                .flat_map(|errors| &**errors)
+                .any(|(_, error)| TAKES_NO_WRITE.contains(&error.code()))
+        }
         ErrorKind::Server(_) => !error.is_refused_by_replica(),
         _ => false,
     }
