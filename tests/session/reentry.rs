@@ -263,39 +263,34 @@ impl Drop for Captured {
 fn what_an_update_has_captured_may_ask_its_session_when_it_is_dropped() {
     in_time(async || {
         let config = builder().build().unwrap();
-        let mut browser = TestClient::new();
-        let first = browser.open(&config).await;
-        first.insert("n", 1).unwrap();
-        first.insert("plain", 1).unwrap();
-        browser.commit(&first).await;
+        let keep: fn(&Session) = |_| {};
         let ends: [fn(&Session); 4] =
-            [|_| {}, Session::regenerate, |session| session.log_in("ada").unwrap(), Session::destroy];
-        for (nth, end) in ends.into_iter().enumerate() {
-            for reloads in [false, true] {
-                let session = opened(&config, &browser).await;
-                let captured = Captured;
-                let update = move |n: Option<u64>| {
-                    let _ = &captured;
-                    n
-                };
-                session.update("n", update).unwrap();
-                ASKED.set(0);
-                if reloads {
-                    session.reload().await.unwrap();
-                } else {
-                    end(&session);
-                    drop(session.commit().await.unwrap());
-                }
-                assert!(ASKED.get() > 0, "end {nth}, reloads: {reloads}");
-                HANDLE.set(None);
-                if !reloads && nth > 0 {
-                    break;
-                }
+            [keep, Session::regenerate, |session| session.log_in("ada").unwrap(), Session::destroy];
+        // With a step of 0 there is nothing to write.
+        let commits = ends.into_iter().flat_map(|end| [(0, false, end), (1, false, end)]);
+        for (step, reloads, end) in commits.chain([(1, true, keep)]) {
+            let mut browser = TestClient::new();
+            let first = browser.open(&config).await;
+            first.insert("n", 1).unwrap();
+            first.insert("plain", 1).unwrap();
+            browser.commit(&first).await;
+            let session = opened(&config, &browser).await;
+            let captured = Captured;
+            let update = move |n: Option<u64>| {
+                let _ = &captured;
+                n.map(|n| n + step)
+            };
+            session.update("n", update).unwrap();
+            ASKED.set(0);
+            if reloads {
+                session.reload().await.unwrap();
+            } else {
+                end(&session);
+                drop(session.commit().await.unwrap());
             }
-            let again = browser.open(&config).await;
-            again.insert("n", 1).unwrap();
-            again.insert("plain", 1).unwrap();
-            browser.commit(&again).await;
+            assert!(ASKED.get() > 0, "a step of {step}, reloads: {reloads}");
+            // What the closure has asked for is dropped with the session.
+            HANDLE.set(None);
         }
     });
 }
