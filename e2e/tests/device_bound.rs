@@ -66,9 +66,16 @@ impl Scene {
     }
 }
 
+/// Presses a button, and waits for the next page: on a busy machine the browser answers before it has begun to load it.
 async fn press(browser: &Browser, button: &str) -> Result<(), Error> {
-    browser.client().find(Locator::Id(button)).await?.click().await?;
-    Ok(())
+    let pressed = browser.client().find(Locator::Id(button)).await?;
+    pressed.click().await?;
+    let leaves = async {
+        while pressed.text().await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    Ok(tokio::time::timeout(Duration::from_secs(60), leaves).await?)
 }
 
 /// All events of bindings until there is one with these details, which is returned last.

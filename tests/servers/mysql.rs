@@ -281,11 +281,16 @@ async fn a_dropped_connection_is_replaced_within_the_request() {
         let others = "SELECT CAST(id AS SIGNED) FROM information_schema.processlist
                       WHERE user = 'sessile' AND id <> CONNECTION_ID()";
         let connections: Vec<i64> = sqlx::query_scalar(others).fetch_all(&other).await.unwrap();
-        assert!(!connections.is_empty());
+        let mut killed = 0;
         for id in connections {
             let kill = sqlx::AssertSqlSafe(format!("KILL {id}"));
-            sqlx::raw_sql(kill).execute(&other).await.unwrap();
+            match sqlx::raw_sql(kill).execute(&other).await {
+                Ok(_) => killed += 1,
+                // One that was killed before may stand in the list for a moment.
+                Err(error) => assert!(error.to_string().contains("Unknown thread id"), "{error}"),
+            }
         }
+        assert!(killed > 0);
         assert!(store.get(&id).await.unwrap().is_some());
         assert!(store.touch(&id, minute).await.unwrap());
     }
