@@ -70,7 +70,10 @@ pub fn measure() -> Part {
     let text = format!(
         "A read of a number and a struct, and a write that counts the number up, in process, from a session of 100 bytes to one of 100 KiB (what it costs over the \
          bare handler), and from one of 10 sessions to one of a million (the whole request; each session three keys). Over HTTP, \
-         as above, the rate of reads with 1 to 256 connections.\n\n{}",
+         as above, the rate of reads with 1 to 256 connections, and the time that the server's threads ran for each. With few \
+         connections server and client sleep and wake each other between requests: the rate then says how long the kernel \
+         takes for that, and differs from run to run (an earlier one had tower-sessions above bare axum at 4). The \
+         processor's time puts them in order.\n\n{}",
         pictures.join("\n")
     );
     Part { name: "growth", title: "How cost grows", text }

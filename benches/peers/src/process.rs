@@ -155,7 +155,7 @@ fn other_builds(usual: &Figures<Batches>) -> String {
     let lto = if lto.is_empty() {
         String::new()
     } else {
-        format!(" Without optimisation across crates sessile takes {} (bar: 1.20 ×).", lto.join(" and "))
+        format!("Without optimisation across crates sessile takes {} (bar: 1.20 ×).", lto.join(" and "))
     };
     format!(
         "\nThe figures above are made with the allocator of the GNU C library and `lto = \"fat\"`. The same over the bare \
@@ -301,7 +301,9 @@ fn render(times: &Figures<Batches>, allocations: &Figures<f64>) -> String {
          answers the same; routes without a session are sent a good cookie all the same.\n\n\
          The floor is a program written by hand for these routes alone (`benches/peers/src/contestants/hand.rs`): the \
          same cookie, sessions in memory, no update lost, no layer, no store to swap, no handle that two extractors share, \
-         no flash. On routes without a session it is a layer that does nothing.\n\n{bars}\n\
+         no flash. On routes without a session it is a layer that does nothing. sessile keeps the last 512 cookies that it \
+         has verified, and here one browser asks all the time; the section on how cost grows reads sessions whose \
+         cookies came less lately.\n\n{bars}\n\
          Everyone: the 10th percentile and the median in nanoseconds, and allocations. The bare servers' own rows are what \
          the others are over.\n\n{all}\n\
          actix-session ships no store in memory, so the plainest one its trait allows stands in. The jar holds the \
