@@ -19,6 +19,8 @@ use crate::id::SessionId;
 const KEY_NAME: usize = 3;
 /// The length of a hash in bytes: 128 bits.
 const HASH: usize = 16;
+/// The same in base64.
+const HASH_TEXT: usize = (HASH * 8).div_ceil(6);
 
 /// Keys that are derived from the secrets, newest first.
 pub(crate) struct DerivedKeys(Vec<Derived>);
@@ -53,7 +55,7 @@ impl DerivedKeys {
 
     /// Whether a hash is one of this user's, by any of the secrets.
     pub(crate) fn is_user(&self, user: &str, hash: &str) -> bool {
-        let mut text = [0; base64::encoded_len(HASH, false).unwrap()];
+        let mut text = [0; HASH_TEXT];
         self.0.iter().any(|key| {
             hash.strip_prefix(key.name.as_str()).is_some_and(|hash| {
                 URL_SAFE_NO_PAD.encode_slice(mac::<HASH>(&key.users, user), &mut text).is_ok()
