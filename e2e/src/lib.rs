@@ -208,6 +208,27 @@ impl Browser {
         Ok(texts)
     }
 
+    /// Presses a button that leads to another page, once it is there, and waits until that page is read. Without
+    /// the wait, what follows may still look at the old page: on a busy machine the driver answers before the
+    /// browser has begun to leave it.
+    pub async fn press(&self, css: &str) -> Result<(), Error> {
+        let pressed = self.0.wait().at_most(PATIENCE).for_element(Locator::Css(css)).await?;
+        pressed.click().await?;
+        let arrives = async {
+            // An element of a page that is gone has no text.
+            while pressed.text().await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            // A script that the next page cuts off is asked again.
+            while !matches!(self.script("return document.readyState").await, Ok(state) if state == "complete")
+            {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let arrived = tokio::time::timeout(PATIENCE, arrives).await;
+        arrived.map_err(|_| format!("{css} led to no other page within {PATIENCE:?}").into())
+    }
+
     pub async fn log_in(&self, base: &str, password: &str, remember: bool) -> Result<(), Error> {
         self.open(&format!("{base}/login")).await?;
         let form = self.0.form(Locator::Css("form")).await?;
@@ -215,8 +236,7 @@ impl Browser {
         if remember {
             self.0.find(Locator::Css("[name=remember]")).await?.click().await?;
         }
-        self.0.find(Locator::Css("button")).await?.click().await?;
-        Ok(())
+        self.press("button").await
     }
 
     /// The session's cookie, as only the browser itself sees it.

@@ -1,14 +1,7 @@
 //! `examples/admin`: customers in browsers of their own, and the administrator in another one.
 
-use std::time::{Duration, Instant};
-
 use fantoccini::Locator;
 use sessile_e2e::{Browser, Driver, Error, Example, profile};
-
-async fn click(browser: &Browser, css: &str) -> Result<(), Error> {
-    browser.client().wait().for_element(Locator::Css(css)).await?.click().await?;
-    Ok(())
-}
 
 /// Fills in the form with this address and sends it.
 async fn send(browser: &Browser, action: &str, name: &str, password: Option<&str>) -> Result<(), Error> {
@@ -19,21 +12,12 @@ async fn send(browser: &Browser, action: &str, name: &str, password: Option<&str
     if let Some(password) = password {
         form.set_by_name("password", password).await?;
     }
-    click(browser, &format!("{css} button")).await
+    browser.press(&format!("{css} button")).await
 }
 
 async fn log_in(browser: &Browser, url: &str, password: &str) -> Result<(), Error> {
     browser.open(&format!("{url}/admin")).await?;
     send(browser, "/admin/login", "alice", Some(password)).await
-}
-
-/// Waits until the page has this headline.
-async fn arrives_at(browser: &Browser, headline: &str) -> Result<(), Error> {
-    let began = Instant::now();
-    while browser.headline().await? != headline {
-        assert!(began.elapsed() < Duration::from_secs(30), "no page {headline:?} after 30 s");
-    }
-    Ok(())
 }
 
 /// The rows of a table, each with its cells.
@@ -59,9 +43,9 @@ async fn strangers_and_customers_see_only_the_login() -> Result<(), Error> {
     log_in(&browser, &example.url, "wrong").await?;
     assert_eq!(browser.text(".notice").await?, "Wrong name or password.");
     log_in(&browser, &example.url, "correct horse").await?;
-    arrives_at(&browser, "Administration").await?;
-    click(&browser, "#logout").await?;
-    arrives_at(&browser, "Log in to the administration").await?;
+    assert_eq!(browser.headline().await?, "Administration");
+    browser.press("#logout").await?;
+    assert_eq!(browser.headline().await?, "Log in to the administration");
     browser.open(&format!("{}/admin", example.url)).await?;
     assert_eq!(browser.headline().await?, "Log in to the administration");
     // It was another session than the shop's.
@@ -107,7 +91,7 @@ async fn the_sessions_of_a_customer_are_listed_and_ended() -> Result<(), Error> 
     assert_eq!(told, expected);
 
     // The newer one ends, and the customer there is asked to log in.
-    click(&admin, "#sessions button").await?;
+    admin.press("#sessions button").await?;
     assert_eq!(admin.text(".notice").await?, "The session is over.");
     assert_eq!(admin.text("#count").await?, "Live sessions of <b>ada</b>: 1");
     assert_eq!(rows(&admin, "#events").await?[0][1..], ["ended: listed", newer]);
@@ -132,7 +116,7 @@ async fn the_sessions_of_a_customer_are_listed_and_ended() -> Result<(), Error> 
     send(&admin, "/admin/look-up", "bob", None).await?;
     assert_eq!(admin.text("#count").await?, "Live sessions of bob: 1");
     admin.client().switch_to_window(shows_ada).await?;
-    click(&admin, "#end-all").await?;
+    admin.press("#end-all").await?;
     assert_eq!(admin.text(".notice").await?, "Sessions of <b>ada</b> that were ended: 2.");
     for customer in [&first, &second] {
         customer.open(&example.url).await?;

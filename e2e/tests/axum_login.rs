@@ -1,6 +1,5 @@
 //! `tower-sessions/examples/axum_login` as a user sees it.
 
-use fantoccini::Locator;
 use sessile_e2e::{Driver, Error, Example, profile};
 
 #[tokio::test]
@@ -28,7 +27,7 @@ async fn a_user_of_axum_login_logs_in_and_out_and_reads_each_message_once() -> R
     let after = browser.cookie().await?.ok_or("no cookie after login")?;
     assert_ne!(before.value(), after.value(), "the id from before the login is still in use");
 
-    browser.client().find(Locator::Css("button")).await?.click().await?;
+    browser.press("button").await?;
     assert_eq!(browser.headline().await?, "Log in");
     assert!(browser.cookie().await?.is_none(), "the cookie outlived the logout");
     // Somebody kept a copy.

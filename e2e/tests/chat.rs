@@ -30,7 +30,7 @@ async fn a_logout_in_one_tab_closes_the_chat_in_the_other() -> Result<(), Error>
     assert_eq!(browser.headline().await?, "Log in", "the chat is for users only");
     let form = client.form(fantoccini::Locator::Css("form")).await?;
     form.set_by_name("name", "ada").await?;
-    client.find(fantoccini::Locator::Css("button")).await?.click().await?;
+    browser.press("button").await?;
     shows(&browser, "#state", "Connected.").await?;
     let first = client.window().await?;
     let second = client.new_window(true).await?.handle;
@@ -46,7 +46,7 @@ async fn a_logout_in_one_tab_closes_the_chat_in_the_other() -> Result<(), Error>
     client.switch_to_window(first.clone()).await?;
     shows(&browser, "#lines li", "ada <b>hello</b>").await?;
 
-    client.find(fantoccini::Locator::Css("header button")).await?.click().await?;
+    browser.press("header button").await?;
     shows(&browser, "h1", "Log in").await?;
     client.switch_to_window(second).await?;
     shows(&browser, "#state", "Closed: you are logged out.").await?;

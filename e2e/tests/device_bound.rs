@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use fantoccini::Locator;
 use serde_json::{Value, json};
 use sessile_e2e::{Browser, Driver, Error, Example, profile};
 
@@ -51,7 +50,7 @@ impl Scene {
 
     /// Logs in, and waits until the browser has registered.
     async fn log_in(&self, browser: &Browser) -> Result<(), Error> {
-        press(browser, "login").await?;
+        browser.press("#login").await?;
         assert_eq!(browser.headline().await?, "Hello");
         let created = event(browser, "creationEventDetails").await?;
         assert_eq!(created["succeeded"], true, "{created}");
@@ -64,18 +63,6 @@ impl Scene {
         let script = "return fetch('/status').then(answer => answer.json())";
         browser.script(script).await
     }
-}
-
-/// Presses a button, and waits for the next page: on a busy machine the browser answers before it has begun to load it.
-async fn press(browser: &Browser, button: &str) -> Result<(), Error> {
-    let pressed = browser.client().find(Locator::Id(button)).await?;
-    pressed.click().await?;
-    let leaves = async {
-        while pressed.text().await.is_ok() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    Ok(tokio::time::timeout(Duration::from_secs(60), leaves).await?)
 }
 
 /// All events of bindings until there is one with these details, which is returned last.
@@ -145,7 +132,7 @@ async fn a_fresh_proof_is_asked_for_before_what_matters() -> Result<(), Error> {
     scene.log_in(&browser).await?;
     // The proof of the registration gets older than the example accepts.
     tokio::time::sleep(Duration::from_secs(3)).await;
-    press(&browser, "transfer").await?;
+    browser.press("#transfer").await?;
     assert_eq!(browser.text(".note").await?, "Transferred.");
     let refreshed = event(&browser, "refreshEventDetails").await?;
     assert_eq!(refreshed["refreshEventDetails"]["refreshResult"], "Refreshed", "{refreshed}");
@@ -159,7 +146,7 @@ async fn after_a_logout_the_browser_forgets_the_binding() -> Result<(), Error> {
     let browser = scene.binding_browser(profile.path()).await?;
     scene.log_in(&browser).await?;
     browser.open(&scene.url).await?;
-    press(&browser, "logout").await?;
+    browser.press("#logout").await?;
     assert_eq!(browser.headline().await?, "Log in");
     assert_eq!((cookie(&browser, BOUND).await?, cookie(&browser, "__Host-sid").await?), (None, None));
     let ended = event(&browser, "terminationEventDetails").await?;
@@ -198,15 +185,15 @@ async fn a_browser_without_it_is_served_as_ever() -> Result<(), Error> {
     let Some(scene) = Scene::new().await? else { return Ok(()) };
     let profile = profile()?;
     let browser = scene.plain_browser(profile.path()).await?;
-    press(&browser, "login").await?;
+    browser.press("#login").await?;
     assert_eq!(browser.headline().await?, "Hello");
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(scene.status(&browser).await?, json!([true, "pending"]));
     browser.open(&scene.url).await?;
-    press(&browser, "transfer").await?;
+    browser.press("#transfer").await?;
     assert!(browser.text(".note").await?.starts_with("Your browser proves nothing"));
     assert_eq!(cookie(&browser, BOUND).await?, None);
-    press(&browser, "logout").await?;
+    browser.press("#logout").await?;
     assert_eq!(browser.headline().await?, "Log in");
     browser.quit().await
 }

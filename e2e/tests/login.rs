@@ -60,7 +60,7 @@ async fn logout_ends_the_session_and_its_id() -> Result<(), Error> {
     browser.log_in(&example.url, "correct horse", false).await?;
     browser.text("#user").await?;
     let stolen = browser.cookie().await?.ok_or("no cookie after login")?;
-    browser.client().find(fantoccini::Locator::Css("button")).await?.click().await?;
+    browser.press("button").await?;
     assert_eq!(browser.headline().await?, "Log in");
     assert_eq!(value(&browser).await?, None, "the cookie outlived the logout");
     // Somebody kept a copy.

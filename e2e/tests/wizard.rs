@@ -8,11 +8,7 @@ const KEY: &str = "a key of 64 bytes for this test, which a program reads from w
 
 async fn answer(browser: &Browser, answer: &str) -> Result<(), Error> {
     browser.client().find(Locator::Css("input[name=answer]")).await?.send_keys(answer).await?;
-    click(browser, "#next").await
-}
-
-async fn click(browser: &Browser, css: &str) -> Result<(), Error> {
-    Ok(browser.client().find(Locator::Css(css)).await?.click().await?)
+    browser.press("#next").await
 }
 
 #[tokio::test]
@@ -26,7 +22,7 @@ async fn a_form_in_steps_outlives_the_process_without_a_store() -> Result<(), Er
     assert_eq!(browser.text("h1[data-step='1']").await?, "Step 1 of 3");
     answer(&browser, "Ada").await?;
     browser.text("h1[data-step='2']").await?;
-    click(&browser, "#theme").await?;
+    browser.press("#theme").await?;
     browser.text("body[data-theme=dark] h1[data-step='2']").await?;
     drop(first);
 
@@ -39,7 +35,7 @@ async fn a_form_in_steps_outlives_the_process_without_a_store() -> Result<(), Er
     assert!(cookie.http_only() == Some(true) && !cookie.value().contains("Ada"));
     answer(&browser, "green").await?;
     assert_eq!(browser.text("#summary").await?, "Ada likes green.");
-    click(&browser, "#send").await?;
+    browser.press("#send").await?;
     assert_eq!(browser.text(".notice").await?, "Your order is on its way.");
     browser.text("h1[data-step='1']").await?;
     browser.open(&second.url).await?;
