@@ -12,7 +12,7 @@ use crate::record::Record;
 use crate::record::metadata::Metadata;
 use crate::request::Transport;
 use crate::session::snapshot::Snapshot;
-use crate::session::stage::{PendingId, Stage};
+use crate::session::stage::{PendingId, Removal, Stage, Unfinished};
 use crate::session::state::State;
 use crate::store::joint::Sent;
 
@@ -32,12 +32,10 @@ pub(crate) struct Execution<'c> {
     ///
     /// Invariant: a commit that stores a record under a new id has one.
     pub(super) id: Option<SessionId>,
-    /// The id under which this commit, or an earlier one of this request that failed, has stored the new
-    /// record of a session that changes its id. The id was never sent, so no other request knows the record.
-    pub(crate) stored_id: Option<SessionId>,
-    /// Whether an earlier commit of this request has failed at removing the old record, so that nobody can
-    /// tell whether that commit or another request has removed it.
-    pub(super) removal_failed: bool,
+    /// What the next commit of this request goes on with if this one fails or is dropped now.
+    pub(crate) unfinished: Unfinished,
+    /// Whether the session's state has taken up the outcome.
+    pub(super) is_over: bool,
     /// The record in the store: the one to write to, or the old one when the id changes.
     pub(super) snapshot: Option<Snapshot>,
     /// What the store has of the changes, until this commit knows how its write over a record has ended.
@@ -69,26 +67,22 @@ impl<'c> Execution<'c> {
                 old.as_deref().cloned()
             }
         };
-        let (id, stored_id) = match &state.stage {
-            Stage::New { id } => (id.clone(), None),
-            Stage::NewId { id: PendingId::Stored(id), .. } => (Some(id.clone()), Some(id.clone())),
-            Stage::NewId { id: PendingId::Chosen(id), .. } => (Some(id.clone()), None),
-            Stage::NewId { id: PendingId::NotChosen, .. } | Stage::Existing(_) | Stage::Destroyed { .. } => {
-                (None, None)
-            }
+        let (pending, removal) = match &state.stage {
+            Stage::New { id } => (PendingId::chosen(id.clone()), Removal::NotAsked),
+            Stage::NewId { id, removal, .. } => (id.clone(), *removal),
+            Stage::Existing(_) | Stage::Destroyed { .. } => (PendingId::NotChosen, Removal::NotAsked),
         };
         let before = snapshot.as_ref().filter(|_| config.is_watched());
         let before = before.map(|old| Box::new((old.id.clone(), old.record.clone())));
-        let removal_failed = stored_id.is_some();
         let unanswered = state.unanswered().to_vec();
         let (log, now) = (state.begin_commit(), config.clock.now());
         Self {
             config,
             shared_config,
             changes: Changes { log, whole_log: None, unanswered, transport, now },
-            id,
-            stored_id,
-            removal_failed,
+            id: pending.get().cloned(),
+            unfinished: Unfinished { id: pending, removal },
+            is_over: false,
             before,
             conflicts: 0,
             snapshot,

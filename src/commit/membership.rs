@@ -321,6 +321,14 @@ impl<'c> Membership<'c> {
         self.lists.iter().any(|list| list.from.as_ref() == Some(id))
     }
 
+    /// Marks an id as over in every list, under which a record may be or come to be that nobody is to have.
+    /// Whoever reads the list destroys it.
+    pub(super) async fn close(&self, id: &SessionId) {
+        for list in &self.lists {
+            self.logs.close(&list.user, id).await;
+        }
+    }
+
     /// Takes an id out of every list, under which no record of the user is or will be.
     pub(super) async fn leave(&self, id: &SessionId) {
         for list in &self.lists {

@@ -121,6 +121,9 @@ impl Drop for Running<'_, '_> {
         if let Some(sent) = self.execution.take_sent() {
             self.session.state().note_attempt(sent);
         }
+        if !self.execution.is_over {
+            self.session.state().leave(&self.execution.unfinished);
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::id::SessionId;
 use crate::record::Record;
 use crate::record::metadata::Metadata;
 use crate::session::snapshot::Snapshot;
-use crate::session::stage::NewId;
+use crate::session::stage::{NewId, PendingId, Removal, Unfinished};
 use crate::store::loaded::{Expiry, ReplaceOutcome};
 
 /// How many ids are tried for a new record. A second one is needed only when `genid` returns an id that is
@@ -18,7 +18,7 @@ const NEW_IDS: u32 = 8;
 
 impl<'c> Execution<'c> {
     /// Creates the record of a session that has none.
-    pub(super) async fn begin(&self) -> Result<Snapshot, SessionError> {
+    pub(super) async fn begin(&mut self) -> Result<Snapshot, SessionError> {
         let record = self.compose(None)?;
         match self.lists(&record, None) {
             None => self.create(record).await,
@@ -26,7 +26,11 @@ impl<'c> Execution<'c> {
         }
     }
 
-    async fn begin_listed(&self, record: Record, lists: &Membership<'_>) -> Result<Snapshot, SessionError> {
+    async fn begin_listed(
+        &mut self,
+        record: Record,
+        lists: &Membership<'_>,
+    ) -> Result<Snapshot, SessionError> {
         let new = self.create_listed(record, lists).await?;
         lists.look(&new.id).await?;
         Ok(new)
@@ -47,11 +51,10 @@ impl<'c> Execution<'c> {
     }
 
     /// Creates a record, under another new id when the first one is taken.
-    async fn create(&self, record: Record) -> Result<Snapshot, SessionError> {
-        let ttl = self.config.policy.ttl(record.max_age());
+    async fn create(&mut self, record: Record) -> Result<Snapshot, SessionError> {
         let mut id = self.first_id();
         for _ in 0..NEW_IDS {
-            if self.config.store.create(&id, &record, ttl).await? {
+            if self.ask_to_create(&id, &record).await? {
                 return Ok(self.created(id, record));
             }
             id = self.config.new_id();
@@ -59,18 +62,39 @@ impl<'c> Execution<'c> {
         Err(no_free_id())
     }
 
-    /// The same for a record that is to stand in users' lists.
-    async fn create_listed(&self, record: Record, lists: &Membership<'_>) -> Result<Snapshot, SessionError> {
+    /// Returns whether the record was created: not, if the id is taken.
+    async fn ask_to_create(&mut self, id: &SessionId, record: &Record) -> Result<bool, SessionError> {
         let ttl = self.config.policy.ttl(record.max_age());
+        self.unfinished.id = PendingId::NotChosen;
+        let is_created = self.config.store.create(id, record, ttl).await?;
+        if is_created {
+            self.unfinished.id = PendingId::Stored(id.clone());
+        }
+        Ok(is_created)
+    }
+
+    /// The same for a record that is to stand in users' lists.
+    async fn create_listed(
+        &mut self,
+        record: Record,
+        lists: &Membership<'_>,
+    ) -> Result<Snapshot, SessionError> {
         let mut id = self.first_id();
         for _ in 0..NEW_IDS {
             lists.note(&id).await?;
-            if self.config.store.create(&id, &record, ttl).await? {
-                return Ok(self.created(id, record));
+            match self.ask_to_create(&id, &record).await {
+                Ok(true) => return Ok(self.created(id, record)),
+                Ok(false) => {}
+                // If the store creates it all the same, nobody will ever know the id.
+                Err(error) => {
+                    lists.close(&id).await;
+                    return Err(error);
+                }
             }
             let taken = self.stored(&id).await?;
             match taken {
                 Some(own) if !lists.is_from(&id) && is_same_login(&own, &record) => {
+                    self.unfinished.id = PendingId::Stored(id);
                     return self.rewrite_listed(own, record).await;
                 }
                 taken => {
@@ -109,17 +133,17 @@ impl<'c> Execution<'c> {
         let kept = from.as_ref().filter(|_| how == NewId::Cycle).map(|old| &old.record);
         let record = self.compose(kept)?;
         let lists = self.lists(&record, from.as_ref());
-        let new = match (&self.stored_id, &lists) {
+        let stored = if let PendingId::Stored(id) = &self.unfinished.id { Some(id.clone()) } else { None };
+        let new = match (stored, &lists) {
             (None, None) => self.create(record).await?,
             (None, Some(lists)) => self.create_listed(record, lists).await?,
-            (Some(id), None) => self.set_new(id.clone(), record).await?,
+            (Some(id), None) => self.set_new(id, record).await?,
             (Some(id), Some(lists)) => {
-                lists.note(id).await?;
-                let stored = self.stored(id).await?.ok_or(SessionError::Gone)?;
+                lists.note(&id).await?;
+                let stored = self.stored(&id).await?.ok_or(SessionError::Gone)?;
                 self.rewrite_listed(stored, record).await?
             }
         };
-        self.stored_id = Some(new.id.clone());
         if let Some(lists) = &lists {
             return self.move_listed(how, new, from, lists).await;
         }
@@ -185,9 +209,9 @@ impl<'c> Execution<'c> {
     ) -> Result<Snapshot, SessionError> {
         self.remove_whatever(tried).await?;
         lists.leave(tried).await;
-        self.stored_id = None;
         // Not the id that was tried: whoever has ended the old session may be about to remove what is there.
         self.id = Some(self.config.new_id());
+        self.unfinished = Unfinished { id: PendingId::NotChosen, removal: Removal::NotAsked };
         let record = self.compose(None)?;
         if Metadata::of(&record).user.is_some() {
             return self.begin_listed(record, &lists.apart()).await;
@@ -200,7 +224,7 @@ impl<'c> Execution<'c> {
 
     /// Writes the new record again, over another base.
     pub(super) async fn rewrite_new(
-        &self,
+        &mut self,
         new: Snapshot,
         base: Option<&Record>,
         is_listed: bool,
@@ -210,9 +234,11 @@ impl<'c> Execution<'c> {
     }
 
     /// Writes the new record again. An unconditional `set` is safe here: the new id was never sent and is in
-    /// no list, so no other request can write to the record.
-    async fn set_new(&self, id: SessionId, record: Record) -> Result<Snapshot, SessionError> {
+    /// no list, so no other request can write to the record. If it gets no answer, the id is not used again.
+    async fn set_new(&mut self, id: SessionId, record: Record) -> Result<Snapshot, SessionError> {
+        self.unfinished.id = PendingId::NotChosen;
         self.config.store.set(&id, &record, self.config.policy.ttl(record.max_age())).await?;
+        self.unfinished.id = PendingId::Stored(id.clone());
         Ok(self.created(id, record))
     }
 

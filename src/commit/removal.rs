@@ -8,7 +8,7 @@ use crate::commit::membership::Membership;
 use crate::error::SessionError;
 use crate::id::SessionId;
 use crate::session::snapshot::Snapshot;
-use crate::session::stage::NewId;
+use crate::session::stage::{NewId, Removal};
 use crate::store::Replaced;
 use crate::store::watched::Ended;
 
@@ -69,8 +69,10 @@ impl Execution<'_> {
             }
             lock = Some(held);
         }
+        let mut asked_before = self.unfinished.removal == Removal::Unanswered;
         let mut is_unanswered = false;
         for attempt in 0..ATTEMPTS {
+            self.unfinished.removal = Removal::Unanswered;
             let base = (&old.record, &old.compare_by);
             match self.config.store.destroy_if(&mut lock, &old.id, base).await {
                 Ok(Replaced::Done(_)) => {
@@ -80,8 +82,9 @@ impl Execution<'_> {
                     return Ok(Removed::Done(new));
                 }
                 Ok(Replaced::Conflict(fresh)) => {
-                    // The store holds another version, so the unanswered call has removed nothing.
-                    is_unanswered = false;
+                    // The store holds another version, so no unanswered call has removed anything.
+                    (asked_before, is_unanswered) = (false, false);
+                    self.unfinished.removal = Removal::NotAsked;
                     self.conflicts += 1;
                     old.refresh(fresh);
                     new = self.bring_over(how, new, &old, is_listed).await?;
@@ -91,20 +94,23 @@ impl Execution<'_> {
                         backoff(attempt).await;
                     }
                 }
-                Ok(Replaced::Gone) if is_unanswered => {
-                    self.config.store.watched().end(&old.id, Ended::Moved);
-                    return Ok(Removed::Done(new));
-                }
                 // An earlier commit of this request got no answer. Whether it has removed the record, or
                 // another request has logged the user out since, cannot be told, so the session ends.
-                Ok(Replaced::Gone) if self.removal_failed && how == NewId::Cycle => {
+                Ok(Replaced::Gone) if asked_before && how == NewId::Cycle => {
                     // The new record must not outlive the session. If its removal fails, the record expires
                     // unread.
                     let _ = self.config.store.destroy(&new.id).await;
                     return Err(SessionError::Gone);
                 }
-                Ok(Replaced::Gone) if self.removal_failed => return Ok(Removed::Done(new)),
-                Ok(Replaced::Gone) => return Ok(Removed::Elsewhere(new)),
+                Ok(Replaced::Gone) if asked_before => return Ok(Removed::Done(new)),
+                Ok(Replaced::Gone) if is_unanswered => {
+                    self.config.store.watched().end(&old.id, Ended::Moved);
+                    return Ok(Removed::Done(new));
+                }
+                Ok(Replaced::Gone) => {
+                    self.unfinished.removal = Removal::NotAsked;
+                    return Ok(Removed::Elsewhere(new));
+                }
                 Err(_) if !is_unanswered => is_unanswered = true,
                 Err(error) => return Err(error.into()),
             }

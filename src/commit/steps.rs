@@ -57,6 +57,7 @@ fn note_outcome(
     execution: &mut Execution<'_>,
 ) -> Result<SessionGuard, SessionError> {
     let mut state = session.state();
+    execution.is_over = true;
     let written = match outcome {
         Ok(written) => written,
         Err(error) => {
@@ -66,7 +67,7 @@ fn note_outcome(
             if let Some(sent) = execution.take_sent().filter(Sent::may_be_written) {
                 state.note_attempt(sent);
             }
-            state.failed(execution.stored_id.take());
+            state.failed(&execution.unfinished);
             return Err(error);
         }
     };

@@ -13,8 +13,9 @@ use crate::session::snapshot::Snapshot;
 /// - `New`, `Existing` → `NewId`: `change_id`. `replaces` is the existing session's snapshot, if there is
 ///   one.
 /// - `NewId` → `NewId`: `change_id`. Another id takes the place of the unused one, `replaces` stays, and
-///   `AfterDestroy` prevails over `Regenerate`, and that over `Cycle`. `failed`, when a commit has stored the
-///   new record and could not remove the old one: the id is `Stored` from then on.
+///   `AfterDestroy` prevails over `Regenerate`, and that over `Cycle`. `leave`, when a commit has failed or was
+///   dropped: the id is `Stored` from then on if the new record is, and `NotChosen` if nobody can tell.
+/// - `New` → `New`: `leave`, likewise.
 /// - `NewId` → `Existing`: `finish_write`, when the commit has stored the record under the new id;
 ///   `reloaded`, which drops the change of id.
 /// - `Existing` → `Existing`: `finish_write` and `expiry_extended`, when the commit has replaced or touched
@@ -37,13 +38,14 @@ pub(crate) enum Stage {
     /// The session is in the store.
     Existing(Snapshot),
     /// The next commit stores the session under a new id, and removes the record that it `replaces`.
-    NewId { id: PendingId, replaces: Option<Box<Snapshot>>, how: NewId },
+    NewId { id: PendingId, replaces: Option<Box<Snapshot>>, how: NewId, removal: Removal },
     /// The next commit removes the record, if the session is in the store. `next_id` is the id of the session
     /// that a later write would begin, once somebody has asked for it.
     Destroyed { stored: Option<Box<Snapshot>>, next_id: Option<SessionId> },
 }
 
 /// The new id of a session that gets one.
+#[derive(Clone)]
 pub(crate) enum PendingId {
     /// The id is generated when it is first needed.
     NotChosen,
@@ -54,12 +56,34 @@ pub(crate) enum PendingId {
     Stored(SessionId),
 }
 
+/// Whether a commit has asked for the removal of the record that a new id replaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Removal {
+    /// No commit has, or the store has answered since that the record is there.
+    NotAsked,
+    /// An earlier commit of this request has, and got no answer: if the record is gone, nobody can tell whether
+    /// that commit or another request has removed it.
+    Unanswered,
+}
+
+/// What a commit that fails, or is dropped, leaves to the next one.
+pub(crate) struct Unfinished {
+    /// `NotChosen`, where the store was asked to write the new record and has not answered. It may still do so
+    /// when the session has long ended, so another commit takes another id, and nobody ever learns this one.
+    pub(crate) id: PendingId,
+    pub(crate) removal: Removal,
+}
+
 impl PendingId {
     pub(crate) fn get(&self) -> Option<&SessionId> {
         match self {
             Self::NotChosen => None,
             Self::Chosen(id) | Self::Stored(id) => Some(id),
         }
+    }
+
+    pub(crate) fn chosen(id: Option<SessionId>) -> Self {
+        id.map_or(Self::NotChosen, Self::Chosen)
     }
 }
 

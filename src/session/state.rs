@@ -9,7 +9,7 @@ use crate::record::Record;
 use crate::session::change::{Change, Log};
 use crate::session::origin::{Origin, RequestCookie};
 use crate::session::snapshot::Snapshot;
-use crate::session::stage::{CommitState, NewId, PendingId, Stage};
+use crate::session::stage::{CommitState, NewId, PendingId, Removal, Stage, Unfinished};
 use crate::session::view::View;
 use crate::store::joint::Sent;
 use crate::store::loaded::Expiry;
@@ -161,8 +161,9 @@ impl State {
             if !change.adds() {
                 return;
             }
-            let id = next_id.take().map_or(PendingId::NotChosen, PendingId::Chosen);
-            self.stage = Stage::NewId { id, replaces: stored.take(), how: NewId::AfterDestroy };
+            let (id, replaces) = (PendingId::chosen(next_id.take()), stored.take());
+            let removal = Removal::NotAsked;
+            self.stage = Stage::NewId { id, replaces, how: NewId::AfterDestroy, removal };
             self.stage_changes += 1;
         }
         self.commit_state = CommitState::Pending;
@@ -278,20 +279,15 @@ impl State {
         }
     }
 
-    /// Notes that the commit returned an error, and under which id it had stored the new record of a session
-    /// that changes its id.
-    pub(crate) fn failed(&mut self, stored: Option<SessionId>) {
-        if !self.is_stage_changed()
-            && let (Stage::NewId { id, .. }, Some(stored)) = (&mut self.stage, stored)
-        {
-            *id = PendingId::Stored(stored);
-        }
+    /// Notes that the commit returned an error.
+    pub(crate) fn failed(&mut self, unfinished: &Unfinished) {
+        self.leave(unfinished);
         self.in_flight = None;
         self.commit_state = CommitState::Failed;
     }
 
     /// Whether another handle has changed the stage since the running commit began.
-    fn is_stage_changed(&self) -> bool {
+    pub(super) fn is_stage_changed(&self) -> bool {
         self.in_flight.is_some_and(|in_flight| in_flight.stage_changes != self.stage_changes)
     }
 

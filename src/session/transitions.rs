@@ -5,7 +5,7 @@ use crate::id::SessionId;
 use crate::session::change::Log;
 use crate::session::origin::{Origin, RequestCookie};
 use crate::session::snapshot::Snapshot;
-use crate::session::stage::{CommitState, NewId, PendingId, Stage};
+use crate::session::stage::{CommitState, NewId, PendingId, Removal, Stage, Unfinished};
 use crate::session::state::{CookieAction, State};
 use crate::store::watched::Ended;
 
@@ -49,26 +49,40 @@ impl State {
         }
     }
 
+    /// Takes up what a commit has left that failed, or was dropped, unless another handle has changed the stage
+    /// meanwhile.
+    pub(crate) fn leave(&mut self, unfinished: &Unfinished) {
+        if self.is_stage_changed() {
+            return;
+        }
+        match &mut self.stage {
+            Stage::New { id } => *id = unfinished.id.get().cloned(),
+            Stage::NewId { id, removal, .. } => {
+                (*id, *removal) = (unfinished.id.clone(), unfinished.removal);
+            }
+            Stage::Existing(_) | Stage::Destroyed { .. } => {}
+        }
+    }
+
     /// Gives the session a new id from the next commit on. A destroyed session is left alone.
     pub(crate) fn change_id(&mut self, how: NewId) {
         let placeholder = Stage::New { id: None };
-        let (replaces, how) = match std::mem::replace(&mut self.stage, placeholder) {
+        let (replaces, how, removal) = match std::mem::replace(&mut self.stage, placeholder) {
             destroyed @ Stage::Destroyed { .. } => {
                 self.stage = destroyed;
                 return;
             }
-            Stage::New { .. } => (None, how),
-            Stage::Existing(snapshot) => (Some(Box::new(snapshot)), how),
+            Stage::New { .. } => (None, how, Removal::NotAsked),
+            Stage::Existing(snapshot) => (Some(Box::new(snapshot)), how, Removal::NotAsked),
             // Regenerating prevails: after `cycle_id` it drops the data, and before `cycle_id` it leaves no
             // data to keep.
-            Stage::NewId { replaces, how: stays @ (NewId::Regenerate | NewId::AfterDestroy), .. } => {
-                (replaces, stays)
+            Stage::NewId { replaces, how: before, removal, .. } => {
+                (replaces, if before == NewId::Cycle { how } else { before }, removal)
             }
-            Stage::NewId { replaces, how: NewId::Cycle, .. } => (replaces, how),
         };
         self.leave_unstored(if how == NewId::Cycle { Ended::Moved } else { Ended::Destroyed });
         self.commit_state = CommitState::Pending;
-        self.stage = Stage::NewId { id: PendingId::NotChosen, replaces, how };
+        self.stage = Stage::NewId { id: PendingId::NotChosen, replaces, how, removal };
         self.stage_changes += 1;
     }
 

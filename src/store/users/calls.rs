@@ -71,6 +71,12 @@ impl<'a> UserLogs<'a> {
         warn_of_failure(forgotten.map_err(WriteError::from));
     }
 
+    /// Marks an id as over under which a record may come to be that nobody is to have.
+    pub(crate) async fn close(&self, user: &str, id: &SessionId) {
+        let closed = self.append(user, &Event::close(std::slice::from_ref(id))).await;
+        warn_of_failure(closed.map_err(WriteError::from));
+    }
+
     /// The same for a session that a logout has ended, and for all ids that it is about to get.
     pub(crate) async fn log_out(&self, user: &str, id: &SessionId) {
         let logged_out = async {

@@ -113,6 +113,25 @@ pub async fn an_unanswered_removal_ends_in_one_session<S: SessionStore>(store: S
     let new = Visitor::with_id(&config, &session.id());
     assert!(matches!(visitor.commit(&session).await, Err(SessionError::Gone)), "a logout was undone");
     assert_eq!(origin(&new).await, Origin::Unknown, "the new record outlives the session");
+
+    // Whoever has failed before the removal was asked for, at the data that another request had written, has
+    // removed nothing: that one keeps its session, and this one begins a new one.
+    let mut visitor = user(&config).await;
+    let session = open(&visitor).await;
+    session.cycle_id();
+    session.insert("role", "admin").expect("insert");
+    let mut rival = visitor.clone();
+    let other = open(&rival).await;
+    other.insert("n", 1).expect("insert");
+    rival.commit(&other).await.expect("commit");
+    probe.fail(Op::Set, 0);
+    assert!(matches!(session.commit().await, Err(SessionError::Store(_))), "nothing was brought over");
+    let other = open(&rival).await;
+    other.cycle_id();
+    rival.commit(&other).await.expect("commit");
+    assert_eq!(visitor.commit(&session).await.expect("no removal was unanswered"), Answer::Set);
+    assert_eq!(open(&visitor).await.keys(), ["role"], "data of a session that has another id");
+    assert_eq!(open(&rival).await.keys(), ["user", "n"]);
 }
 
 /// Promise 3: once the store has said in a request that the record is gone, the request sends no cookie for

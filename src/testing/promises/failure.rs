@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
-use super::setup::{Act, open, origin, setup, user, value};
+use super::setup::{Act, Probed, key, open, origin, setup, user, value};
+use crate::config::SessionConfig;
 use crate::error::SessionError;
 use crate::id::SessionId;
+use crate::record::Record;
 use crate::session::Session;
 use crate::session::origin::Origin;
 use crate::store::SessionStore;
 use crate::testing::contract::poll_only;
 use crate::testing::probe::Op;
-use crate::testing::visitor::Answer;
+use crate::testing::visitor::{Answer, Visitor};
 
 /// Promise 5: whichever store call of a `regenerate` or `cycle_id` fails, the old session works as before.
 pub async fn a_failed_regenerate_leaves_the_old_session<S: SessionStore>(store: S) {
@@ -31,7 +33,7 @@ pub async fn a_failed_regenerate_leaves_the_old_session<S: SessionStore>(store: 
                 assert_eq!(answer, Answer::Set);
                 let spare = SessionId::random();
                 for _ in 0..failures {
-                    drop(probe.create(&spare, &crate::Record::default(), Duration::from_secs(9)).await);
+                    drop(probe.create(&spare, &Record::default(), Duration::from_secs(9)).await);
                     drop(probe.destroy(&spare).await);
                     drop(probe.destroy_if(&spare, &crate::Version::from(1)).await);
                 }
@@ -103,6 +105,42 @@ pub async fn a_failed_commit_can_be_repeated<S: SessionStore>(store: S) {
         assert!(matches!(failed, Err(SessionError::Store(_))), "{failed:?}");
         visitor.commit(&session).await.expect("the second try");
         assert_eq!(value(&visitor, "n").await, Some(7));
+    }
+    a_late_write_revives_nothing(&config, &probe).await;
+}
+
+/// Promise 2: where a new record is written without an answer, the second commit takes another id. So a call that
+/// the store carries out when that session has long ended brings nothing back.
+async fn a_late_write_revives_nothing<S: SessionStore>(config: &SessionConfig, probe: &Probed<S>) {
+    let acts: [(&str, Act, Op); 4] = [
+        ("a new session", |session| session.insert("n", 1).expect("insert"), Op::Create),
+        ("regenerate", Session::regenerate, Op::Create),
+        ("cycle_id", Session::cycle_id, Op::Create),
+        ("cycle_id, whose data is brought over", Session::cycle_id, Op::Set),
+    ];
+    for (what, act, late) in acts {
+        let mut visitor = if what == "a new session" { Visitor::new(config) } else { user(config).await };
+        let session = open(&visitor).await;
+        act(&session);
+        if late == Op::Set {
+            let mut rival = visitor.clone();
+            let other = open(&rival).await;
+            other.insert("n", 1).expect("insert");
+            rival.commit(&other).await.expect("commit");
+        }
+        let tried = session.id();
+        probe.fail(late, 0);
+        let failed = session.commit().await;
+        assert!(matches!(failed, Err(SessionError::Store(_))), "{what}: {failed:?}");
+        visitor.commit(&session).await.expect("the second try");
+        assert_eq!(visitor.id(), Some(session.id()), "{what}");
+        let before = visitor.clone();
+        let session = open(&visitor).await;
+        session.destroy();
+        visitor.commit(&session).await.expect("the logout");
+        let (tried, ttl) = (key(config, &tried), Duration::from_secs(60));
+        probe.inner().set(&tried, &Record::default(), ttl).await.expect("set");
+        assert_eq!(origin(&before).await, Origin::Unknown, "{what}: a logout was undone");
     }
 }
 

@@ -11,6 +11,8 @@ use futures_util::future::{Either, select};
 
 use super::setup::{Probed, open, value};
 use super::user_scene::{Deed, Scene, Work};
+use crate::config::policy::AtLimit;
+use crate::error::SessionError;
 use crate::session::origin::Origin;
 use crate::store::SessionStore;
 
@@ -113,7 +115,28 @@ pub async fn a_failed_step_can_be_repeated<S: SessionStore>(store: S) {
                 scene.nothing_outlives_its_end(&what).await;
             }
         }
+        an_id_that_nobody_was_told_is_not_listed(&store, (fault, fail)).await;
     }
+}
+
+/// Promises 9 and 10: a record that was to be created, without an answer, is not listed and takes no place, and
+/// the next list destroys it.
+async fn an_id_that_nobody_was_told_is_not_listed<S: SessionStore>(
+    store: &Arc<S>,
+    (fault, fail): (&str, Fault<S>),
+) {
+    let scene = Scene::new(store, |options| options.per_user(3, AtLimit::Refuse)).await;
+    let mut work = scene.prepare(Deed::LogIn, &scene.config).await;
+    // The first call notes it in the list.
+    fail(&scene.probe, 1);
+    let answer = work.run().await;
+    assert!(matches!(answer, Err(SessionError::Store(_))), "{answer:?}");
+    let what = format!("a login whose record's creation {fault}");
+    assert_eq!(scene.count(&what).await, 2, "{what}");
+    assert_eq!(scene.alive(&scene.user).await.len(), 2, "{what}");
+    let again = work.run().await;
+    assert!(again.is_ok(), "{what}: the second attempt: {again:?}");
+    assert_eq!(scene.count(&what).await, 3, "{what}");
 }
 
 /// After an attempt that failed, the session from before works, or the new one does.

@@ -293,6 +293,10 @@ pub(crate) enum EffectKind {
     Unanswered,
     /// The record was to be removed, and an error was answered.
     RemovalUnanswered,
+    /// A user's list was told that the session has been logged out that has this id or moves away from it.
+    LoggedOut,
+    /// A user's list was told of a session with this id and a place of its own.
+    Entered,
 }
 
 /// A whole run.

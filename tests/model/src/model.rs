@@ -62,6 +62,11 @@ pub(crate) struct Trial<'i> {
     pub(crate) new: Option<&'i Id>,
     /// A call of it about the record got an error, and it asked again.
     pub(crate) asked_again: bool,
+    /// An earlier commit asked twice for the removal of the old record, and got two errors.
+    pub(crate) removal_unanswered: bool,
+    /// After it had removed the old record, and before its session had arrived under the new id in the user's
+    /// list, another request told the list that the session with the old id was logged out.
+    pub(crate) ended_on_the_way: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -7,11 +7,14 @@
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
+use std::ops::Range;
 
 use crate::history::{After, CookieSeen, EffectKind, Failure, History, Step, Told, Violation};
 use crate::model::{Handle, Id, Loaded, Loading, Outcome, Trial, World};
 use crate::program::{Op, Options, Program};
-use crate::promises::{answered, asked_again, gave_up, logout_undone, not_listed, users};
+use crate::promises::{
+    answered, asked_again, ended_on_the_way, gave_up, logout_undone, not_listed, removal_unanswered, users,
+};
 use crate::request::show;
 
 /// Past so many states an order is given up on, and the run counts as explained. No run comes near it.
@@ -253,8 +256,8 @@ impl Search<'_> {
                         return true;
                     }
                 }
-                let until = answered.unwrap_or(u64::MAX);
-                self.effects(&state.world, &handle, save, until).into_iter().any(|outcome| {
+                let time = *asked..answered.unwrap_or(u64::MAX);
+                self.effects(&state.world, &handle, (at, save), time).into_iter().any(|outcome| {
                     let mut next = next.clone();
                     let failed = handle.failed_after(&outcome.handle, &outcome.world);
                     next.requests[at].handle = Some(failed);
@@ -270,8 +273,11 @@ impl Search<'_> {
             result => {
                 let until = answered.unwrap_or(u64::MAX);
                 let time = *asked..until;
-                let asked_again = handle.old_id().is_some_and(|id| asked_again(history, at, id, &time));
-                let trial = |new| Trial { save, new, asked_again };
+                let old = handle.old_id();
+                let asked_again = old.is_some_and(|id| asked_again(history, at, id, &time));
+                let removal_unanswered = old.is_some_and(|id| removal_unanswered(history, at, id, *asked));
+                let ended_on_the_way = old.is_some_and(|id| ended_on_the_way(history, at, id, &time));
+                let trial = |new| Trial { save, new, asked_again, removal_unanswered, ended_on_the_way };
                 let outcomes = match (op, result) {
                     (Op::Reload, _) => handle.reload(&state.world),
                     (_, Ok(After { id: Some(id), .. })) => {
@@ -363,18 +369,30 @@ impl Search<'_> {
     }
 
     /// In each way it may have happened: what a step did that nobody was told of.
-    fn effects(&self, world: &World, handle: &Handle, save: bool, until: u64) -> Vec<Outcome> {
-        let ids = self.created(until);
-        let trials = ids.iter().map(Some).chain([None]).map(|new| Trial { save, new, asked_again: false });
+    fn effects(
+        &self,
+        world: &World,
+        handle: &Handle,
+        (request, save): (usize, bool),
+        time: Range<u64>,
+    ) -> Vec<Outcome> {
+        let ids = self.created(time.end);
+        let is_ended = |id: &Id| ended_on_the_way(self.history, request, id, &time);
+        let ended_on_the_way = handle.old_id().is_some_and(is_ended);
+        let nowhere = handle.ended_on_the_way(world).filter(|_| ended_on_the_way);
+        let trial =
+            Trial { save, new: None, asked_again: false, removal_unanswered: false, ended_on_the_way };
+        let trials = ids.iter().map(Some).chain([None]).map(|new| Trial { new, ..trial });
         let outcomes = trials.flat_map(|trial| handle.commit(world, trial, self.options));
-        outcomes.filter(|outcome| outcome.result.is_ok() && outcome.world != *world).collect()
+        let outcomes = outcomes.filter(|outcome| outcome.result.is_ok() && outcome.world != *world);
+        outcomes.chain(nowhere).collect()
     }
 
     /// A floating step takes effect.
     fn land(&mut self, state: &State, at: usize) -> bool {
         let mut next = state.clone();
-        let Floating { request, handle, save, asked: _ } = next.floating.remove(at);
-        self.effects(&state.world, &handle, save, u64::MAX).into_iter().any(|outcome| {
+        let Floating { request, handle, save, asked } = next.floating.remove(at);
+        self.effects(&state.world, &handle, (request, save), asked..u64::MAX).into_iter().any(|outcome| {
             let mut next = next.clone();
             // The request may have gone on after an error.
             if let Some(live) = &mut next.requests[request].handle {

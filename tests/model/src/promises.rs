@@ -90,6 +90,35 @@ pub(crate) fn asked_again(history: &History, request: usize, id: &Id, time: &Ran
     })
 }
 
+/// Whether an earlier commit of a request asked twice for the removal of this record, and got two errors.
+pub(crate) fn removal_unanswered(history: &History, request: usize, id: &Id, before: u64) -> bool {
+    let failed = history.requests[request].iter().filter_map(|step| match step {
+        Step::Store { asked, answered: Some(end), result: Some(Err(Failure::Store)), .. } => {
+            Some(*asked..*end)
+        }
+        _ => None,
+    });
+    let errors = |step: &Range<u64>| {
+        let within = |effect: &&Effect| {
+            effect.kind == EffectKind::RemovalUnanswered
+                && effect.actor == request
+                && effect.id == *id
+                && step.contains(&effect.at)
+        };
+        history.effects.iter().filter(within).count()
+    };
+    failed.filter(|step| step.end < before).any(|step| errors(&step) > 1)
+}
+
+/// Whether a change of id by this request, in this time, has removed the record, and then another request has
+/// told the user's list that the session was logged out.
+pub(crate) fn ended_on_the_way(history: &History, request: usize, id: &Id, time: &Range<u64>) -> bool {
+    let mut effects = history.effects.iter().filter(|effect| effect.id == *id && time.contains(&effect.at));
+    let has_left = |effect: &Effect| effect.kind == EffectKind::Moved && effect.actor == request;
+    effects.any(has_left)
+        && effects.any(|effect| effect.kind == EffectKind::LoggedOut && effect.actor != request)
+}
+
 /// Promise 9, where no user logs in and no session is ended by its user's list: a session of a user that is
 /// alive is listed.
 pub(crate) fn not_listed(history: &History) -> Option<Violation> {

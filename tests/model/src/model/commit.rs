@@ -58,6 +58,15 @@ impl Handle {
         (1..=self.log.len()).filter(|made| is_own(&self.log[..*made])).map(|made| &self.log[made..]).collect()
     }
 
+    /// Where a move of this handle got no answer, or another one than it asked for: the session was removed under
+    /// the old id and ended by a logout before it had arrived under the new one.
+    pub(crate) fn ended_on_the_way(&self, world: &World) -> Option<Outcome> {
+        let Stage::NewId { how: How::Cycle, old: Some((id, _)) } = &self.stage else { return None };
+        let mut world = world.clone();
+        world.records.remove(id)?;
+        Some(Outcome { world, handle: self.clone(), result: Ok(()) })
+    }
+
     /// What the store's word "it is not there" makes of the cookie.
     fn denied(&mut self) {
         if self.cookie == Some(Cookie::Set) {
@@ -239,7 +248,8 @@ impl Handle {
     ) {
         let there = old.and_then(|(id, _)| world.records.get(id));
         let kept = there.filter(|_| how == How::Cycle);
-        if how == How::Cycle && self.moved.is_some() && old.is_some() && there.is_none() {
+        let is_unsure = self.moved.is_some() || trial.removal_unanswered;
+        if how == How::Cycle && is_unsure && old.is_some() && there.is_none() {
             // Nobody can tell this from a logout, so the session ends: the new record as well, or it expires
             // unread.
             add(world, self.clone(), Err(Failure::Gone));
@@ -260,6 +270,19 @@ impl Handle {
             add(world, self.clone(), Err(Failure::Decode));
         }
         let Some(new) = trial.new else { return };
+        if let Some((id, _)) = old
+            && how == How::Cycle
+            && trial.ended_on_the_way
+            && !world.past.contains_key(new)
+        {
+            // The logout has ended the session under both ids: what is left is what this request has set.
+            let mut world = world.clone();
+            self.moved.iter().chain([id]).for_each(|ended| drop(world.records.remove(ended)));
+            if let Ok(contents) = Self::replay(&self.log, None, options) {
+                world.put(new, contents.clone());
+                add(&world, self.stored(new, contents), Ok(()));
+            }
+        }
         let ended = there.is_none();
         let mut bases = vec![kept.cloned()];
         if let Some((id, _)) = old

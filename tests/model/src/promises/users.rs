@@ -224,6 +224,11 @@ impl<'h> Case<'h> {
                     if let Some(after) = after {
                         if let Some(id) = &after.id {
                             self.note_tags(id, &after.contents);
+                            let old = known.as_ref().and_then(|known| known.id.as_ref());
+                            let until = answered.unwrap_or(u64::MAX);
+                            if old.is_some_and(|old| self.went_apart(request, (old, id), until)) {
+                                self.take_own_place(&pending);
+                            }
                         }
                         let contents = after.contents.clone();
                         known = Some(Known { id: after.id.clone(), contents });
@@ -234,6 +239,28 @@ impl<'h> Case<'h> {
             }
         }
         self.known.push(at_each);
+    }
+
+    /// Whether a login has got a place of its own, because another request had moved or ended the session in whose
+    /// place it was to be.
+    fn went_apart(&self, request: usize, (old, new): (&Id, &Id), until: u64) -> bool {
+        let mut effects = self.history.effects.iter().filter(|effect| effect.at < until);
+        let is_removed = |effect: &Effect| {
+            matches!(effect.kind, EffectKind::Moved | EffectKind::Destroyed)
+                && effect.id == *old
+                && effect.actor != request
+        };
+        let is_entered = |effect: &Effect| effect.kind == EffectKind::Entered && effect.id == *new;
+        effects.any(is_removed) && effects.any(is_entered)
+    }
+
+    fn take_own_place(&mut self, pending: &[usize]) {
+        for at in pending {
+            let login = self.members[*at].login.clone();
+            if pending.iter().any(|other| self.members[*other].tag == login) {
+                self.members[*at].root = login;
+            }
+        }
     }
 
     pub(super) fn member(&self, tag: &Tag) -> Option<&Member> {

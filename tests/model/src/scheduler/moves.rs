@@ -221,6 +221,9 @@ impl Scheduler<'_> {
             (Call::Set(..), _) if !before => Some(EffectKind::Created),
             _ => None,
         };
+        if let Call::Append(_, line) = &call {
+            self.history.effects.extend(told_to_list(line).map(|(kind, id)| Effect { at, actor, kind, id }));
+        }
         // Of a session that moves, one of the two records is removed.
         let is_removal = |kind: &EffectKind| matches!(kind, EffectKind::Destroyed | EffectKind::Moved);
         let kind = match call.id() {
@@ -245,4 +248,11 @@ impl Scheduler<'_> {
         let entry = &mut board.calls[ticket];
         entry.stage = if entry.abandoned { Stage::Over } else { Stage::CarriedOut(reply) };
     }
+}
+
+/// What a line of a user's text says, where the oracles need to know it.
+fn told_to_list(line: &str) -> Option<(EffectKind, SmolStr)> {
+    let event: serde_json::Value = serde_json::from_str(line).ok()?;
+    let kinds = [("log_out", EffectKind::LoggedOut), ("log_in", EffectKind::Entered)];
+    kinds.into_iter().find_map(|(name, kind)| Some((kind, event.get(name)?.get("id")?.as_str()?.into())))
 }
