@@ -74,13 +74,13 @@ impl Execution<'_> {
         for attempt in 0..ATTEMPTS {
             self.unfinished.removal = Removal::Unanswered;
             let base = (&old.record, &old.compare_by);
-            match self.config.store.destroy_if(&mut lock, &old.id, base).await {
-                Ok(Replaced::Done(_)) => {
-                    if let Some(lock) = &mut lock {
-                        lock.hand_on(None);
-                    }
-                    return Ok(Removed::Done(new));
-                }
+            let answer = self.config.store.destroy_if(&mut lock, &old.id, base).await;
+            // Whoever waits for the lock is not to compose changes over a record that is gone.
+            if let (Ok(Replaced::Done(_) | Replaced::Gone), Some(lock)) = (&answer, &mut lock) {
+                lock.hand_on(None);
+            }
+            match answer {
+                Ok(Replaced::Done(_)) => return Ok(Removed::Done(new)),
                 Ok(Replaced::Conflict(fresh)) => {
                     // The store holds another version, so no unanswered call has removed anything.
                     (asked_before, is_unanswered) = (false, false);

@@ -58,7 +58,7 @@ fn is_surplus(case: &Case<'_>, member: &Member) -> bool {
 }
 
 /// Whether another request of the visitor gives the session another id.
-fn moves_elsewhere(case: &Case<'_>, request: usize) -> bool {
+pub(super) fn moves_elsewhere(case: &Case<'_>, request: usize) -> bool {
     let visitor = case.program.requests[request].visitor;
     let others = case.program.requests.iter().enumerate();
     others

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use smol_str::SmolStr;
 
-use super::loss::{Losses, lost};
+use super::loss::{Losses, lost, moves_elsewhere};
 use super::{answered, asked_again};
 use crate::history::{Contents, Effect, EffectKind, Failure, History, Step, UsersTold, Violation};
 use crate::model::Id;
@@ -36,6 +36,8 @@ pub(super) struct Member {
     since: u64,
     /// The first login of the place that it took over.
     root: Tag,
+    /// The same before it got a place of its own, because its session was moved away meanwhile.
+    tried: Tag,
     /// Whether it stands in the list by the older secret, where no login takes its place over.
     in_old_list: bool,
     /// What its commits were told so far.
@@ -111,6 +113,7 @@ impl<'h> Case<'h> {
                     answered: Some(0),
                     began: None,
                     since: 0,
+                    tried: tag.clone(),
                     root: tag,
                     in_old_list: *old_secret,
                     told: Vec::new(),
@@ -163,7 +166,7 @@ impl<'h> Case<'h> {
                     let stored = known.as_ref().and_then(|known| known.contents.text("login"));
                     let last = stored.and_then(|tag| self.member(tag));
                     let root = last.filter(|last| last.user == USERS[*user] && !last.in_old_list);
-                    let root = root.map(|last| last.root.clone());
+                    let root = root.map_or_else(|| tag.clone(), |last| last.root.clone());
                     pending.push(self.members.len());
                     self.members.push(Member {
                         tag: tag.clone(),
@@ -176,7 +179,8 @@ impl<'h> Case<'h> {
                         began: taken.and_then(|(_, answered)| answered),
                         since,
                         in_old_list: false,
-                        root: root.unwrap_or_else(|| tag.clone()),
+                        tried: root.clone(),
+                        root,
                         told: Vec::new(),
                     });
                 }
@@ -190,6 +194,7 @@ impl<'h> Case<'h> {
                         user: USERS[*user],
                         acted: true,
                         root: self.root(&login),
+                        tried: self.root(&login),
                         login,
                         visitor,
                         asked: u64::MAX,
@@ -244,6 +249,10 @@ impl<'h> Case<'h> {
     /// Whether a login has got a place of its own, because another request had moved or ended the session in whose
     /// place it was to be.
     fn went_apart(&self, request: usize, (old, new): (&Id, &Id), until: u64) -> bool {
+        if self.history.effects.is_empty() {
+            // Nobody watches what is done to a store that is called directly.
+            return moves_elsewhere(self, request);
+        }
         let mut effects = self.history.effects.iter().filter(|effect| effect.at < until);
         let is_removed = |effect: &Effect| {
             matches!(effect.kind, EffectKind::Moved | EffectKind::Destroyed)
@@ -540,7 +549,10 @@ impl<'h> Case<'h> {
         }
         let stands_for = |member: &Member, id: &Id| {
             let tags = self.tags.get(id).into_iter().flatten();
-            tags.filter_map(|tag| self.member(tag)).any(|other| self.is_of_place(member, &other.login))
+            // A login that is about to get a place of its own still stands in the other one.
+            tags.filter_map(|tag| self.member(tag)).any(|other| {
+                self.is_of_place(member, &other.login) || other.tried == self.root(&member.login)
+            })
         };
         let mut lasting = self.lasting(user, asked);
         let missing = lasting.find(|member| !ids.iter().any(|id| stands_for(member, id)));
