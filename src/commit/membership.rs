@@ -76,7 +76,9 @@ impl<'c> Membership<'c> {
             // Where somebody else acted as the user, the place does not count, and a login gets one that
             // does.
             let was_acted = before.user.as_ref() == Some(user) && before.actor.is_some();
-            let stays = before.is_of(user) && !(logged_in.is_some() && was_acted);
+            // The place of the user's own session counts: whoever acts as the user from now on leaves it.
+            let acts = new.user.as_ref() == Some(user) && new.actor.is_some() && !was_acted;
+            let stays = before.is_of(user) && !(logged_in.is_some() && was_acted) && !acts;
             let from = old.filter(|_| stays).map(|old| old.id.clone());
             let login = match logged_in {
                 Some(login) => {

@@ -8,7 +8,8 @@ impl Session {
     /// The id under which the next commit stores the session.
     ///
     /// The commit takes another one if that id is taken, or if the session has ended meanwhile and a new one
-    /// begins; ask again after it. For a destroyed session it is the id of the record that is removed.
+    /// begins, and after a commit whose new record got no answer from the store it is another one; ask again
+    /// after each commit. For a destroyed session it is the id of the record that is removed.
     pub fn id(&self) -> SessionId {
         loop {
             if let Some(id) = self.state().id() {

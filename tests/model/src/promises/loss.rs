@@ -1,7 +1,7 @@
 //! Where nothing fails, nobody loses a session that nobody has ended, and nobody is refused without a reason.
 
 use super::users::{Case, Member};
-use crate::history::{Failure, Step, Told, Violation};
+use crate::history::{Failure, Step, Violation};
 use crate::program::{Faults, Op};
 use crate::users::USERS;
 
@@ -78,21 +78,16 @@ pub(super) fn lost(case: &Case<'_>, losses: &Losses) -> Option<Violation> {
 
 fn refused(case: &Case<'_>, losses: &Losses) -> Option<Violation> {
     for (request, (steps, known)) in case.history.requests.iter().zip(&case.known).enumerate() {
-        let (mut login, mut acts_as) = (None, None);
+        let mut login = None;
         for (step, known) in steps.iter().zip(known) {
             let (op, failure, (asked, answered)) = match step {
                 Step::Local { op: Op::LogIn { tag, .. }, .. } => {
                     login = case.members.iter().position(|member| member.tag == *tag).or(login);
                     continue;
                 }
-                Step::Local { op: Op::Impersonate(user, _), told: Told::Nothing } => {
-                    acts_as = Some(USERS[*user]);
-                    continue;
-                }
-                Step::Store { op, result: Some(Ok(_)), .. } => {
-                    acts_as = None;
-                    // What was to be written is dropped, the login as well.
-                    login = login.filter(|_| *op != Op::Reload);
+                // What was to be written is dropped, the login as well.
+                Step::Store { op: Op::Reload, result: Some(Ok(_)), .. } => {
+                    login = None;
                     continue;
                 }
                 Step::Store { op, asked, answered, result: Some(Err(failure)), .. } => {
@@ -119,12 +114,7 @@ fn refused(case: &Case<'_>, losses: &Losses) -> Option<Violation> {
                             })
                         }));
                     let may_be = |at: usize| losses.may_be_ended[at] || losses.may_be_surplus[at];
-                    // Whoever logs in as somebody else, and acts as the user of before in the same request, keeps the
-                    // place in that user's list only while the session of before has it.
-                    let loses_place =
-                        stored.is_some_and(|at| acts_as == Some(case.members[at].user) && may_be(at));
-                    let is_over = own.is_none_or(may_be) || loses_place;
-                    is_asked && !is_over && !moves_elsewhere(case, request)
+                    is_asked && own.is_some_and(|at| !may_be(at)) && !moves_elsewhere(case, request)
                 }
                 Failure::TooMany => login.is_some_and(|at| has_room(case, at, (asked, answered))),
                 Failure::Destroyed => false,
