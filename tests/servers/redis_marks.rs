@@ -549,7 +549,9 @@ async fn end_move(nodes: &[Server], Move { slot, target, names, .. }: &Move) {
 #[tokio::test]
 async fn every_call_works_while_a_cluster_moves_the_slot_of_all_keys() {
     let Some(nodes) = servers::redis_cluster() else { return };
-    let rights = format!("~{{shop}}:* ~sessile:new:* {RIGHTS} {INDEX_RIGHTS} +getrange +rename +cluster|slots +asking");
+    let rights = format!(
+        "~{{shop}}:* ~sessile:new:* {RIGHTS} {INDEX_RIGHTS} +getrange +rename +cluster|slots +asking"
+    );
     let mut urls = Vec::new();
     for node in &nodes {
         urls.push(user(node, "app", &rights).await);
