@@ -11,10 +11,19 @@ use crate::model::Id;
 use crate::program::Op;
 use crate::stores::StoreKind;
 
-/// The ids that an acknowledged step named.
+/// The ids that an acknowledged step named, of records that were there by then: a session that was destroyed before
+/// it was stored has an id as well.
 pub(crate) fn answered(history: &History) -> impl Iterator<Item = &Id> {
-    let named = history.requests.iter().flatten().filter_map(|step| match step {
-        Step::Store { result: Some(Ok(after)), .. } => after.id.as_ref(),
+    let was_there = |id: &Id, answered: u64| {
+        let mut effects = history.effects.iter();
+        history.effects.is_empty()
+            || effects
+                .any(|effect| effect.kind == EffectKind::Created && effect.id == *id && effect.at < answered)
+    };
+    let named = history.requests.iter().flatten().filter_map(move |step| match step {
+        Step::Store { answered, result: Some(Ok(after)), .. } => {
+            after.id.as_ref().filter(|id| was_there(id, answered.unwrap_or(u64::MAX)))
+        }
         _ => None,
     });
     named.chain(history.before.keys())

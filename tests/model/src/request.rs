@@ -358,12 +358,7 @@ fn note(
             };
             let is_new = session.is_new();
             // Asking a session that has no id for one would give it one.
-            let stored = match cookie {
-                Some(CookieSeen::Set(_)) => true,
-                // The id of a destroyed session names no record, and may be that of the next one.
-                Some(CookieSeen::Expired) => false,
-                Some(CookieSeen::None) | None => !is_new,
-            };
+            let stored = matches!(cookie, Some(CookieSeen::Set(_))) || !is_new;
             let id = stored.then(|| SmolStr::from(session.id().as_str()));
             Ok(After { cookie, is_new, id, contents: contents.clone() })
         }
