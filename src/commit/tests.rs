@@ -67,6 +67,25 @@ async fn a_commit_that_was_dropped_while_it_waited_can_be_made_again() {
     assert_eq!(now.keys(), ["n", "theirs", "mine"]);
 }
 
+/// A value that is new over the record of its request is not new over one that a rival has written since.
+#[tokio::test]
+async fn a_value_that_a_rival_has_written_meanwhile_is_no_change() {
+    let (config, id) = stored().await;
+    let session = open(&config, &id).await;
+    session.insert("mine", true).unwrap();
+    let rival = open(&config, &id).await;
+    rival.insert("theirs", true).unwrap();
+    rival.commit().await.map(drop).unwrap();
+
+    let lock = config.inner().store.lock(&id).await.unwrap();
+    let mut commit = Box::pin(session.commit());
+    assert!(matches!(poll!(&mut commit), Poll::Pending));
+    session.insert("theirs", true).unwrap();
+    drop(lock);
+    commit.await.map(drop).unwrap();
+    assert!(!session.is_modified());
+}
+
 #[tokio::test]
 async fn a_commit_waits_for_the_one_of_another_handle() {
     let (config, id) = stored().await;

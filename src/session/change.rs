@@ -122,6 +122,8 @@ pub(crate) struct Log {
     metadata: SmallVec<[usize; 2]>,
     /// Whether a commit has put another record under changes that were made before it.
     rebased: bool,
+    /// Whether a change was taken back.
+    undone: bool,
     /// Boxed, because most requests never ask for it, and each of them copies its log.
     index: Mutex<Option<Box<Index>>>,
 }
@@ -167,6 +169,7 @@ impl Log {
     /// Removes the last change.
     pub(crate) fn pop(&mut self) -> Option<Change> {
         let change = self.changes.pop()?;
+        self.undone = true;
         if change.key().is_none() {
             self.start_over();
             return Some(change);
@@ -197,14 +200,14 @@ impl Log {
         self.changes.clear();
         (self.max_age, self.flash) = (None, 0);
         self.metadata.clear();
-        self.rebased = false;
+        (self.rebased, self.undone) = (false, false);
         *self.index.get_mut().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Drops the index, and counts anew.
     fn start_over(&mut self) {
         let changes = std::mem::take(&mut self.changes);
-        *self = Self { rebased: self.rebased, ..Self::new() };
+        *self = Self { rebased: self.rebased, undone: self.undone, ..Self::new() };
         changes.into_iter().for_each(|change| self.push(change));
     }
 
@@ -245,6 +248,12 @@ impl Log {
     /// Whether the results of `update` are those on the record that the session has now.
     pub(crate) fn updates_hold(&self) -> bool {
         !self.rebased
+    }
+
+    /// Whether the changes are one value that is not the record's: `insert` makes no other. To look would take 4 % of
+    /// a write.
+    pub(crate) fn is_one_new_value(&self) -> bool {
+        matches!(*self.changes, [Change::Set { .. }]) && !self.rebased && !self.undone
     }
 
     /// Where a record has the value of a key. Of a large record only the first searches go through all
@@ -322,16 +331,10 @@ impl Clone for Log {
         if self.changes.is_empty() {
             return Self::new();
         }
-        let Self { changes, max_age, flash, metadata, rebased, index: _ } = self;
-        let (changes, metadata) = (changes.clone(), metadata.clone());
-        Self {
-            changes,
-            max_age: *max_age,
-            flash: *flash,
-            metadata,
-            rebased: *rebased,
-            index: Mutex::default(),
-        }
+        let Self { changes, max_age, flash, metadata, rebased, undone, index: _ } = self;
+        let (max_age, flash, rebased, undone) = (*max_age, *flash, *rebased, *undone);
+        let (changes, metadata, index) = (changes.clone(), metadata.clone(), Mutex::default());
+        Self { changes, max_age, flash, metadata, rebased, undone, index }
     }
 }
 

@@ -135,7 +135,7 @@ impl<'a> View<'a> {
             return false;
         }
         let flash = || self.log.has_flash() && self.log.flash(self.base, |queues| queues.is_modified());
-        if self.has_new_metadata() {
+        if self.log.is_one_new_value() || self.has_new_metadata() {
             return true;
         }
         if self.log.len() > FEW {
