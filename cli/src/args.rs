@@ -248,8 +248,9 @@ pub(crate) struct Secrets {
     pub(crate) cookie_key: Option<CookieKey>,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
 pub(crate) enum Encoding {
+    #[default]
     Text,
     /// With or without padding, also in the alphabet for URLs.
     Base64,

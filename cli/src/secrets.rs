@@ -26,7 +26,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// The lines of a file: secrets or keys, newest first.
-pub(crate) fn from_file(file: &Path) -> anyhow::Result<Vec<String>> {
+fn from_file(file: &Path) -> anyhow::Result<Vec<String>> {
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {file:?}"))?;
     let secrets: Vec<_> =
         text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
@@ -34,6 +34,12 @@ pub(crate) fn from_file(file: &Path) -> anyhow::Result<Vec<String>> {
         bail!("{file:?} holds no secret");
     }
     Ok(secrets)
+}
+
+/// The keys in a file, newest first.
+pub(crate) fn keys(file: &Path, encoding: Encoding) -> anyhow::Result<Secrets> {
+    let keys: anyhow::Result<Vec<_>> = from_file(file)?.iter().map(|text| bytes(text, encoding)).collect();
+    Ok(keys.with_context(|| format!("cannot use {file:?}"))?.into())
 }
 
 /// The app's secrets and how many there are, if they are given.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::args::duration;
+use crate::args::{Encoding, duration};
 
 /// The options of a store. `move` has them twice.
 macro_rules! store_options {
@@ -56,6 +56,10 @@ macro_rules! store_options {
             #[arg(id = concat!($before, "sealing-key-file"), long = concat!($before, "sealing-key-file"))]
             #[arg(value_name = "FILE")]
             pub(crate) sealing_key_file: Option<PathBuf>,
+            /// What the app makes those keys of: the bytes of the text, or what the text encodes.
+            #[arg(id = concat!($before, "sealing-key-encoding"), long = concat!($before, "sealing-key-encoding"))]
+            #[arg(value_name = "ENCODING", value_enum, default_value_t = Encoding::Text)]
+            pub(crate) sealing_key_encoding: Encoding,
         }
 
         $(impl From<$name> for $common {
@@ -73,6 +77,7 @@ macro_rules! store_options {
                     shared_folder,
                     express_ttl,
                     sealing_key_file,
+                    sealing_key_encoding,
                 } = options;
                 Self {
                     prefix,
@@ -87,6 +92,7 @@ macro_rules! store_options {
                     shared_folder,
                     express_ttl,
                     sealing_key_file,
+                    sealing_key_encoding,
                 }
             }
         })?

@@ -60,7 +60,10 @@ impl Opened {
         let plain = plain(url, options, if_missing).await.with_context(|| format!("cannot open {name}"))?;
         let store = match &options.sealing_key_file {
             None => AnyStore::Plain(plain),
-            Some(file) => AnyStore::Sealed(Sealed::new(plain.clone(), secrets::from_file(file)?), plain),
+            Some(file) => {
+                let keys = secrets::keys(file, options.sealing_key_encoding)?;
+                AnyStore::Sealed(Sealed::new(plain.clone(), keys), plain)
+            }
         };
         Ok(Self { store, name, options: options.clone(), url: url.to_owned() })
     }

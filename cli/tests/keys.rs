@@ -2,7 +2,7 @@
 //! users and the handles of that app.
 
 use axum_extra::extract::cookie::Key;
-use sessile::{FileStore, Secrets, Session, SessionConfig};
+use sessile::{FileStore, Sealed, Secrets, Session, SessionConfig, SessionStore};
 
 use crate::fixture::{Fixture, run};
 
@@ -25,8 +25,11 @@ fn bytes_of_hex() -> Vec<u8> {
 
 /// Logs Ada in at an app with these secrets, and tells the handle.
 fn log_in(fixture: &Fixture, folder: &str, secrets: Secrets) -> String {
+    log_in_over(FileStore::new(fixture.path().join(folder)).expect("a folder"), secrets)
+}
+
+fn log_in_over(store: impl SessionStore, secrets: Secrets) -> String {
     run(async {
-        let store = FileStore::new(fixture.path().join(folder)).expect("a folder");
         let config = SessionConfig::builder(secrets).store(store).build().expect("a configuration");
         let created = config.create_session(async |session: Session| session.log_in("ada")).await;
         created.expect("it is created").handle().to_string()
@@ -68,5 +71,35 @@ fn the_program_finds_what_an_app_with_such_secrets_has() {
         assert!(list.contains("0 sessions of ada"), "{options}: {list}");
         let check = say(&format!("sessile check --secrets-file key {options}"));
         assert!(check.contains("one, of 32 bytes or more"), "{options}: {check}");
+    }
+}
+
+#[test]
+fn the_program_opens_what_an_app_with_such_keys_has_sealed() {
+    let fixture = Fixture::new();
+    std::fs::write(fixture.path().join("secret"), TEXT).expect("it can be written");
+    let cases = [("base64", BASE64, decoded(BASE64)), ("hex", HEX, bytes_of_hex())];
+    for (encoding, text, key) in cases {
+        let store = FileStore::new(fixture.path().join(encoding)).expect("a folder");
+        let handle = log_in_over(Sealed::new(store, key), TEXT.into());
+        std::fs::write(fixture.path().join("key"), format!("{text}\n")).expect("it can be written");
+        let list = |options: &str| {
+            let line =
+                format!("sessile list --user ada --secrets-file secret --sealing-key-file key {options}");
+            let output = fixture.shell(&line, &format!("file:{encoding}"));
+            String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+        };
+        let opened = list(&format!("--sealing-key-encoding {encoding}"));
+        assert!(opened.contains("1 session of ada") && opened.contains(&handle), "{encoding}: {opened}");
+        // The text as it stands is another key.
+        let other = list("");
+        assert!(!other.contains("1 session of ada"), "{encoding}: {other}");
+        // No error quotes a key.
+        let wrong = list(if encoding == "hex" {
+            "--sealing-key-encoding base64"
+        } else {
+            "--sealing-key-encoding hex"
+        });
+        assert!(!wrong.contains("1 session of ada") && !wrong.contains(text), "{encoding}: {wrong}");
     }
 }

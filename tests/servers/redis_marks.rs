@@ -17,6 +17,7 @@ use crate::lost_answers::{self, Proxy};
 use crate::redis::{CLUSTER, connection_to, tell};
 use crate::redis_conditional::{calls, conditions_hold};
 use crate::redis_rights::{RIGHTS, every_call_works, user};
+use crate::redis_users::INDEX_RIGHTS;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -505,6 +506,73 @@ async fn braces_in_a_prefix_do_not_part_a_record_from_its_key_beside() {
     }
 }
 
+/// A slot that moves from one node to another one.
+struct Move {
+    slot: String,
+    source: usize,
+    target: usize,
+    names: Vec<String>,
+}
+
+/// Begins to move the slot of this key.
+async fn begin_move(nodes: &[Server], key: &str) -> Move {
+    let slot = match tell(&nodes[0], &["CLUSTER", "KEYSLOT", key]).await {
+        redis::Value::Int(slot) => slot.to_string(),
+        other => panic!("{other:?}"),
+    };
+    let mut names = Vec::new();
+    let mut source = None;
+    for (at, node) in nodes.iter().enumerate() {
+        let mut beside = connection_to(&node.address()).await;
+        names.push(redis::cmd("CLUSTER").arg("MYID").query_async::<String>(&mut beside).await.unwrap());
+        if redis::cmd("EXISTS").arg(key).query_async::<bool>(&mut beside).await.is_ok() {
+            source = Some(at);
+        }
+    }
+    let source = source.unwrap();
+    let target = (source + 1) % nodes.len();
+    tell(&nodes[target], &["CLUSTER", "SETSLOT", &slot, "IMPORTING", &names[source]]).await;
+    tell(&nodes[source], &["CLUSTER", "SETSLOT", &slot, "MIGRATING", &names[target]]).await;
+    Move { slot, source, target, names }
+}
+
+/// Ends it: all nodes hear of the slot's new place.
+async fn end_move(nodes: &[Server], Move { slot, target, names, .. }: &Move) {
+    // Who loses the slot may not have keys in it; the new place hears first.
+    for at in [*target].into_iter().chain((0..nodes.len()).filter(|at| at != target)) {
+        tell(&nodes[at], &["CLUSTER", "SETSLOT", slot, "NODE", &names[*target]]).await;
+    }
+}
+
+/// While a slot moves, its old place sends those who ask for what it does not have to the new one, which serves one
+/// command after another.
+#[tokio::test]
+async fn every_call_works_while_a_cluster_moves_the_slot_of_all_keys() {
+    let Some(nodes) = servers::redis_cluster() else { return };
+    let rights = format!(
+        "~{{shop}}:* ~sessile:new:* {RIGHTS} {INDEX_RIGHTS} +getrange +rename +cluster|slots +asking"
+    );
+    let mut urls = Vec::new();
+    for node in &nodes {
+        urls.push(user(node, "app", &rights).await);
+    }
+    let store = RedisStore::connect_cluster(urls).await.unwrap().prefix("{shop}:");
+    let every_step = async || {
+        every_call_works(&store).await;
+        conditions_hold(&store).await;
+        every_call_works(&Large(store.clone())).await;
+        conditions_hold(&Large(store.clone())).await;
+        sessile::testing::users::users_are_kept(store.clone()).await;
+        sessile::testing::users::lines_of_a_user_are_not_lost(store.clone()).await;
+        store.check().await.unwrap();
+    };
+    every_step().await;
+    let moving = begin_move(&nodes, "{shop}:").await;
+    every_step().await;
+    end_move(&nodes, &moving).await;
+    every_step().await;
+}
+
 /// While a slot moves to another node, each node serves only calls whose keys it has.
 #[tokio::test]
 async fn large_records_are_written_while_a_cluster_moves_their_slot() {
@@ -514,34 +582,21 @@ async fn large_records_are_written_while_a_cluster_moves_their_slot() {
     let id = SessionId::random();
     store.set(&id, &large(1), MINUTE).await.unwrap();
     let key = format!("sess:{}", id.as_str());
-    let slot = match tell(&nodes[0], &["CLUSTER", "KEYSLOT", &key]).await {
-        redis::Value::Int(slot) => slot.to_string(),
-        other => panic!("{other:?}"),
-    };
-    let mut names = Vec::new();
-    let mut source = None;
-    for (at, node) in nodes.iter().enumerate() {
-        let mut beside = connection_to(&node.address()).await;
-        names.push(redis::cmd("CLUSTER").arg("MYID").query_async::<String>(&mut beside).await.unwrap());
-        if keys(&mut beside, "*").await.contains(&key) {
-            source = Some(at);
-        }
-    }
-    let source = source.unwrap();
-    let target = (source + 1) % nodes.len();
-    tell(&nodes[target], &["CLUSTER", "SETSLOT", &slot, "IMPORTING", &names[source]]).await;
-    tell(&nodes[source], &["CLUSTER", "SETSLOT", &slot, "MIGRATING", &names[target]]).await;
+    let moving = begin_move(&nodes, &key).await;
+    let (source, target) = (moving.source, moving.target);
     let begun = std::time::Instant::now();
     let second = replaces(&store, &id, &large(2)).await;
     assert!(begun.elapsed() < Duration::from_secs(2), "after {:?}", begun.elapsed());
     assert_eq!(store.get(&id).await.unwrap().unwrap().record.as_json(), large(2).as_json());
     let port = nodes[target].port.to_string();
     tell(&nodes[source], &["MIGRATE", "127.0.0.1", &port, &key, "0", "5000"]).await;
+    // Whoever reads sends two commands.
+    assert_eq!(store.get(&id).await.unwrap().unwrap().record.as_json(), large(2).as_json());
+    let many = store.get_many(std::slice::from_ref(&id)).await.unwrap();
+    assert_eq!(many[0].as_ref().unwrap().record.as_json(), large(2).as_json());
     let done = store.replace(&id, &second, &large(3), MINUTE).await.unwrap();
     assert!(matches!(done, Replaced::Done(_)), "{done:?}");
-    for node in &nodes {
-        tell(node, &["CLUSTER", "SETSLOT", &slot, "NODE", &names[target]]).await;
-    }
+    end_move(&nodes, &moving).await;
     replaces(&store, &id, &large(4)).await;
     assert_eq!(store.get(&id).await.unwrap().unwrap().record.as_json(), large(4).as_json());
 }

@@ -19,7 +19,7 @@ use crate::redis_rights::{RIGHTS, user};
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// What the documentation says that the user of the connection needs besides for the index.
-const INDEX_RIGHTS: &str = "~sessile:users:* +append +multi +exec";
+pub(crate) const INDEX_RIGHTS: &str = "~sessile:users:* +append +multi +exec";
 
 fn new_user() -> String {
     SessionId::random().as_str().to_owned()

@@ -5,6 +5,7 @@ use redis::{
     Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError, RedisResult, ServerErrorKind, from_redis_value,
 };
 
+use super::asking::{Asking, is_elsewhere};
 use super::conditional::{Conditional, Ways};
 use crate::error::StoreError;
 use crate::store::retry::DriverError;
@@ -20,6 +21,20 @@ pub(super) enum Command<'c> {
 impl Command<'_> {
     /// `ways` is what the server at the other end knows of conditional commands.
     pub(super) async fn send<T: FromRedisValue>(
+        self,
+        connection: &mut (impl ConnectionLike + Send),
+        ways: &Ways,
+    ) -> RedisResult<T> {
+        match self.send_once(connection, ways).await {
+            // Boxed to keep the future small: only a cluster that moves keys answers so.
+            Err(error) if is_elsewhere(&error) => {
+                Box::pin(self.send_once(&mut Asking(connection), ways)).await
+            }
+            answer => answer,
+        }
+    }
+
+    async fn send_once<T: FromRedisValue>(
         self,
         connection: &mut impl ConnectionLike,
         ways: &Ways,

@@ -5,6 +5,7 @@
 //! does a `replace` or a `destroy_if`; a large record is sent in front of it, in one pipeline. A line of a user's text is appended and the text read in one as well.
 
 mod address;
+mod asking;
 pub(crate) mod builder;
 mod check;
 mod commands;
@@ -73,8 +74,8 @@ use crate::store::{Replaced, SessionStore, Stored};
 /// Servers that compare and write themselves need no script: Valkey from 9.0 needs `+delifeq` in the place of
 /// the last two, and Redis from 8.4 `+delex`; Valkey 8.1 needs the script for `destroy_if` alone. Connecting
 /// tries each command on a key that no session has, and the error names the right that is missing. `len`,
-/// `clear` and `ids` need `+scan`, `clear` also `+unlink`, a database other than 0 `+select`, a cluster `+cluster|slots`,
-/// and Sentinels `+role`.
+/// `clear` and `ids` need `+scan`, `clear` also `+unlink`, a database other than 0 `+select`, a cluster `+cluster|slots`
+/// and, while it moves keys to another node, `+asking`, and Sentinels `+role`.
 ///
 /// A program that looks for the sessions of a user, or ends them, needs `~sessile:users:* +append +multi
 /// +exec` as well, and one that [announces ends](crate::RedisStoreBuilder::announce_ends) needs `+publish
