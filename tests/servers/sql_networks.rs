@@ -176,7 +176,10 @@ pub(crate) async fn hands_a_connection_on<DB: sqlx::Database>(
             done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         });
     }
-    tokio::task::yield_now().await;
+    // Until all of them wait.
+    while done.load(std::sync::atomic::Ordering::Relaxed) == 0 {
+        tokio::task::yield_now().await;
+    }
     drop(pool.acquire().await.unwrap());
     let served = done.load(std::sync::atomic::Ordering::Relaxed);
     assert!(served < READS / 2, "{served} reads were served before another user of the pool");
