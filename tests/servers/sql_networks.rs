@@ -158,3 +158,32 @@ pub(crate) async fn survives_ended_connections(store: impl SessionStore + Clone,
         warm_up(&store).await;
     }
 }
+
+/// Checks that reads which wait for the only connection of a pool hand it on to each other, and that others who
+/// use the pool have it before all of them are served. `released` counts how often the pool has it back.
+pub(crate) async fn hands_a_connection_on<DB: sqlx::Database>(
+    store: impl SessionStore + Clone,
+    pool: sqlx::Pool<DB>,
+    released: impl Fn() -> usize,
+) {
+    const READS: usize = 160;
+    let (before, done) = (released(), Arc::new(std::sync::atomic::AtomicUsize::new(0)));
+    let mut tasks = JoinSet::new();
+    for _ in 0..READS {
+        let (store, done) = (store.clone(), Arc::clone(&done));
+        tasks.spawn(async move {
+            assert!(store.get(&SessionId::random()).await.unwrap().is_none());
+            done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        });
+    }
+    // Until all of them wait.
+    while done.load(std::sync::atomic::Ordering::Relaxed) == 0 {
+        tokio::task::yield_now().await;
+    }
+    drop(pool.acquire().await.unwrap());
+    let served = done.load(std::sync::atomic::Ordering::Relaxed);
+    assert!(served < READS / 2, "{served} reads were served before another user of the pool");
+    tasks.join_all().await;
+    let released = released() - before;
+    assert!(released < READS / 8, "{READS} reads, and the pool had the connection back {released} times");
+}

@@ -7,8 +7,7 @@ use tokio::time::error::Elapsed;
 
 use crate::error::StoreError;
 
-/// Implements the calls of a store with the fields `pool: sqlx::Pool<$database>` and `settings:
-/// Arc<Settings>`.
+/// Implements the calls of a store with the fields `lender: Lender<$database>` and `settings: Arc<Settings>`.
 ///
 /// This is a macro and not a generic type because the latter would repeat, at every call, the bounds under
 /// which `sqlx` executes statements in any database.
@@ -149,7 +148,7 @@ macro_rules! shared_calls {
                 }
 
                 async fn lend(&self) -> Result<Lent<$database>, sqlx::Error> {
-                    Lent::by(&self.pool, self.settings.test_limit()).await
+                    self.lender.lend(self.settings.test_limit()).await
                 }
 
                 /// The answer of a conditional write that changed no row.
@@ -167,7 +166,7 @@ macro_rules! shared_calls {
                 {
                     let answer = retry::with_retry(self.settings.timeout, operation).await;
                     if answer.as_ref().is_err_and(is_timeout) {
-                        test_idle(&self.pool, self.settings.test_limit());
+                        test_idle(&self.lender, self.settings.test_limit());
                     }
                     answer
                 }
@@ -319,7 +318,7 @@ macro_rules! shared_calls {
                 }
 
                 $(fn watch(&self) -> Option<futures_util::stream::BoxStream<'static, SessionId>> {
-                    $watch(&self.pool, &self.settings)
+                    $watch(&self.lender.pool, &self.settings)
                 })?
             }
         };

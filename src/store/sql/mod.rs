@@ -24,5 +24,10 @@ mod row;
 pub(crate) mod sqlite;
 mod statement;
 mod statements;
+#[cfg_attr(
+    not(any(feature = "postgres", feature = "mysql")),
+    allow(dead_code, reason = "an SQLite file has no server")
+)]
+mod turns;
 mod user_table;
 mod users;

@@ -11,7 +11,7 @@ use super::calls::shared_calls;
 use super::encryption::{self, is_this_machine};
 use super::identifier::InvalidIdentifier;
 use super::layout::{self, mysql::MAX_KEY_LEN};
-use super::lent::IDLE_TIMEOUT;
+use super::lent::{IDLE_TIMEOUT, Lender};
 use super::statement::{Param, Statement, Values};
 use super::statements::{Dialect, Names, PAGE, Settings, Statements};
 use super::user_table::{UserStatements, beside};
@@ -55,7 +55,8 @@ use crate::store::retry::{DEFAULT_TIMEOUT, with_timeout};
 /// # A pool of your own
 /// [`new`](Self::new) takes a pool of the `sqlx` that this crate re-exports. What is said above about silence
 /// and fail-overs holds for it as well. TLS, the idle timeout, and its warnings are then yours. Say
-/// `test_before_acquire(false)`, or each operation asks twice. [`connect`](Self::connect) also installs, for
+/// `test_before_acquire(false)`, or each operation asks twice. Then, while operations wait for a connection,
+/// one may serve 16 of them before the pool has it back, and the hooks of the pool run once. [`connect`](Self::connect) also installs, for
 /// `VERIFY_CA` and `VERIFY_IDENTITY`, a `CryptoProvider` for rustls if the program has none: without it
 /// `VERIFY_CA` panics where two are compiled in.
 ///
@@ -81,7 +82,7 @@ use crate::store::retry::{DEFAULT_TIMEOUT, with_timeout};
 /// ```
 #[derive(Clone)]
 pub struct MySqlStore {
-    pool: MySqlPool,
+    lender: Lender<MySql>,
     settings: Arc<Settings>,
 }
 
@@ -89,7 +90,7 @@ impl MySqlStore {
     /// A store over a pool of your own.
     #[must_use]
     pub fn new(pool: MySqlPool) -> Self {
-        Self { pool, settings: Arc::new(Settings::new(DIALECT, "sessions")) }
+        Self { lender: Lender::in_turns(pool), settings: Arc::new(Settings::new(DIALECT, "sessions")) }
     }
 
     /// Connects to a server, with a pool of up to 10 connections.

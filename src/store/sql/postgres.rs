@@ -12,7 +12,7 @@ use super::calls::shared_calls;
 use super::encryption::{self, is_this_machine};
 use super::identifier::InvalidIdentifier;
 use super::layout;
-use super::lent::{IDLE_TIMEOUT, Lent};
+use super::lent::{IDLE_TIMEOUT, Lender};
 use super::statement::{Param, Statement, keeps_no_statements};
 use super::statements::{Dialect, Names, PAGE, Settings, Statements};
 use super::user_table::UserStatements;
@@ -58,7 +58,8 @@ use crate::store::retry::{DEFAULT_TIMEOUT, with_timeout};
 /// # A pool of your own
 /// [`new`](Self::new) takes a pool of the `sqlx` that this crate re-exports. What is said above about silence
 /// and fail-overs holds for it as well. TLS, the idle timeout, and its warnings are then yours. Say
-/// `test_before_acquire(false)`, or each operation asks twice. [`connect`](Self::connect) also sets
+/// `test_before_acquire(false)`, or each operation asks twice. Then, while operations wait for a connection,
+/// one may serve 16 of them before the pool has it back, and the hooks of the pool run once. [`connect`](Self::connect) also sets
 /// `client_connection_check_interval`, so that a statement that was given up ends at the server, and, for
 /// `verify-ca` and `verify-full`, installs a `CryptoProvider` for rustls if the program has none: without it
 /// `verify-ca` panics where two are compiled in.
@@ -89,7 +90,7 @@ use crate::store::retry::{DEFAULT_TIMEOUT, with_timeout};
 /// ```
 #[derive(Clone)]
 pub struct PostgresStore {
-    pool: PgPool,
+    lender: Lender<Postgres>,
     settings: Arc<Settings>,
 }
 
@@ -98,7 +99,7 @@ impl PostgresStore {
     /// [`prepared(false)`](Self::prepared) as well.
     #[must_use]
     pub fn new(pool: PgPool) -> Self {
-        Self { pool, settings: Arc::new(Settings::new(DIALECT, "session")) }
+        Self { lender: Lender::in_turns(pool), settings: Arc::new(Settings::new(DIALECT, "session")) }
     }
 
     /// Connects to a server, with a pool of up to 10 connections.
@@ -216,7 +217,7 @@ impl PostgresStore {
              CREATE TABLE IF NOT EXISTS {users} (\"user\" varchar COLLATE \"C\" PRIMARY KEY, log text NOT NULL)"
         );
         let work = async {
-            let mut lent = Lent::by(&self.pool, self.settings.test_limit()).await?;
+            let mut lent = self.lender.lend(self.settings.test_limit()).await?;
             let mut transaction = lent.connection()?.begin().await?;
             sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *transaction).await?;
             transaction.commit().await

@@ -14,6 +14,7 @@ use super::calls::shared_calls;
 use super::file_watch::FileWatch;
 use super::identifier::InvalidIdentifier;
 use super::layout;
+use super::lent::Lender;
 use super::statement::{Param, Statement};
 use super::statements::{Dialect, Names, PAGE, Settings, Statements};
 use super::user_table::UserStatements;
@@ -44,7 +45,7 @@ use crate::store::retry::{DEFAULT_TIMEOUT, with_timeout};
 /// ```
 #[derive(Clone)]
 pub struct SqliteStore {
-    pool: SqlitePool,
+    lender: Lender<Sqlite>,
     settings: Arc<Settings>,
 }
 
@@ -52,7 +53,7 @@ impl SqliteStore {
     /// A store over a pool of your own.
     #[must_use]
     pub fn new(pool: SqlitePool) -> Self {
-        Self { pool, settings: Arc::new(Settings::new(DIALECT, "sessions")) }
+        Self { lender: Lender::without_turns(pool), settings: Arc::new(Settings::new(DIALECT, "sessions")) }
     }
 
     /// Opens a file, and creates it if it does not exist. The file is named by its path, or by a URL as
@@ -129,7 +130,9 @@ impl SqliteStore {
              CREATE INDEX IF NOT EXISTS \"{table}_expired\" ON \"{table}\" (expired);
              CREATE TABLE IF NOT EXISTS {users} (\"user\" TEXT NOT NULL PRIMARY KEY, log TEXT NOT NULL)"
         ));
-        self.with_retry(|| sqlx::raw_sql(AssertSqlSafe(Arc::clone(&sql))).execute(&self.pool)).await.map(drop)
+        self.with_retry(|| sqlx::raw_sql(AssertSqlSafe(Arc::clone(&sql))).execute(&self.lender.pool))
+            .await
+            .map(drop)
     }
 }
 
