@@ -90,7 +90,7 @@ pub fn contest_redis(url: &str) {
 }
 
 pub fn contest_postgres(url: &str) {
-    block_on(async { contest("PostgreSQL", &postgres::rivals(url).await).await });
+    block_on(async { contest("PostgreSQL", &postgres::rivals(url).await[..2]).await });
 }
 
 /// Prints what sessile did, and who comes next.
