@@ -46,15 +46,20 @@ async fn a_commit_behind_a_rival_waits_and_writes_once() {
     assert!(!session.is_modified());
 }
 
-#[tokio::test]
-async fn a_commit_that_was_dropped_while_it_waited_can_be_made_again() {
+/// A session that has a change, over whose record another request has written since.
+async fn overtaken() -> (SessionConfig, SessionId, Session) {
     let (config, id) = stored().await;
     let session = open(&config, &id).await;
     session.insert("mine", true).unwrap();
     let rival = open(&config, &id).await;
     rival.insert("theirs", true).unwrap();
     rival.commit().await.map(drop).unwrap();
+    (config, id, session)
+}
 
+#[tokio::test]
+async fn a_commit_that_was_dropped_while_it_waited_can_be_made_again() {
+    let (config, id, session) = overtaken().await;
     let lock = config.inner().store.lock(&id).await.unwrap();
     {
         let mut commit = Box::pin(session.commit());
@@ -70,13 +75,7 @@ async fn a_commit_that_was_dropped_while_it_waited_can_be_made_again() {
 /// A value that is new over the record of its request is not new over one that a rival has written since.
 #[tokio::test]
 async fn a_value_that_a_rival_has_written_meanwhile_is_no_change() {
-    let (config, id) = stored().await;
-    let session = open(&config, &id).await;
-    session.insert("mine", true).unwrap();
-    let rival = open(&config, &id).await;
-    rival.insert("theirs", true).unwrap();
-    rival.commit().await.map(drop).unwrap();
-
+    let (config, id, session) = overtaken().await;
     let lock = config.inner().store.lock(&id).await.unwrap();
     let mut commit = Box::pin(session.commit());
     assert!(matches!(poll!(&mut commit), Poll::Pending));

@@ -678,18 +678,10 @@ async fn a_pool_without_a_free_connection_is_unavailable_after_its_own_limit() {
 
 #[tokio::test]
 async fn reads_that_wait_hand_a_connection_on() {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
     let Some(url) = UTC.url.as_deref() else { return };
-    let released = std::sync::Arc::new(AtomicUsize::new(0));
-    let counter = std::sync::Arc::clone(&released);
-    let one =
-        PgPoolOptions::new().max_connections(1).test_before_acquire(false).after_release(move |_, _| {
-            counter.fetch_add(1, Ordering::Relaxed);
-            Box::pin(async { Ok(true) })
-        });
+    let (one, released) = sql_networks::one_connection::<sqlx::Postgres>();
     let pool = one.connect(url).await.unwrap();
     let store = PostgresStore::new(pool.clone()).table("handed_on").unwrap();
     store.migrate().await.unwrap();
-    sql_networks::hands_a_connection_on(store, pool, || released.load(Ordering::Relaxed)).await;
+    sql_networks::hands_a_connection_on(store, pool, released).await;
 }

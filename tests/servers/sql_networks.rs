@@ -2,6 +2,7 @@
 //! server to another.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use sessile::{Record, Replaced, SessionId, SessionStore};
@@ -159,6 +160,18 @@ pub(crate) async fn survives_ended_connections(store: impl SessionStore + Clone,
     }
 }
 
+/// A pool of one connection, and a count of how often it has the connection back.
+pub(crate) fn one_connection<DB: sqlx::Database>() -> (sqlx::pool::PoolOptions<DB>, impl Fn() -> usize) {
+    let released = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&released);
+    let one = sqlx::pool::PoolOptions::new().max_connections(1).test_before_acquire(false);
+    let one = one.after_release(move |_, _| {
+        counter.fetch_add(1, Ordering::Relaxed);
+        Box::pin(async { Ok(true) })
+    });
+    (one, move || released.load(Ordering::Relaxed))
+}
+
 /// Checks that reads which wait for the only connection of a pool hand it on to each other, and that others who
 /// use the pool have it before all of them are served. `released` counts how often the pool has it back.
 pub(crate) async fn hands_a_connection_on<DB: sqlx::Database>(
@@ -167,21 +180,21 @@ pub(crate) async fn hands_a_connection_on<DB: sqlx::Database>(
     released: impl Fn() -> usize,
 ) {
     const READS: usize = 160;
-    let (before, done) = (released(), Arc::new(std::sync::atomic::AtomicUsize::new(0)));
+    let (before, done) = (released(), Arc::new(AtomicUsize::new(0)));
     let mut tasks = JoinSet::new();
     for _ in 0..READS {
         let (store, done) = (store.clone(), Arc::clone(&done));
         tasks.spawn(async move {
             assert!(store.get(&SessionId::random()).await.unwrap().is_none());
-            done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            done.fetch_add(1, Ordering::Relaxed);
         });
     }
     // Until all of them wait.
-    while done.load(std::sync::atomic::Ordering::Relaxed) == 0 {
+    while done.load(Ordering::Relaxed) == 0 {
         tokio::task::yield_now().await;
     }
     drop(pool.acquire().await.unwrap());
-    let served = done.load(std::sync::atomic::Ordering::Relaxed);
+    let served = done.load(Ordering::Relaxed);
     assert!(served < READS / 2, "{served} reads were served before another user of the pool");
     tasks.join_all().await;
     let released = released() - before;
