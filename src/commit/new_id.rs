@@ -1,5 +1,7 @@
 //! How a commit stores a record under a new id.
 
+use futures_util::future::join;
+
 use crate::commit::execution::{ATTEMPTS, Execution, backoff};
 use crate::commit::leaving::log_out;
 use crate::commit::membership::Membership;
@@ -87,7 +89,7 @@ impl<'c> Execution<'c> {
                 Ok(false) => {}
                 // If the store creates it all the same, nobody will ever know the id.
                 Err(error) => {
-                    lists.close(&id).await;
+                    join(lists.close(&id), self.take_back(&id, &record, lists)).await;
                     return Err(error);
                 }
             }
@@ -105,6 +107,15 @@ impl<'c> Execution<'c> {
             id = self.config.new_id();
         }
         Err(no_free_id())
+    }
+
+    /// Removes a record that the store has created without an answer. Whoever read the list may have looked for it
+    /// before it was there, and forget its id.
+    async fn take_back(&self, id: &SessionId, record: &Record, lists: &Membership<'_>) {
+        let Ok(Some(taken)) = self.stored(id).await else { return };
+        if !lists.is_from(id) && is_same_login(&taken, record) {
+            let _ = self.config.store.destroy(id).await;
+        }
     }
 
     fn first_id(&self) -> SessionId {
@@ -170,8 +181,7 @@ impl<'c> Execution<'c> {
     ) -> Result<Snapshot, SessionError> {
         let (id, before) = (new.id.clone(), from.clone());
         // Both need nothing but that the new record is there.
-        let (removed, looked) =
-            futures_util::future::join(self.remove(how, new, from, Some(lists)), lists.look(&id)).await;
+        let (removed, looked) = join(self.remove(how, new, from, Some(lists)), lists.look(&id)).await;
         let new = match removed {
             Ok(Removed::Elsewhere(_)) if lists.needs_old() => return self.begin_apart(&id, lists).await,
             // The new record was destroyed while data was brought over: the old session is over, and the login

@@ -7,6 +7,7 @@ use crate::commit::execution::{ATTEMPTS, Execution, backoff};
 use crate::commit::membership::Membership;
 use crate::error::SessionError;
 use crate::id::SessionId;
+use crate::record::Record;
 use crate::session::snapshot::Snapshot;
 use crate::session::stage::{NewId, Removal};
 use crate::store::Replaced;
@@ -63,7 +64,9 @@ impl Execution<'_> {
         if self.config.store.is_locked_to_write() {
             // Requests that write to the old record wait from here on, and then find it gone.
             let held = self.config.store.lock(&old.id).await?;
-            if let Some(last) = held.last_written() {
+            // Where the changes cannot be made to the record that was handed on, the store says first whether that is
+            // still there.
+            if let Some(last) = held.last_written().filter(|last| self.can_bring_over(how, &last.record)) {
                 old.continue_from(last.clone());
                 new = self.bring_over(how, new, &old, is_listed).await?;
             }
@@ -116,6 +119,10 @@ impl Execution<'_> {
             }
         }
         Err(SessionError::Conflict)
+    }
+
+    fn can_bring_over(&self, how: NewId, old: &Record) -> bool {
+        how != NewId::Cycle || self.compose(Some(old)).is_ok()
     }
 
     /// Copies what other requests have written to the old record into the new one, if that has the old one's

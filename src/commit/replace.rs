@@ -12,13 +12,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use crate::commit::changes::Changes;
 use crate::commit::execution::{ATTEMPTS, Execution, backoff};
 use crate::config::SessionConfig;
-use crate::error::{SessionError, StoreError};
+use crate::error::SessionError;
 use crate::record::Record;
 use crate::session::snapshot::Snapshot;
 use crate::store::exclusive::WriteError;
 use crate::store::joint::{ChangeList, Fate, LastWritten, Member, Outcome, Sent};
 use crate::store::keyed_locks::{Joined, NoTurn, RecordLock, Turn};
-use crate::store::loaded::{CompareBy, ReplaceOutcome};
+use crate::store::loaded::{CompareBy, Loaded, ReplaceOutcome};
 use crate::store::run_to_end::run_to_end;
 
 /// How many requests at most write together with one, and how many bytes they compose at most, so that this
@@ -177,6 +177,7 @@ impl Write {
         if let Some(last) = lock.last_written() {
             self.base.continue_from(last.clone());
         }
+        let mut is_handed_on = lock.last_written().is_some();
         let mut lock = Some(lock);
         for attempt in 0..ATTEMPTS {
             self.parts.retain(|part| !part.joined.is_gone());
@@ -184,7 +185,23 @@ impl Write {
             if let Some(lock) = lock.as_ref().filter(|_| attempt < ATTEMPTS / 2) {
                 self.take_in(lock);
             }
-            let Some(record) = self.compose() else { return self.answer_unwritten() };
+            let Some(record) = self.compose() else {
+                if !std::mem::take(&mut is_handed_on) || self.parts.is_empty() {
+                    return self.answer_unwritten();
+                }
+                // Another process may have removed the record since it was handed on. Then nothing is wrong with the
+                // changes that cannot be made to it.
+                match self.look_again().await {
+                    Ok(true) => continue,
+                    Ok(false) => {
+                        if let Some(lock) = &mut lock {
+                            lock.hand_on(None);
+                        }
+                        return self.fail_all(|| SessionError::Gone);
+                    }
+                    Err(error) => return self.answer_failed(error),
+                }
+            };
             let composed = self.parts.iter().filter(|part| part.composed.is_ok());
             composed.for_each(|part| part.note(Fate::Unanswered(record.clone())));
             let ttl = self.config.inner().policy.ttl(record.max_age());
@@ -205,9 +222,8 @@ impl Write {
                     return self.fail_all(|| SessionError::Gone);
                 }
                 Ok(ReplaceOutcome::Conflict(fresh)) => self.base.refresh(fresh),
-                Err(WriteError::Busy) => return self.fail_all(|| SessionError::Conflict),
-                // Nobody knows whether the store has carried it out.
-                Err(WriteError::Store(error)) => return self.answer_failed(&error),
+                // Nobody knows whether a store that failed has carried it out.
+                Err(error) => return self.answer_failed(error),
             }
             for part in &mut self.parts {
                 part.note(Fate::NotWritten);
@@ -221,6 +237,17 @@ impl Write {
             }
         }
         self.fail_all(|| SessionError::Conflict);
+    }
+
+    /// Takes up the record that the store has. `false`: there is none.
+    async fn look_again(&mut self) -> Result<bool, WriteError> {
+        let config = self.config.inner();
+        let stored = config.store.get_again(&self.base.id, &config.clock).await?;
+        let is_there = stored.is_some();
+        if let Some(Loaded { record, compare_by, .. }) = stored {
+            self.base.continue_from(LastWritten { record, compare_by });
+        }
+        Ok(is_there)
     }
 
     /// Takes in the requests that wait for the lock.
@@ -278,9 +305,14 @@ impl Write {
         }
     }
 
-    /// The store has failed.
-    fn answer_failed(self, error: &StoreError) {
-        self.parts.into_iter().for_each(|part| part.fail(error.share().into()));
+    /// The store was not reached, or has failed.
+    fn answer_failed(self, error: WriteError) {
+        match error {
+            WriteError::Busy => self.fail_all(|| SessionError::Conflict),
+            WriteError::Store(error) => {
+                self.parts.into_iter().for_each(|part| part.fail(error.share().into()));
+            }
+        }
     }
 
     /// Nothing was written.

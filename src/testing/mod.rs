@@ -34,6 +34,7 @@
 //! | | [`promises::a_bare_wrapper_loses_no_update`] |
 //! | | [`promises::a_bare_wrapper_touches_and_moves_safely`] |
 //! | 2. Logout wins | [`promises::logout_beats_a_slow_writer`] |
+//! | | [`promises::logout_beats_a_waiting_writer`] |
 //! | | [`promises::logout_beats_a_reader`] |
 //! | | [`promises::a_cycled_id_takes_nothing_from_a_gone_session`] |
 //! | | [`promises::a_message_after_logout_is_delivered`] |
@@ -183,6 +184,7 @@ macro_rules! session_store_tests {
             every_change_survives_a_conflict
             a_flash_message_pushed_during_a_drain_is_kept
             logout_beats_a_slow_writer
+            logout_beats_a_waiting_writer
             logout_beats_a_reader
             a_cycled_id_takes_nothing_from_a_gone_session
             a_cycled_id_takes_what_others_wrote

@@ -74,6 +74,8 @@ enum Intervention {
     Corrupt,
     /// The call waits at the gate before it reaches the store.
     Hold(Arc<Gate>),
+    /// The call waits at the gate after the store has answered.
+    HoldAnswer(Arc<Gate>),
 }
 
 /// Where a call waits. Each semaphore starts with no permit.
@@ -81,6 +83,18 @@ enum Intervention {
 struct Gate {
     reached: Semaphore,
     released: Semaphore,
+}
+
+impl Gate {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { reached: Semaphore::new(0), released: Semaphore::new(0) })
+    }
+
+    async fn pass(&self) {
+        self.reached.add_permits(1);
+        let permit = self.released.acquire().await.expect("the semaphore is never closed");
+        permit.forget();
+    }
 }
 
 /// A call of a [`Probe`] that waits. Dropping the `Hold` lets the call continue.
@@ -153,8 +167,16 @@ impl<S> Probe<S> {
     /// Makes the `n`-th call from now (0: the next one) wait, before it reaches the store, until the [`Hold`]
     /// is dropped. `None` counts the calls of every method.
     pub fn hold_nth(&self, op: impl Into<Option<Op>>, n: u64) -> Hold {
-        let gate = Arc::new(Gate { reached: Semaphore::new(0), released: Semaphore::new(0) });
+        let gate = Gate::new();
         self.plan(op.into(), n, Intervention::Hold(Arc::clone(&gate)));
+        Hold(gate)
+    }
+
+    /// Lets the store carry out the next call of this method, and makes its answer wait until the [`Hold`] is
+    /// dropped.
+    pub fn hold_answer(&self, op: Op) -> Hold {
+        let gate = Gate::new();
+        self.plan(Some(op), 0, Intervention::HoldAnswer(Arc::clone(&gate)));
         Hold(gate)
     }
 
@@ -194,17 +216,17 @@ impl<S> Probe<S> {
         match &intervention {
             Some(Intervention::Fail) => return Err(StoreError::unavailable("the probe failed this call")),
             Some(Intervention::Corrupt) => return Err(StoreError::corrupt("the probe spoilt this record")),
-            Some(Intervention::Hold(gate)) => {
-                gate.reached.add_permits(1);
-                let permit = gate.released.acquire().await.expect("the semaphore is never closed");
-                permit.forget();
-            }
-            Some(Intervention::LoseAnswer) | None => {}
+            Some(Intervention::Hold(gate)) => gate.pass().await,
+            Some(Intervention::LoseAnswer | Intervention::HoldAnswer(_)) | None => {}
         }
         let answer = work.await;
         tokio::task::yield_now().await;
         match intervention {
             Some(Intervention::LoseAnswer) => Err(StoreError::unavailable("the probe lost this answer")),
+            Some(Intervention::HoldAnswer(gate)) => {
+                gate.pass().await;
+                answer
+            }
             _ => answer,
         }
     }

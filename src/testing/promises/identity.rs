@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use axum::http::header::COOKIE;
 use axum::http::{HeaderMap, HeaderValue};
+use futures_util::future::join;
+use tokio::task::yield_now;
 
 use super::setup::{Act, increment, key, open, options, origin, setup, user};
 use crate::config::SessionConfig;
@@ -52,6 +54,46 @@ pub async fn logout_beats_a_slow_writer<S: SessionStore>(store: S) {
     let refused = writing.await.expect("no panic");
     assert!(matches!(refused, Err(SessionError::Gone)), "{refused:?}");
     assert_eq!(origin(&visitor).await, Origin::Unknown, "the write brought the session back");
+}
+
+/// Promise 2: a request that waits while another one writes to the session meets the logout, too: its changes are not
+/// made to the record that the other one has written, which another process has removed since.
+pub async fn logout_beats_a_waiting_writer<S: SessionStore>(store: S) {
+    let (config, probe) = setup(store);
+    for moves in [false, true] {
+        let visitor = user(&config).await;
+        let id = key(&config, &visitor.id().expect("a cookie"));
+        let (first, late) = (open(&visitor).await, open(&visitor).await);
+        first.insert("count", "no number").expect("insert");
+        assert_eq!(late.update("count", increment).expect("update"), Some(1));
+        if moves {
+            late.cycle_id();
+        }
+        let hold = probe.hold_answer(Op::Replace);
+        let writing = tokio::spawn(async move { first.commit().await.map(drop) });
+        hold.reached().await;
+        probe.inner().destroy(&id).await.expect("destroy");
+        let created = moves.then(|| probe.hold_answer(Op::Create));
+        let until_it_waits = async move {
+            if let Some(created) = created {
+                created.reached().await;
+            }
+            // Each turn polls the commit as well.
+            for _ in 0..3 {
+                yield_now().await;
+            }
+            drop(hold);
+        };
+        let (answer, ()) = join(late.commit(), until_it_waits).await;
+        writing.await.expect("no panic").expect("it was written before the logout");
+        match answer {
+            Err(SessionError::Gone) if !moves => {}
+            // It brings nothing over, and its own changes begin another session.
+            Ok(_) if moves => assert_eq!(late.get::<u64>("count").expect("a number"), Some(1)),
+            answer => panic!("it moves: {moves}: {:?}", answer.map(drop)),
+        }
+        assert_eq!(origin(&visitor).await, Origin::Unknown, "the write brought the session back");
+    }
 }
 
 /// Promises 2 and 3: after a logout, a late request under `rolling`, `resave` or `touch()` neither brings the

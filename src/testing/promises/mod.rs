@@ -28,8 +28,8 @@ pub use forwarding::check_reaches_the_store;
 pub use identity::{
     a_cycled_id_takes_nothing_from_a_gone_session, a_cycled_id_takes_what_others_wrote,
     a_late_request_replaces_no_cookie, a_miss_clears_no_cookie, an_old_id_is_worth_nothing,
-    logout_beats_a_reader, logout_beats_a_slow_writer, only_minted_ids_are_written,
-    planted_cookies_hide_no_session,
+    logout_beats_a_reader, logout_beats_a_slow_writer, logout_beats_a_waiting_writer,
+    only_minted_ids_are_written, planted_cookies_hide_no_session,
 };
 pub use parallel::{
     a_flash_message_pushed_during_a_drain_is_kept, different_keys_both_survive,
