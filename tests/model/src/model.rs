@@ -47,6 +47,11 @@ impl World {
 }
 
 impl World {
+    /// A session is over under its id, and under those to which its logout has followed it.
+    fn end(&mut self, id: &Id, followed: &[Id]) {
+        followed.iter().chain([id]).for_each(|ended| drop(self.records.remove(ended)));
+    }
+
     /// How often a record was written.
     fn writes(&self, id: &Id) -> u32 {
         self.writes.get(id).copied().unwrap_or(0)
@@ -67,6 +72,8 @@ pub(crate) struct Trial<'i> {
     /// After it had removed the old record, and before its session had arrived under the new id in the user's
     /// list, another request told the list that the session with the old id was logged out.
     pub(crate) ended_on_the_way: bool,
+    /// The ids under which it has ended the session as well, because a change of id without an answer had left it there.
+    pub(crate) followed: &'i [Id],
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -193,6 +200,14 @@ impl Handle {
         match &self.stage {
             Stage::NewId { old: Some((id, _)), .. } => Some(id),
             _ => None,
+        }
+    }
+
+    /// The id whose record the next commit removes.
+    pub(crate) fn leaves(&self) -> Option<&Id> {
+        match &self.stage {
+            Stage::Destroyed { stored } => stored.as_ref(),
+            _ => self.old_id(),
         }
     }
 

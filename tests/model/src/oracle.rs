@@ -13,7 +13,8 @@ use crate::history::{After, CookieSeen, EffectKind, Failure, History, Step, Told
 use crate::model::{Handle, Id, Loaded, Loading, Outcome, Trial, World};
 use crate::program::{Op, Options, Program};
 use crate::promises::{
-    answered, asked_again, ended_on_the_way, gave_up, logout_undone, not_listed, removal_unanswered, users,
+    answered, asked_again, ended_on_the_way, followed, gave_up, logout_undone, not_listed,
+    removal_unanswered, users,
 };
 use crate::request::show;
 
@@ -277,7 +278,10 @@ impl Search<'_> {
                 let asked_again = old.is_some_and(|id| asked_again(history, at, id, &time));
                 let removal_unanswered = old.is_some_and(|id| removal_unanswered(history, at, id, *asked));
                 let ended_on_the_way = old.is_some_and(|id| ended_on_the_way(history, at, id, &time));
-                let trial = |new| Trial { save, new, asked_again, removal_unanswered, ended_on_the_way };
+                let followed = handle.leaves().map(|id| followed(history, at, id, &time)).unwrap_or_default();
+                let followed = &followed[..];
+                let trial =
+                    |new| Trial { save, new, asked_again, removal_unanswered, ended_on_the_way, followed };
                 let outcomes = match (op, result) {
                     (Op::Reload, _) => handle.reload(&state.world),
                     (_, Ok(After { id: Some(id), .. })) => {
@@ -380,8 +384,10 @@ impl Search<'_> {
         let is_ended = |id: &Id| ended_on_the_way(self.history, request, id, &time);
         let ended_on_the_way = handle.old_id().is_some_and(is_ended);
         let nowhere = handle.ended_on_the_way(world).filter(|_| ended_on_the_way);
-        let trial =
-            Trial { save, new: None, asked_again: false, removal_unanswered: false, ended_on_the_way };
+        let followed =
+            handle.leaves().map(|id| followed(self.history, request, id, &time)).unwrap_or_default();
+        let (asked_again, removal_unanswered, followed) = (false, false, &followed[..]);
+        let trial = Trial { save, new: None, asked_again, removal_unanswered, ended_on_the_way, followed };
         let trials = ids.iter().map(Some).chain([None]).map(|new| Trial { new, ..trial });
         let outcomes = trials.flat_map(|trial| handle.commit(world, trial, self.options));
         let outcomes = outcomes.filter(|outcome| outcome.result.is_ok() && outcome.world != *world);

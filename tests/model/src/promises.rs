@@ -99,7 +99,8 @@ pub(crate) fn asked_again(history: &History, request: usize, id: &Id, time: &Ran
     })
 }
 
-/// Whether an earlier commit of a request asked twice for the removal of this record, and got two errors.
+/// Whether an earlier commit of a request asked twice for the removal of this record, and got two errors: in a store
+/// of two steps, perhaps when it looked for the record.
 pub(crate) fn removal_unanswered(history: &History, request: usize, id: &Id, before: u64) -> bool {
     let failed = history.requests[request].iter().filter_map(|step| match step {
         Step::Store { asked, answered: Some(end), result: Some(Err(Failure::Store)), .. } => {
@@ -109,7 +110,7 @@ pub(crate) fn removal_unanswered(history: &History, request: usize, id: &Id, bef
     });
     let errors = |step: &Range<u64>| {
         let within = |effect: &&Effect| {
-            effect.kind == EffectKind::RemovalUnanswered
+            matches!(effect.kind, EffectKind::Unanswered | EffectKind::RemovalUnanswered)
                 && effect.actor == request
                 && effect.id == *id
                 && step.contains(&effect.at)
@@ -126,6 +127,26 @@ pub(crate) fn ended_on_the_way(history: &History, request: usize, id: &Id, time:
     let has_left = |effect: &Effect| effect.kind == EffectKind::Moved && effect.actor == request;
     effects.any(has_left)
         && effects.any(|effect| effect.kind == EffectKind::LoggedOut && effect.actor != request)
+}
+
+/// The ids to which a logout by this request, in this time, has followed the session: those of records that it removed
+/// and that a change of id had created, which got no answer to the removal of the old one.
+pub(crate) fn followed(history: &History, request: usize, id: &Id, time: &Range<u64>) -> Vec<Id> {
+    let is_move = |created: &Effect| {
+        history.effects.iter().any(|removal| {
+            removal.kind == EffectKind::RemovalUnanswered
+                && removal.actor == created.actor
+                && removal.id == *id
+        })
+    };
+    let is_left = |id: &Id| {
+        let mut effects = history.effects.iter();
+        effects.any(|effect| effect.kind == EffectKind::Created && effect.id == *id && is_move(effect))
+    };
+    let removed = history.effects.iter().filter(|effect| {
+        effect.kind == EffectKind::Destroyed && effect.actor == request && time.contains(&effect.at)
+    });
+    removed.filter(|effect| effect.id != *id && is_left(&effect.id)).map(|effect| effect.id.clone()).collect()
 }
 
 /// Promise 9, where no user logs in and no session is ended by its user's list: a session of a user that is

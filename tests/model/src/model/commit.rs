@@ -11,9 +11,9 @@ use crate::program::Options;
 const FINDS_OWN_WRITES: bool = true;
 
 impl Handle {
-    /// The same handle after a failed call.
+    /// The same handle after a failed call. The next commit may take another id than the promised one.
     pub(crate) fn failed(&self) -> Self {
-        Self { settled: false, disturbed: true, ..self.clone() }
+        Self { settled: false, disturbed: true, promised: None, ..self.clone() }
     }
 
     /// The same handle, where a call that failed was carried out after all: `done` is what it would have
@@ -27,13 +27,19 @@ impl Handle {
     /// A call that `asked` made and that failed was carried out after all, perhaps after the request had gone
     /// on.
     pub(crate) fn carried_out(&mut self, asked: &Self, done: &Self, world: &World) {
-        if self.stage != asked.stage || !self.log.starts_with(&asked.log) {
+        let is_same = match (&asked.stage, &self.stage) {
+            (Stage::Existing { id, base }, Stage::NewId { how: How::Cycle, old: Some((old, loaded)) }) => {
+                (id, base) == (old, loaded)
+            }
+            (asked, now) => asked == now,
+        };
+        if !is_same || !self.log.starts_with(&asked.log) {
             return;
         }
-        if let Stage::NewId { .. } | Stage::New = self.stage {
+        if let Stage::NewId { .. } | Stage::New = asked.stage {
             self.moved = done.id().cloned();
         }
-        if let Stage::Existing { .. } | Stage::New = self.stage {
+        if let Stage::Existing { .. } | Stage::New = asked.stage {
             self.attempted = asked.log.len();
             self.written = done.id().map(|id| world.writes(id));
         }
@@ -125,7 +131,7 @@ impl Handle {
             Stage::Destroyed { stored } => {
                 let (mut world, mut handle) = (world.clone(), self.clone());
                 if let Some(id) = stored {
-                    world.records.remove(id);
+                    world.end(id, trial.followed);
                 }
                 if stored.is_some() || self.request_cookie != RequestCookie::Absent {
                     handle.cookie = Some(Cookie::Expired);
@@ -318,7 +324,7 @@ impl Handle {
             for log in changes {
                 let mut world = world.clone();
                 if let Some((id, _)) = old {
-                    world.records.remove(id);
+                    world.end(id, trial.followed);
                 }
                 if let Ok(contents) = Self::replay(log, base.as_ref(), options) {
                     world.put(new, contents.clone());

@@ -57,13 +57,21 @@ fn is_surplus(case: &Case<'_>, member: &Member) -> bool {
     logins.count() > usize::from(most)
 }
 
-/// Whether another request of the visitor gives the session another id.
-pub(super) fn moves_elsewhere(case: &Case<'_>, request: usize) -> bool {
+/// Whether another request of the visitor has given the session another id, or was about to, by then.
+pub(super) fn moves_elsewhere(case: &Case<'_>, request: usize, until: u64) -> bool {
     let visitor = case.program.requests[request].visitor;
-    let others = case.program.requests.iter().enumerate();
-    others
-        .filter(|(at, other)| *at != request && other.visitor == visitor)
-        .any(|(_, other)| other.ops.iter().any(Op::leaves_id))
+    let others = case.program.requests.iter().zip(&case.history.requests).enumerate();
+    others.filter(|(at, (other, _))| *at != request && other.visitor == visitor).any(|(_, (_, steps))| {
+        let mut leaves = false;
+        steps.iter().any(|step| match step {
+            Step::Local { op, .. } => {
+                leaves |= op.leaves_id();
+                false
+            }
+            Step::Store { asked, .. } => leaves && *asked < until,
+            _ => false,
+        })
+    })
 }
 
 /// A loss, or a refusal, without a reason.
@@ -114,7 +122,7 @@ fn refused(case: &Case<'_>, losses: &Losses) -> Option<Violation> {
                             })
                         }));
                     let may_be = |at: usize| losses.may_be_ended[at] || losses.may_be_surplus[at];
-                    is_asked && own.is_some_and(|at| !may_be(at)) && !moves_elsewhere(case, request)
+                    is_asked && own.is_some_and(|at| !may_be(at)) && !moves_elsewhere(case, request, answered)
                 }
                 Failure::TooMany => login.is_some_and(|at| has_room(case, at, (asked, answered))),
                 Failure::Destroyed => false,

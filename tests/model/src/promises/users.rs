@@ -251,7 +251,7 @@ impl<'h> Case<'h> {
     fn went_apart(&self, request: usize, (old, new): (&Id, &Id), until: u64) -> bool {
         if self.history.effects.is_empty() {
             // Nobody watches what is done to a store that is called directly.
-            return moves_elsewhere(self, request);
+            return moves_elsewhere(self, request, until);
         }
         let mut effects = self.history.effects.iter().filter(|effect| effect.at < until);
         let is_removed = |effect: &Effect| {
