@@ -9,6 +9,7 @@ use crate::request::Transport;
 use crate::session::change::Log;
 use crate::session::state::Attempt;
 use crate::session::view::{Updates, View};
+use crate::store::joint::Fate;
 
 /// The changes that a commit writes, and what earlier commits of the same request may have written of them.
 pub(super) struct Changes {
@@ -63,6 +64,8 @@ impl Changes {
     /// from any other record: changes in it are made twice.
     pub(super) fn recognise(&mut self, stored: &Record) {
         let known = self.unanswered.iter().filter(|attempt| attempt.sent.is_in(stored));
+        // Whoever writes over the record hides it from the next commit, so that is told as well.
+        let known = known.inspect(|attempt| attempt.sent.note(Fate::Written));
         let Some(written) = known.map(|attempt| attempt.changes).max() else { return };
         // Invariant: an attempt has at most as many changes as the log, from which both lose the same number.
         debug_assert!(written <= self.log.len());

@@ -58,6 +58,8 @@ pub(crate) struct Facts {
     /// came over http.
     pub(crate) undeliverable: bool,
     pub(crate) resave: bool,
+    /// Whether the store may hold changes of a commit that got no answer.
+    pub(crate) unanswered: bool,
     pub(crate) rolling: bool,
     /// Whether the option is on and the request is within the cookie's path.
     pub(crate) save_uninitialized: bool,
@@ -116,7 +118,7 @@ pub(crate) fn decide(facts: &Facts) -> (Write, CookieDecision) {
             let due = facts.rolling || facts.max_age != MaxAge::None || cookie_due;
             (Write::Replace { modified: true }, set_if(due))
         }
-        StageFacts::Existing if facts.resave || saving => {
+        StageFacts::Existing if facts.resave || saving || facts.unanswered => {
             (Write::Replace { modified: false }, set_if(facts.rolling || cookie_due))
         }
         StageFacts::Existing if facts.rolling || facts.touch || cookie_due => {

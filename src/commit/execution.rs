@@ -38,7 +38,8 @@ pub(crate) struct Execution<'c> {
     pub(super) is_over: bool,
     /// The record in the store: the one to write to, or the old one when the id changes.
     pub(super) snapshot: Option<Snapshot>,
-    /// What the store has of the changes, until this commit knows how its write over a record has ended.
+    /// What the store has of the changes, once this commit has begun to write over a record. A commit that is dropped in
+    /// what comes after that write leaves it to the next one.
     pub(super) sent: Option<Sent>,
     /// The session that the commit begins with, if anybody wants to know what happens.
     pub(super) before: Option<Box<(SessionId, Record)>>,

@@ -108,7 +108,6 @@ impl Execution<'_> {
         self.conflicts += conflicts;
         match outcome {
             Outcome::Written(written) => {
-                self.sent = None;
                 let ttl = self.config.policy.ttl(written.record.max_age());
                 snapshot.continue_from(written);
                 Ok(snapshot.extended(self.changes.now, ttl))
@@ -177,20 +176,22 @@ impl Write {
         if let Some(last) = lock.last_written() {
             self.base.continue_from(last.clone());
         }
-        let mut is_handed_on = lock.last_written().is_some();
+        // Whether the record at hand is older than the commit of one who takes part.
+        let mut is_older = lock.last_written().is_some();
         let mut lock = Some(lock);
         for attempt in 0..ATTEMPTS {
-            self.parts.retain(|part| !part.joined.is_gone());
             // Those who join have half of the attempts at least.
             if let Some(lock) = lock.as_ref().filter(|_| attempt < ATTEMPTS / 2) {
-                self.take_in(lock);
+                is_older |= self.take_in(lock);
             }
+            // After that: whoever was dropped, and has joined once more with the same changes, is not here twice.
+            self.parts.retain(|part| !part.joined.is_gone());
             let Some(record) = self.compose() else {
-                if !std::mem::take(&mut is_handed_on) || self.parts.is_empty() {
+                if !std::mem::take(&mut is_older) || self.parts.is_empty() {
                     return self.answer_unwritten();
                 }
-                // Another process may have removed the record since it was handed on. Then nothing is wrong with the
-                // changes that cannot be made to it.
+                // Another process may have removed the record since. Then nothing is wrong with the changes that cannot
+                // be made to it.
                 match self.look_again().await {
                     Ok(true) => continue,
                     Ok(false) => {
@@ -250,13 +251,14 @@ impl Write {
         Ok(is_there)
     }
 
-    /// Takes in the requests that wait for the lock.
-    fn take_in(&mut self, lock: &RecordLock) {
+    /// Takes in the requests that wait for the lock. Returns whether there are any.
+    fn take_in(&mut self, lock: &RecordLock) -> bool {
         let most = (MOST_COMPOSED / self.base.record.as_bytes().len().max(1)).clamp(1, MOST_TOGETHER);
         let waiting = lock.take_waiting(most.saturating_sub(self.parts.len()));
         let base = &self.base.record;
-        self.parts
-            .extend(waiting.into_iter().filter(|joined| !joined.is_gone()).map(|new| Part::new(new, base)));
+        let before = self.parts.len();
+        self.parts.extend(waiting.into_iter().map(|new| Part::new(new, base)));
+        self.parts.len() > before
     }
 
     /// Applies the changes of all, one after the other. `None`: there are none to write.

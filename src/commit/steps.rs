@@ -158,6 +158,7 @@ fn facts(state: &State, session: &SessionInner, trigger: Trigger) -> Facts {
         max_age,
         undeliverable: config.secure == Secure::Always && transport == Transport::ProxiedHttp,
         resave: config.policy.resave,
+        unanswered: state.unanswered().iter().any(|attempt| attempt.sent.may_be_written()),
         rolling: config.policy.rolling,
         save_uninitialized: config.policy.save_uninitialized && session.request.is_within,
     }

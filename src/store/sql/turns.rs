@@ -31,7 +31,9 @@ impl<T> Turns<T> {
     /// Waits for a place, and takes what somebody has handed on, if that is so.
     pub(super) async fn next(&self) -> (Option<OwnedSemaphorePermit>, Option<T>) {
         if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
-            return (Some(place), None);
+            // Something may lie there for one who came before and does not stand in the queue yet. Who has the place
+            // takes it: with one place for one thing, it would be kept from the place that it belongs to.
+            return (Some(place), lock(&self.waiting).handed.pop());
         }
         let waiter = Waiter::of(self);
         // Nobody closes the semaphore, which would be the only error.
