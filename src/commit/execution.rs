@@ -70,7 +70,7 @@ impl<'c> Execution<'c> {
         };
         let (pending, removal) = match &state.stage {
             Stage::New { id } => (PendingId::chosen(id.clone()), Removal::NotAsked),
-            Stage::NewId { id, removal, .. } => (id.clone(), *removal),
+            Stage::NewId { id, removal, .. } => (id.clone(), removal.clone()),
             Stage::Existing(_) | Stage::Destroyed { .. } => (PendingId::NotChosen, Removal::NotAsked),
         };
         let before = snapshot.as_ref().filter(|_| config.is_watched());

@@ -141,8 +141,15 @@ impl<'c> Execution<'c> {
         how: NewId,
         from: Option<Snapshot>,
     ) -> Result<Snapshot, SessionError> {
-        let kept = from.as_ref().filter(|_| how == NewId::Cycle).map(|old| &old.record);
-        let record = self.compose(kept)?;
+        let removed = match &self.unfinished.removal {
+            Removal::Done(record) => Some((**record).clone()),
+            Removal::NotAsked | Removal::Unanswered => None,
+        };
+        if let Some(removed) = &removed {
+            self.changes.recognise(removed);
+        }
+        let old = removed.as_ref().or(from.as_ref().map(|old| &old.record));
+        let record = self.compose(old.filter(|_| how == NewId::Cycle))?;
         let lists = self.lists(&record, from.as_ref());
         let stored = if let PendingId::Stored(id) = &self.unfinished.id { Some(id.clone()) } else { None };
         let new = match (stored, &lists) {

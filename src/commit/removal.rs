@@ -60,6 +60,9 @@ impl Execution<'_> {
         mut old: Snapshot,
         is_listed: bool,
     ) -> Result<Removed, SessionError> {
+        if let Removal::Done(_) = self.unfinished.removal {
+            return Ok(Removed::Done(new));
+        }
         let mut lock = None;
         if self.config.store.is_locked_to_write() {
             // Requests that write to the old record wait from here on, and then find it gone.
@@ -72,7 +75,7 @@ impl Execution<'_> {
             }
             lock = Some(held);
         }
-        let mut asked_before = self.unfinished.removal == Removal::Unanswered;
+        let mut asked_before = matches!(self.unfinished.removal, Removal::Unanswered);
         let mut is_unanswered = false;
         for attempt in 0..ATTEMPTS {
             self.unfinished.removal = Removal::Unanswered;
@@ -83,7 +86,7 @@ impl Execution<'_> {
                 lock.hand_on(None);
             }
             match answer {
-                Ok(Replaced::Done(_)) => return Ok(Removed::Done(new)),
+                Ok(Replaced::Done(_)) => return Ok(self.removed(new, old)),
                 Ok(Replaced::Conflict(fresh)) => {
                     // The store holds another version, so no unanswered call has removed anything.
                     (asked_before, is_unanswered) = (false, false);
@@ -105,10 +108,10 @@ impl Execution<'_> {
                     let _ = self.config.store.destroy(&new.id).await;
                     return Err(SessionError::Gone);
                 }
-                Ok(Replaced::Gone) if asked_before => return Ok(Removed::Done(new)),
+                Ok(Replaced::Gone) if asked_before => return Ok(self.removed(new, old)),
                 Ok(Replaced::Gone) if is_unanswered => {
                     self.config.store.watched().end(&old.id, Ended::Moved);
-                    return Ok(Removed::Done(new));
+                    return Ok(self.removed(new, old));
                 }
                 Ok(Replaced::Gone) => {
                     self.unfinished.removal = Removal::NotAsked;
@@ -119,6 +122,12 @@ impl Execution<'_> {
             }
         }
         Err(SessionError::Conflict)
+    }
+
+    /// What comes after the removal may fail, and is made again without it.
+    fn removed(&mut self, new: Snapshot, old: Snapshot) -> Removed {
+        self.unfinished.removal = Removal::Done(Box::new(old.record));
+        Removed::Done(new)
     }
 
     fn can_bring_over(&self, how: NewId, old: &Record) -> bool {

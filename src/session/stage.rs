@@ -1,6 +1,7 @@
 //! [`Stage`]: where a session stands between the request and the store, and how far its changes are committed.
 
 use crate::id::SessionId;
+use crate::record::Record;
 use crate::session::snapshot::Snapshot;
 
 /// Where a session stands between the request and the store.
@@ -57,13 +58,16 @@ pub(crate) enum PendingId {
 }
 
 /// Whether a commit has asked for the removal of the record that a new id replaces.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone)]
 pub(crate) enum Removal {
     /// No commit has, or the store has answered since that the record is there.
     NotAsked,
     /// An earlier commit of this request has, and got no answer: if the record is gone, nobody can tell whether
     /// that commit or another request has removed it.
     Unanswered,
+    /// An earlier commit of this request has removed it, and failed afterwards. This is what it held: the new record has
+    /// it, so the next commit makes its changes to it.
+    Done(Box<Record>),
 }
 
 /// What a commit that fails, or is dropped, leaves to the next one.

@@ -58,7 +58,7 @@ impl State {
         match &mut self.stage {
             Stage::New { id } => *id = unfinished.id.get().cloned(),
             Stage::NewId { id, removal, .. } => {
-                (*id, *removal) = (unfinished.id.clone(), unfinished.removal);
+                (*id, *removal) = (unfinished.id.clone(), unfinished.removal.clone());
             }
             Stage::Existing(_) | Stage::Destroyed { .. } => {}
         }

@@ -44,7 +44,9 @@ pub use two_steps::{
     a_bare_wrapper_touches_and_moves_safely, a_cut_off_write_loses_no_other,
     a_cut_off_write_revives_no_session, a_half_wrapper_revives_no_session,
 };
-pub use user_faults::{a_dropped_step_leaves_nothing_behind, a_failed_step_can_be_repeated};
+pub use user_faults::{
+    a_dropped_step_can_be_repeated, a_dropped_step_leaves_nothing_behind, a_failed_step_can_be_repeated,
+};
 pub use users::{
     a_list_shows_what_lives, a_session_is_ended_wherever_it_moves, a_session_that_moves_stays_one,
     an_end_of_all_ends_what_is_under_way, an_end_of_one_session_ends_no_other,

@@ -15,6 +15,7 @@ use crate::config::policy::AtLimit;
 use crate::error::SessionError;
 use crate::session::origin::Origin;
 use crate::store::SessionStore;
+use crate::testing::probe::Op;
 
 const DEEDS: [Deed; 14] = [
     Deed::LogIn,
@@ -188,4 +189,54 @@ pub async fn a_dropped_step_leaves_nothing_behind<S: SessionStore>(store: S) {
             scene.nothing_left_behind_outlives_its_end(&what).await;
         }
     }
+}
+
+/// Promises 5 and 7: when a commit is dropped at any of its calls and made again, the session has what it had and what
+/// the request did, and is listed.
+pub async fn a_dropped_step_can_be_repeated<S: SessionStore>(store: S) {
+    if store.users().is_none() {
+        return;
+    }
+    let store = Arc::new(store);
+    let ops = [Op::Get, Op::Set, Op::Destroy, Op::Touch, Op::Create, Op::Replace, Op::DestroyIf, Op::GetMany];
+    let list_ops = [Op::ReadUser, Op::AppendUser, Op::ReplaceUser];
+    let mut is_dropped_after_removal = false;
+    for deed in DEEDS.into_iter().filter(|deed| deed.writes()) {
+        for op in ops.into_iter().chain(list_ops) {
+            for n in 0.. {
+                let scene = Scene::new(&store, |options| options).await;
+                let mut work = scene.prepare(deed, &scene.config).await;
+                let removals = scene.probe.calls(Op::DestroyIf);
+                let hold = scene.probe.hold_nth(op, n);
+                if matches!(select(pin!(hold.reached()), pin!(work.run())).await, Either::Right(_)) {
+                    break;
+                }
+                drop(hold);
+                let is_removed = scene.probe.calls(Op::DestroyIf) > removals;
+                let what = format!("{deed:?}, dropped at call {n} of {op:?} and made again");
+                // Where the removal has no answer, nobody can tell whether it or somebody else has removed the record.
+                // The list is read beside it.
+                let is_unsure = matches!(op, Op::DestroyIf | Op::ReadUser);
+                match work.run().await {
+                    Ok(_) => is_dropped_after_removal |= is_removed,
+                    Err(SessionError::Gone) if is_unsure => continue,
+                    Err(error) => panic!("{what}: {error:?}"),
+                }
+                let Work::Commit(visitor, _) = &work else { continue };
+                let session = open(visitor).await;
+                assert_eq!(session.origin(), Origin::Loaded, "{what}: the session is lost");
+                let kept = session.get::<u64>("kept").expect("a number");
+                if !is_unsure {
+                    assert_eq!(kept, deed.keeps().then_some(1), "{what}: what was there is lost");
+                }
+                assert_eq!(value(visitor, "written").await, Some(1), "{what}: a change is lost");
+                let listed = scene.rival.sessions_of(&scene.user).list().await.expect("the list is read");
+                let own = session.handle();
+                let is_listed = listed.iter().any(|one| one.handle() == own);
+                assert_eq!(is_listed, session.belongs_to(&scene.user), "{what}: it is alive and not listed");
+                scene.nothing_left_behind_outlives_its_end(&what).await;
+            }
+        }
+    }
+    assert!(is_dropped_after_removal, "no commit was dropped after it had removed the old record");
 }

@@ -70,6 +70,16 @@ impl Deed {
         matches!(self, Deed::LogInAgain | Deed::Move)
     }
 
+    /// Whether it is a commit that leaves a session.
+    pub(super) fn writes(self) -> bool {
+        !matches!(self, Deed::LogOut | Deed::List | Deed::EndSecond | Deed::EndOthers | Deed::EndAll)
+    }
+
+    /// Whether the session has what it had before.
+    pub(super) fn keeps(self) -> bool {
+        !matches!(self, Deed::LogIn | Deed::LogInWith | Deed::LogInOverStaff)
+    }
+
     /// Whether it begins with a session in which staff acts as the user.
     pub(super) fn is_impersonated(self) -> bool {
         matches!(self, Deed::StopImpersonating | Deed::MoveImpersonated)
