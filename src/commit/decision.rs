@@ -75,8 +75,10 @@ pub(crate) enum StageFacts {
         how: NewId,
         stored: bool,
     },
+    /// `left_behind` says whether it holds a new record of a commit that has failed.
     Destroyed {
         stored: bool,
+        left_behind: bool,
     },
 }
 
@@ -98,11 +100,11 @@ pub(crate) fn decide(facts: &Facts) -> (Write, CookieDecision) {
     let cookie_due = facts.request_cookie.is_due();
     let set_if = |due| if due { CookieDecision::Set } else { CookieDecision::Keep };
     match facts.stage {
-        StageFacts::Destroyed { stored: true } => (Write::Destroy, CookieDecision::Expire),
-        StageFacts::Destroyed { stored: false } if facts.request_cookie != RequestCookie::Absent => {
-            (Write::Nothing, CookieDecision::Expire)
+        StageFacts::Destroyed { stored, left_behind } => {
+            let write = if stored || left_behind { Write::Destroy } else { Write::Nothing };
+            let has_cookie = stored || facts.request_cookie != RequestCookie::Absent;
+            (write, if has_cookie { CookieDecision::Expire } else { CookieDecision::Keep })
         }
-        StageFacts::Destroyed { stored: false } => (Write::Nothing, CookieDecision::Keep),
         StageFacts::New | StageFacts::NewId { stored: false, .. } if facts.undeliverable => {
             (Write::Nothing, CookieDecision::Keep)
         }

@@ -41,6 +41,8 @@ pub(crate) struct Execution<'c> {
     /// What the store has of the changes, once this commit has begun to write over a record. A commit that is dropped in
     /// what comes after that write leaves it to the next one.
     pub(super) sent: Option<Sent>,
+    /// New records that earlier commits of this request have left, for this one to remove.
+    pub(super) left_behind: Vec<SessionId>,
     /// The session that the commit begins with, if anybody wants to know what happens.
     pub(super) before: Option<Box<(SessionId, Record)>>,
     /// How often another request had written the record first.
@@ -76,6 +78,7 @@ impl<'c> Execution<'c> {
         let before = snapshot.as_ref().filter(|_| config.is_watched());
         let before = before.map(|old| Box::new((old.id.clone(), old.record.clone())));
         let unanswered = state.unanswered().to_vec();
+        let left_behind = state.left_behind.clone();
         let (log, now) = (state.begin_commit(), config.clock.now());
         Self {
             config,
@@ -88,11 +91,15 @@ impl<'c> Execution<'c> {
             conflicts: 0,
             snapshot,
             sent: None,
+            left_behind,
         }
     }
 
     /// Makes the calls to the store that the decision asks for.
     pub(crate) async fn run(&mut self, write: Write) -> Result<CommitOutcome, SessionError> {
+        if !self.left_behind.is_empty() && matches!(write, Write::Destroy | Write::NewId(_)) {
+            Box::pin(self.remove_left_behind()).await?;
+        }
         match (write, self.snapshot.take()) {
             (Write::Nothing, _) => Ok(CommitOutcome::Nothing),
             (Write::Create, _) => self.begin().await.map(CommitOutcome::Written),
@@ -130,7 +137,8 @@ impl<'c> Execution<'c> {
                     CommitOutcome::Gone
                 })
             }
-            (Write::Destroy | Write::Replace { .. } | Write::Touch, None) => {
+            (Write::Destroy, None) => Ok(CommitOutcome::Nothing),
+            (Write::Replace { .. } | Write::Touch, None) => {
                 // Invariant: `decide` asks for these writes only when the stage has a snapshot.
                 debug_assert!(false, "a write to a record that is not in the store");
                 Ok(CommitOutcome::Nothing)

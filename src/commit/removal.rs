@@ -40,6 +40,13 @@ impl Execution<'_> {
         }
     }
 
+    pub(super) async fn remove_left_behind(&self) -> Result<(), SessionError> {
+        for id in &self.left_behind {
+            self.remove_whatever(id).await?;
+        }
+        Ok(())
+    }
+
     /// Removes a record, whatever it holds by now. A call without an answer is made once more.
     pub(super) async fn remove_whatever(&self, id: &SessionId) -> Result<(), SessionError> {
         if self.config.store.destroy(id).await.is_ok() {

@@ -91,6 +91,9 @@ fn note_outcome(
         CommitOutcome::Nothing if write == Write::Destroy => state.record_destroyed(),
         CommitOutcome::Nothing => {}
     }
+    if matches!(write, Write::Destroy | Write::NewId(_)) {
+        state.left_behind.retain(|id| !execution.left_behind.contains(id));
+    }
     state.end_commit(cookie_action);
     guard(session.inner(), &mut state, Some(execution.changes.now))
 }
@@ -149,7 +152,10 @@ fn facts(state: &State, session: &SessionInner, trigger: Trigger) -> Facts {
             Stage::New { .. } => StageFacts::New,
             Stage::Existing(_) => StageFacts::Existing,
             Stage::NewId { how, replaces, .. } => StageFacts::NewId { how: *how, stored: replaces.is_some() },
-            Stage::Destroyed { stored, .. } => StageFacts::Destroyed { stored: stored.is_some() },
+            Stage::Destroyed { stored, .. } => {
+                let left_behind = !state.left_behind.is_empty();
+                StageFacts::Destroyed { stored: stored.is_some(), left_behind }
+            }
         },
         modified: max_age == MaxAge::Changed || view.has_new_data(),
         trigger,

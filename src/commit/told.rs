@@ -60,7 +60,7 @@ impl Told {
                 told.0.extend(old.is_some().then(|| ended(reason)));
                 told.created(new, None, execution);
             }
-            (Write::Destroy, Ok(_)) => told.0.push(ended(EndReason::Destroyed)),
+            (Write::Destroy, Ok(_)) => told.0.extend(old.is_some().then(|| ended(EndReason::Destroyed))),
             (_, Ok(CommitOutcome::Gone)) => {
                 told.0.push(of_old(SessionEventKind::Refused(RefusalReason::Gone)));
             }

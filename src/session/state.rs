@@ -34,6 +34,9 @@ pub(crate) struct State {
     /// Invariant: none of them wrote more changes than the log has, and [`State::push`] merges no change
     /// into those.
     unanswered: Vec<Attempt>,
+    /// The ids of new records that commits of this request have stored before they failed, and that the session will not
+    /// have: the next commit that ends the session or gives it a new id removes them.
+    pub(crate) left_behind: Vec<SessionId>,
     /// Whether `touch()` was called since the last completed commit.
     pub(crate) touch: bool,
     pub(crate) commit_state: CommitState,
@@ -94,6 +97,7 @@ impl State {
             stage_changes: 0,
             in_flight: None,
             unanswered: Vec::new(),
+            left_behind: Vec::new(),
             touch: false,
             commit_state: CommitState::Pending,
             cookie_action: None,

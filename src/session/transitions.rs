@@ -53,6 +53,7 @@ impl State {
     /// meanwhile.
     pub(crate) fn leave(&mut self, unfinished: &Unfinished) {
         if self.is_stage_changed() {
+            self.abandon(unfinished.id.clone());
             return;
         }
         match &mut self.stage {
@@ -64,6 +65,13 @@ impl State {
         }
     }
 
+    /// Leaves a new id that the session is not to have.
+    fn abandon(&mut self, id: PendingId) {
+        if let PendingId::Stored(id) = id {
+            self.left_behind.push(id);
+        }
+    }
+
     /// Gives the session a new id from the next commit on. A destroyed session is left alone.
     pub(crate) fn change_id(&mut self, how: NewId) {
         let placeholder = Stage::New { id: None };
@@ -72,11 +80,20 @@ impl State {
                 self.stage = destroyed;
                 return;
             }
+            // Nobody was told the id, and the session may stand in its user's list under it.
+            cycling @ Stage::NewId { id: PendingId::Stored(_), how: NewId::Cycle, .. }
+                if how == NewId::Cycle =>
+            {
+                self.stage = cycling;
+                self.commit_state = CommitState::Pending;
+                return;
+            }
             Stage::New { .. } => (None, how, Removal::NotAsked),
             Stage::Existing(snapshot) => (Some(Box::new(snapshot)), how, Removal::NotAsked),
             // Regenerating prevails: after `cycle_id` it drops the data, and before `cycle_id` it leaves no
             // data to keep.
-            Stage::NewId { replaces, how: before, removal, .. } => {
+            Stage::NewId { id, replaces, how: before, removal } => {
+                self.abandon(id);
                 (replaces, if before == NewId::Cycle { how } else { before }, removal)
             }
         };
@@ -92,7 +109,10 @@ impl State {
         let placeholder = Stage::New { id: None };
         let stored = match std::mem::replace(&mut self.stage, placeholder) {
             Stage::Existing(snapshot) => Some(Box::new(snapshot)),
-            Stage::NewId { replaces, .. } => replaces,
+            Stage::NewId { id, replaces, .. } => {
+                self.abandon(id);
+                replaces
+            }
             Stage::New { .. } => None,
             destroyed @ Stage::Destroyed { .. } => {
                 self.stage = destroyed;
@@ -114,10 +134,13 @@ impl State {
         if let Stage::NewId {
             how: NewId::Regenerate | NewId::AfterDestroy,
             replaces: replaces @ Some(_),
+            id,
             ..
         } = &mut self.stage
         {
-            self.stage = Stage::Destroyed { stored: replaces.take(), next_id: None };
+            let (id, stored) = (id.clone(), replaces.take());
+            self.abandon(id);
+            self.stage = Stage::Destroyed { stored, next_id: None };
             self.leave_unstored(Ended::Destroyed);
             self.stage_changes += 1;
             self.commit_state = CommitState::Pending;

@@ -64,6 +64,7 @@
 //! | | [`promises::a_failed_step_can_be_repeated`] |
 //! | | [`promises::a_dropped_step_leaves_nothing_behind`] |
 //! | | [`promises::a_dropped_step_can_be_repeated`] |
+//! | | [`promises::a_logout_after_a_dropped_step_is_whole`] |
 //! | 9. A listed session is live, a live one is listed | [`promises::a_list_shows_what_lives`] |
 //! | | [`promises::a_session_that_moves_stays_one`] |
 //! | 10. Never more than the limit | [`promises::the_oldest_sessions_end_beyond_the_limit`] |
@@ -222,6 +223,7 @@ macro_rules! session_store_tests {
             a_failed_step_can_be_repeated
             a_dropped_step_leaves_nothing_behind
             a_dropped_step_can_be_repeated
+            a_logout_after_a_dropped_step_is_whole
             a_list_shows_what_lives
             a_session_that_moves_stays_one
             the_oldest_sessions_end_beyond_the_limit

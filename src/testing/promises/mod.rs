@@ -46,6 +46,7 @@ pub use two_steps::{
 };
 pub use user_faults::{
     a_dropped_step_can_be_repeated, a_dropped_step_leaves_nothing_behind, a_failed_step_can_be_repeated,
+    a_logout_after_a_dropped_step_is_whole,
 };
 pub use users::{
     a_list_shows_what_lives, a_session_is_ended_wherever_it_moves, a_session_that_moves_stays_one,

@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 
-use super::setup::{Probed, open, value};
+use super::setup::{Act, Probed, open, value};
 use super::user_scene::{Deed, Scene, Work};
 use crate::config::policy::AtLimit;
 use crate::error::SessionError;
+use crate::session::Session;
 use crate::session::origin::Origin;
 use crate::store::SessionStore;
 use crate::testing::probe::Op;
@@ -32,6 +33,20 @@ const DEEDS: [Deed; 14] = [
     Deed::EndSecond,
     Deed::EndOthers,
     Deed::EndAll,
+];
+
+const OPS: [Op; 11] = [
+    Op::Get,
+    Op::Set,
+    Op::Destroy,
+    Op::Touch,
+    Op::Create,
+    Op::Replace,
+    Op::DestroyIf,
+    Op::GetMany,
+    Op::ReadUser,
+    Op::AppendUser,
+    Op::ReplaceUser,
 ];
 
 /// Makes the call with this number go wrong.
@@ -198,11 +213,9 @@ pub async fn a_dropped_step_can_be_repeated<S: SessionStore>(store: S) {
         return;
     }
     let store = Arc::new(store);
-    let ops = [Op::Get, Op::Set, Op::Destroy, Op::Touch, Op::Create, Op::Replace, Op::DestroyIf, Op::GetMany];
-    let list_ops = [Op::ReadUser, Op::AppendUser, Op::ReplaceUser];
     let mut is_dropped_after_removal = false;
     for deed in DEEDS.into_iter().filter(|deed| deed.writes()) {
-        for op in ops.into_iter().chain(list_ops) {
+        for op in OPS {
             for n in 0.. {
                 let scene = Scene::new(&store, |options| options).await;
                 let mut work = scene.prepare(deed, &scene.config).await;
@@ -239,4 +252,37 @@ pub async fn a_dropped_step_can_be_repeated<S: SessionStore>(store: S) {
         }
     }
     assert!(is_dropped_after_removal, "no commit was dropped after it had removed the old record");
+}
+
+/// Promises 2 and 8: when a commit is dropped at any of its calls, and the request then ends its session, nothing of the
+/// session lives, under the old id or the new one.
+pub async fn a_logout_after_a_dropped_step_is_whole<S: SessionStore>(store: S) {
+    if store.users().is_none() {
+        return;
+    }
+    let store = Arc::new(store);
+    let ends: [(&str, Act); 2] = [("destroy", Session::destroy), ("regenerate", Session::regenerate)];
+    // A record may be created by a call that was left behind; nobody was told its id, and an end of all finds it.
+    for op in OPS.into_iter().filter(|op| *op != Op::Create) {
+        for (deed, (end, act)) in
+            DEEDS.into_iter().filter(|deed| deed.writes()).flat_map(|deed| ends.map(|end| (deed, end)))
+        {
+            for n in 0.. {
+                let scene = Scene::new(&store, |options| options).await;
+                let mut work = scene.prepare(deed, &scene.config).await;
+                let hold = scene.probe.hold_nth(op, n);
+                if matches!(select(pin!(hold.reached()), pin!(work.run())).await, Either::Right(_)) {
+                    break;
+                }
+                drop(hold);
+                let what = format!("{deed:?}, dropped at call {n} of {op:?}, and then {end}");
+                let Work::Commit(visitor, session) = &mut work else { break };
+                act(session);
+                visitor.commit(session).await.unwrap_or_else(|error| panic!("{what}: {error:?}"));
+                let others = if deed.moves_first() { 1 } else { 2 };
+                assert_eq!(scene.alive(&scene.user).await.len(), others, "{what}: the session lives");
+                assert_eq!(scene.alive(&scene.staff).await.len(), 0, "{what}: the session of staff lives");
+            }
+        }
+    }
 }
