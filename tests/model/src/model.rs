@@ -47,9 +47,9 @@ impl World {
 }
 
 impl World {
-    /// A session is over under its id, and under those to which its logout has followed it.
-    fn end(&mut self, id: &Id, followed: &[Id]) {
-        followed.iter().chain([id]).for_each(|ended| drop(self.records.remove(ended)));
+    /// Sessions are over under these ids.
+    fn end<'i>(&mut self, ids: impl IntoIterator<Item = &'i Id>) {
+        ids.into_iter().for_each(|ended| drop(self.records.remove(ended)));
     }
 
     /// How often a record was written.
@@ -69,6 +69,8 @@ pub(crate) struct Trial<'i> {
     pub(crate) asked_again: bool,
     /// An earlier commit asked twice for the removal of the old record, and got two errors.
     pub(crate) removal_unanswered: bool,
+    /// An earlier commit was told that it had removed the old record, and failed afterwards.
+    pub(crate) removal_done: bool,
     /// After it had removed the old record, and before its session had arrived under the new id in the user's
     /// list, another request told the list that the session with the old id was logged out.
     pub(crate) ended_on_the_way: bool,
@@ -90,6 +92,12 @@ enum Stage {
     Existing { id: Id, base: Contents },
     NewId { how: How, old: Option<(Id, Contents)> },
     Destroyed { stored: Option<Id> },
+}
+
+impl Stage {
+    fn is_cycle(&self) -> bool {
+        matches!(self, Self::NewId { how: How::Cycle, .. })
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -118,6 +126,10 @@ pub(crate) struct Handle {
     written: Option<u32>,
     /// A move that failed was carried out all the same, and this is where the session went.
     moved: Option<Id>,
+    /// So many of the changes it has there.
+    moved_with: usize,
+    /// Where a move had left the session that the request has given up since: its next commit removes that.
+    left: Vec<Id>,
     /// What `id()` said, since the stage last changed.
     promised: Option<Id>,
     /// A commit failed since then.
@@ -144,6 +156,8 @@ impl Handle {
             attempted: 0,
             written: None,
             moved: None,
+            moved_with: 0,
+            left: Vec::new(),
             promised: None,
             disturbed: false,
             touch: false,
@@ -244,6 +258,7 @@ impl Handle {
 
     fn stored(&self, id: &Id, contents: Contents) -> Self {
         let mut handle = self.existing(id, contents);
+        handle.left.clear();
         handle.set_cookie();
         handle
     }

@@ -13,7 +13,7 @@ use crate::history::{After, CookieSeen, EffectKind, Failure, History, Step, Told
 use crate::model::{Handle, Id, Loaded, Loading, Outcome, Trial, World};
 use crate::program::{Op, Options, Program};
 use crate::promises::{
-    answered, asked_again, ended_on_the_way, followed, gave_up, logout_undone, not_listed,
+    answered, asked_again, ended_on_the_way, followed, gave_up, logout_undone, not_listed, removal_done,
     removal_unanswered, users,
 };
 use crate::request::show;
@@ -280,8 +280,16 @@ impl Search<'_> {
                 let ended_on_the_way = old.is_some_and(|id| ended_on_the_way(history, at, id, &time));
                 let followed = handle.leaves().map(|id| followed(history, at, id, &time)).unwrap_or_default();
                 let followed = &followed[..];
-                let trial =
-                    |new| Trial { save, new, asked_again, removal_unanswered, ended_on_the_way, followed };
+                let removal_done = old.is_some_and(|id| removal_done(history, at, id, *asked));
+                let trial = |new| Trial {
+                    save,
+                    new,
+                    asked_again,
+                    removal_unanswered,
+                    removal_done,
+                    ended_on_the_way,
+                    followed,
+                };
                 let outcomes = match (op, result) {
                     (Op::Reload, _) => handle.reload(&state.world),
                     (_, Ok(After { id: Some(id), .. })) => {
@@ -387,11 +395,20 @@ impl Search<'_> {
         let followed =
             handle.leaves().map(|id| followed(self.history, request, id, &time)).unwrap_or_default();
         let (asked_again, removal_unanswered, followed) = (false, false, &followed[..]);
-        let trial = Trial { save, new: None, asked_again, removal_unanswered, ended_on_the_way, followed };
+        let removal_done = false;
+        let trial = Trial {
+            save,
+            new: None,
+            asked_again,
+            removal_unanswered,
+            removal_done,
+            ended_on_the_way,
+            followed,
+        };
         let trials = ids.iter().map(Some).chain([None]).map(|new| Trial { new, ..trial });
         let outcomes = trials.flat_map(|trial| handle.commit(world, trial, self.options));
         let outcomes = outcomes.filter(|outcome| outcome.result.is_ok() && outcome.world != *world);
-        outcomes.chain(nowhere).collect()
+        outcomes.chain(nowhere).chain(handle.without_left(world)).collect()
     }
 
     /// A floating step takes effect.

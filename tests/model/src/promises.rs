@@ -99,15 +99,36 @@ pub(crate) fn asked_again(history: &History, request: usize, id: &Id, time: &Ran
     })
 }
 
-/// Whether an earlier commit of a request asked twice for the removal of this record, and got two errors: in a store
-/// of two steps, perhaps when it looked for the record.
-pub(crate) fn removal_unanswered(history: &History, request: usize, id: &Id, before: u64) -> bool {
+/// The steps of a request until then that failed with `Store`.
+fn failed_steps(history: &History, request: usize, before: u64) -> impl Iterator<Item = Range<u64>> {
     let failed = history.requests[request].iter().filter_map(|step| match step {
         Step::Store { asked, answered: Some(end), result: Some(Err(Failure::Store)), .. } => {
             Some(*asked..*end)
         }
         _ => None,
     });
+    failed.filter(move |step| step.end < before)
+}
+
+/// Whether an earlier commit of a request was told that it has removed this record, and failed afterwards.
+pub(crate) fn removal_done(history: &History, request: usize, id: &Id, before: u64) -> bool {
+    let has = |step: &Range<u64>, kinds: &[EffectKind]| {
+        history.effects.iter().any(|effect| {
+            kinds.contains(&effect.kind)
+                && effect.actor == request
+                && effect.id == *id
+                && step.contains(&effect.at)
+        })
+    };
+    failed_steps(history, request, before).any(|step| {
+        has(&step, &[EffectKind::Moved, EffectKind::Destroyed])
+            && !has(&step, &[EffectKind::Unanswered, EffectKind::RemovalUnanswered])
+    })
+}
+
+/// Whether an earlier commit of a request asked twice for the removal of this record, and got two errors: in a store
+/// of two steps, perhaps when it looked for the record.
+pub(crate) fn removal_unanswered(history: &History, request: usize, id: &Id, before: u64) -> bool {
     let errors = |step: &Range<u64>| {
         let within = |effect: &&Effect| {
             matches!(effect.kind, EffectKind::Unanswered | EffectKind::RemovalUnanswered)
@@ -117,7 +138,7 @@ pub(crate) fn removal_unanswered(history: &History, request: usize, id: &Id, bef
         };
         history.effects.iter().filter(within).count()
     };
-    failed.filter(|step| step.end < before).any(|step| errors(&step) > 1)
+    failed_steps(history, request, before).any(|step| errors(&step) > 1)
 }
 
 /// Whether a change of id by this request, in this time, has removed the record, and then another request has
@@ -130,13 +151,12 @@ pub(crate) fn ended_on_the_way(history: &History, request: usize, id: &Id, time:
 }
 
 /// The ids to which a logout by this request, in this time, has followed the session: those of records that it removed
-/// and that a change of id had created, which got no answer to the removal of the old one.
+/// and that a change of id had created, which had asked for the removal of the old one.
 pub(crate) fn followed(history: &History, request: usize, id: &Id, time: &Range<u64>) -> Vec<Id> {
     let is_move = |created: &Effect| {
         history.effects.iter().any(|removal| {
-            removal.kind == EffectKind::RemovalUnanswered
-                && removal.actor == created.actor
-                && removal.id == *id
+            let kinds = [EffectKind::RemovalUnanswered, EffectKind::Moved, EffectKind::Destroyed];
+            kinds.contains(&removal.kind) && removal.actor == created.actor && removal.id == *id
         })
     };
     let is_left = |id: &Id| {

@@ -132,6 +132,9 @@ impl Handle {
             Stage::NewId { how: How::Cycle, old } => Stage::NewId { how, old },
             Stage::NewId { how: before, old } => Stage::NewId { how: before, old },
         };
+        if !(self.stage.is_cycle() && how == How::Cycle) {
+            self.left.extend(self.moved.take());
+        }
         if how == How::Regenerate {
             self.log.clear();
             self.attempted = 0;
@@ -152,6 +155,7 @@ impl Handle {
             Stage::NewId { old, .. } => old.map(|(id, _)| id),
         };
         self.stage = Stage::Destroyed { stored };
+        self.left.extend(self.moved.take());
         self.settled = false;
         self.log.clear();
         self.attempted = 0;

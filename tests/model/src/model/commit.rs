@@ -36,8 +36,8 @@ impl Handle {
         if !is_same || !self.log.starts_with(&asked.log) {
             return;
         }
-        if let Stage::NewId { .. } | Stage::New = asked.stage {
-            self.moved = done.id().cloned();
+        if let (Stage::NewId { .. } | Stage::New, Some(id)) = (&asked.stage, done.id()) {
+            (self.moved, self.moved_with) = (Some(id.clone()), asked.log.len());
         }
         if let Stage::Existing { .. } | Stage::New = asked.stage {
             self.attempted = asked.log.len();
@@ -71,6 +71,13 @@ impl Handle {
         let mut world = world.clone();
         world.records.remove(id)?;
         Some(Outcome { world, handle: self.clone(), result: Ok(()) })
+    }
+
+    /// A commit of this handle has removed where a move had left the session, and nothing more.
+    pub(crate) fn without_left(&self, world: &World) -> Option<Outcome> {
+        let mut ended = world.clone();
+        ended.end(&self.left);
+        (ended != *world).then(|| Outcome { world: ended, handle: self.clone(), result: Ok(()) })
     }
 
     /// What the store's word "it is not there" makes of the cookie.
@@ -130,9 +137,8 @@ impl Handle {
             }
             Stage::Destroyed { stored } => {
                 let (mut world, mut handle) = (world.clone(), self.clone());
-                if let Some(id) = stored {
-                    world.end(id, trial.followed);
-                }
+                world.end(stored.iter().chain(trial.followed).chain(&self.left));
+                handle.left.clear();
                 if stored.is_some() || self.request_cookie != RequestCookie::Absent {
                     handle.cookie = Some(Cookie::Expired);
                 }
@@ -176,9 +182,16 @@ impl Handle {
                 let modified = self.is_modified(options);
                 let old_secret = self.request_cookie == RequestCookie::OldSecret;
                 let forced = options.resave || save;
+                // What a failed commit may have written is written over.
+                let taken_back = self.disturbed && !self.log.is_empty() && !modified;
                 let Some(now) = world.records.get(id) else {
                     let mut handle = self.clone();
                     let asks = modified || forced || options.rolling || self.touch || old_secret;
+                    if taken_back && !asks {
+                        let mut asked = Self { log: Vec::new(), ..self.clone() };
+                        asked.denied();
+                        add(world, asked, Ok(()));
+                    }
                     if asks {
                         handle.denied();
                     }
@@ -193,16 +206,17 @@ impl Handle {
                     }
                     return outcomes;
                 };
-                if !modified && !forced {
+                if !modified && !forced && self.attempted == 0 {
                     let mut handle = self.clone();
                     let asks = options.rolling || self.touch || old_secret;
                     if asks && (options.rolling || old_secret) {
                         handle.set_cookie();
                     }
                     handle.log.clear();
-                    handle.attempted = 0;
                     add(world, handle, Ok(()));
-                    return outcomes;
+                    if !taken_back {
+                        return outcomes;
+                    }
                 }
                 let mut changes = self.changes_to_make(world, id);
                 if self.disturbed {
@@ -210,7 +224,7 @@ impl Handle {
                 }
                 let mut ways: Vec<_> =
                     changes.into_iter().map(|log| Self::replay(log, Some(now), options)).collect();
-                if !modified {
+                if !modified && self.attempted == 0 {
                     ways.push(Ok(now.clone()));
                 }
                 for contents in ways {
@@ -254,7 +268,9 @@ impl Handle {
     ) {
         let there = old.and_then(|(id, _)| world.records.get(id));
         let kept = there.filter(|_| how == How::Cycle);
-        let is_unsure = self.moved.is_some() || trial.removal_unanswered;
+        let is_there = |moved: &Id| world.records.contains_key(moved);
+        let is_unsure = trial.removal_unanswered
+            || self.moved.as_ref().is_some_and(|moved| !trial.removal_done || !is_there(moved));
         if how == How::Cycle && is_unsure && old.is_some() && there.is_none() {
             // Nobody can tell this from a logout, so the session ends: the new record as well, or it expires
             // unread.
@@ -309,6 +325,16 @@ impl Handle {
         }
         for base in bases {
             if again && how == How::Cycle && old.is_some() && base.is_none() {
+                // It goes on with what is there under the new id.
+                let mut world = world.clone();
+                let rest = &self.log[self.moved_with.min(self.log.len())..];
+                match Self::replay(rest, world.records.get(new), options) {
+                    Ok(contents) => {
+                        world.put(new, contents.clone());
+                        add(&world, self.stored(new, contents), Ok(()));
+                    }
+                    Err(Undecodable) => add(&world, self.clone(), Err(Failure::Decode)),
+                }
                 continue;
             }
             let changes = match (old, &base) {
@@ -323,9 +349,7 @@ impl Handle {
             };
             for log in changes {
                 let mut world = world.clone();
-                if let Some((id, _)) = old {
-                    world.end(id, trial.followed);
-                }
+                world.end(old.map(|(id, _)| id).into_iter().chain(trial.followed).chain(&self.left));
                 if let Ok(contents) = Self::replay(log, base.as_ref(), options) {
                     world.put(new, contents.clone());
                     add(&world, self.stored(new, contents), Ok(()));
