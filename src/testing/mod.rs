@@ -35,6 +35,7 @@
 //! | | [`promises::a_bare_wrapper_touches_and_moves_safely`] |
 //! | 2. Logout wins | [`promises::logout_beats_a_slow_writer`] |
 //! | | [`promises::logout_beats_a_waiting_writer`] |
+//! | | [`promises::logout_beats_one_who_joins_a_conflict`] |
 //! | | [`promises::logout_beats_a_reader`] |
 //! | | [`promises::a_cycled_id_takes_nothing_from_a_gone_session`] |
 //! | | [`promises::a_message_after_logout_is_delivered`] |
@@ -73,6 +74,9 @@
 //! | | [`promises::a_repeated_commit_counts_once`] |
 //! | | [`promises::a_repeated_commit_counts_once_after_a_change_of_id`] |
 //! | | [`promises::a_commit_made_again_after_a_drop_counts_once`] |
+//! | | [`promises::a_commit_that_was_recognised_counts_once`] |
+//! | | [`promises::a_commit_dropped_after_its_write_counts_once`] |
+//! | | [`promises::a_change_taken_back_is_not_there`] |
 //! | `check` asks the store, also through wrappers | [`promises::check_reaches_the_store`] |
 //!
 //! A store that is wrapped into [`HashedIds`] is held to them with
@@ -187,6 +191,7 @@ macro_rules! session_store_tests {
             a_flash_message_pushed_during_a_drain_is_kept
             logout_beats_a_slow_writer
             logout_beats_a_waiting_writer
+            logout_beats_one_who_joins_a_conflict
             logout_beats_a_reader
             a_cycled_id_takes_nothing_from_a_gone_session
             a_cycled_id_takes_what_others_wrote
@@ -203,6 +208,9 @@ macro_rules! session_store_tests {
             a_repeated_commit_counts_once
             a_repeated_commit_counts_once_after_a_change_of_id
             a_commit_made_again_after_a_drop_counts_once
+            a_commit_that_was_recognised_counts_once
+            a_commit_dropped_after_its_write_counts_once
+            a_change_taken_back_is_not_there
             a_dropped_request_leaves_no_half
             a_lost_answer_costs_no_session
             a_message_after_logout_is_delivered

@@ -102,6 +102,18 @@ mod tests {
         assert!(matches!(poll(next), Poll::Ready((Some(_), Some(2)))));
     }
 
+    /// Who comes between a waiter's count and its place in the queue takes the place, and what was handed on with it.
+    #[test]
+    fn a_place_and_what_was_handed_on_go_together() {
+        let turns = Turns::new(1);
+        let Poll::Ready((place, None)) = poll(pin!(turns.next())) else { panic!("the place is free") };
+        let waiter = Waiter::of(&turns);
+        assert_eq!(turns.hand(1), None);
+        drop(place);
+        assert!(matches!(poll(pin!(turns.next())), Poll::Ready((Some(_), Some(1)))));
+        assert_eq!(waiter.handed(), None);
+    }
+
     #[test]
     fn what_is_handed_to_one_who_gives_up_is_dropped() {
         let turns = Turns::new(1);

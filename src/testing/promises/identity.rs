@@ -1,6 +1,7 @@
 //! Checks of promises 1 to 5: a logout is final, ids cannot be planted, and an old id is worth nothing.
 
 use std::fmt::Display;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::header::COOKIE;
@@ -15,7 +16,7 @@ use crate::id::SessionId;
 use crate::session::Session;
 use crate::session::origin::Origin;
 use crate::store::SessionStore;
-use crate::testing::probe::Op;
+use crate::testing::probe::{Op, Probe};
 use crate::testing::visitor::{Answer, Visitor};
 
 /// Promise 2: a request that loaded before a logout and commits after it gets `Gone`, whatever it did, and
@@ -94,6 +95,38 @@ pub async fn logout_beats_a_waiting_writer<S: SessionStore>(store: S) {
         }
         assert_eq!(origin(&visitor).await, Origin::Unknown, "the write brought the session back");
     }
+}
+
+/// The same where the write of the other one has met a conflict: what it was told of the record is older than the
+/// request that waits.
+pub async fn logout_beats_one_who_joins_a_conflict<S: SessionStore>(store: S) {
+    let (config, probe) = setup(store);
+    let elsewhere = options(&Probe::new(Arc::clone(probe.inner()))).build().expect("the kit's own options");
+    let visitor = user(&config).await;
+    let own = visitor.id().expect("a cookie");
+    let (first, late) = (open(&visitor).await, open(&visitor).await);
+    for session in [&first, &late] {
+        assert_eq!(session.update("count", increment).expect("update"), Some(1));
+    }
+    let mut rival = Visitor::with_id(&elsewhere, &own);
+    let session = open(&rival).await;
+    session.insert("count", "no number").expect("insert");
+    rival.commit(&session).await.expect("commit");
+    let hold = probe.hold_answer(Op::Replace);
+    let writing = tokio::spawn(async move { first.commit().await.map(drop) });
+    hold.reached().await;
+    probe.inner().destroy(&key(&config, &own)).await.expect("destroy");
+    let until_it_waits = async move {
+        for _ in 0..3 {
+            yield_now().await;
+        }
+        drop(hold);
+    };
+    let (answer, ()) = join(late.commit(), until_it_waits).await;
+    assert!(matches!(answer, Err(SessionError::Gone)), "{:?}", answer.map(drop));
+    // This one began before the logout, so it may have met the record or not.
+    let answer = writing.await.expect("no panic");
+    assert!(matches!(answer, Err(SessionError::Gone | SessionError::Decode { .. })), "{answer:?}");
 }
 
 /// Promises 2 and 3: after a logout, a late request under `rolling`, `resave` or `touch()` neither brings the

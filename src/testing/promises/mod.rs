@@ -29,15 +29,16 @@ pub use identity::{
     a_cycled_id_takes_nothing_from_a_gone_session, a_cycled_id_takes_what_others_wrote,
     a_late_request_replaces_no_cookie, a_miss_clears_no_cookie, an_old_id_is_worth_nothing,
     logout_beats_a_reader, logout_beats_a_slow_writer, logout_beats_a_waiting_writer,
-    only_minted_ids_are_written, planted_cookies_hide_no_session,
+    logout_beats_one_who_joins_a_conflict, only_minted_ids_are_written, planted_cookies_hide_no_session,
 };
 pub use parallel::{
     a_flash_message_pushed_during_a_drain_is_kept, different_keys_both_survive,
     every_change_survives_a_conflict, no_update_is_lost,
 };
 pub use repeated::{
-    a_commit_made_again_after_a_drop_counts_once, a_repeated_commit_counts_once,
-    a_repeated_commit_counts_once_after_a_change_of_id,
+    a_change_taken_back_is_not_there, a_commit_dropped_after_its_write_counts_once,
+    a_commit_made_again_after_a_drop_counts_once, a_commit_that_was_recognised_counts_once,
+    a_repeated_commit_counts_once, a_repeated_commit_counts_once_after_a_change_of_id,
 };
 pub use two_steps::{
     a_bare_wrapper_loses_no_update, a_bare_wrapper_revives_no_session,

@@ -1,6 +1,10 @@
 //! Checks of commits that are made again because nobody knows what became of the first one.
 
-use super::setup::{increment, open, setup, user, value};
+use std::pin::pin;
+
+use futures_util::future::{Either, select};
+
+use super::setup::{Act, increment, open, setup, user, value};
 use crate::error::SessionError;
 use crate::session::Session;
 use crate::store::SessionStore;
@@ -52,6 +56,92 @@ pub async fn a_repeated_commit_counts_once<S: SessionStore>(store: S) {
         visitor.commit(&session).await.expect("commit");
         assert_eq!(value(&visitor, "n").await, Some(2), "{lost:?}");
     }
+}
+
+/// The same where the second commit finds that the first one was carried out, and then gets an error itself, and another
+/// request writes to the session.
+pub async fn a_commit_that_was_recognised_counts_once<S: SessionStore>(store: S) {
+    let (config, probe) = setup(store);
+    let mut visitor = user(&config).await;
+    let session = open(&visitor).await;
+    session.update("n", increment).expect("update");
+    probe.lose_answer(Op::Replace, 0);
+    commit_without_answer(&session).await;
+    // The first call meets the conflict.
+    probe.fail(Op::Replace, 1);
+    commit_without_answer(&session).await;
+    let rival = open(&visitor).await;
+    rival.insert("other", 1).expect("insert");
+    visitor.commit(&rival).await.expect("commit");
+    visitor.commit(&session).await.expect("the third try");
+    assert_eq!(value(&visitor, "n").await, Some(1));
+    assert_eq!(value(&visitor, "other").await, Some(1));
+}
+
+/// A change whose commit got no answer, and that the request takes back, is not in the session after the next commit.
+pub async fn a_change_taken_back_is_not_there<S: SessionStore>(store: S) {
+    let (config, probe) = setup(store);
+    let mut visitor = user(&config).await;
+    let session = open(&visitor).await;
+    session.insert("role", 1).expect("insert");
+    visitor.commit(&session).await.expect("commit");
+    for carried_out in [true, false] {
+        let changes: [(Act, Act); 3] = [
+            (
+                |session| session.insert("role", 2).expect("insert"),
+                |session| session.insert("role", 1).expect("insert"),
+            ),
+            (
+                |session| session.insert("new", 1).expect("insert"),
+                |session| {
+                    session.remove::<u64>("new").expect("remove");
+                },
+            ),
+            (
+                |session| session.flash("info", 1).expect("flash"),
+                |session| {
+                    session.take_flash::<u64>("info").expect("take");
+                },
+            ),
+        ];
+        for (change, take_back) in changes {
+            let session = open(&visitor).await;
+            change(&session);
+            if carried_out {
+                probe.lose_answer(Op::Replace, 0);
+            } else {
+                probe.fail(Op::Replace, 0);
+            }
+            commit_without_answer(&session).await;
+            take_back(&session);
+            assert!(!session.is_modified());
+            visitor.commit(&session).await.expect("the second try");
+            assert_eq!(value(&visitor, "role").await, Some(1), "carried out: {carried_out}");
+            assert_eq!(value(&visitor, "new").await, None, "carried out: {carried_out}");
+            assert_eq!(messages(&visitor).await, [0; 0], "carried out: {carried_out}");
+        }
+    }
+}
+
+/// A commit that is dropped while its session leaves its user's list, and made again, counts once.
+pub async fn a_commit_dropped_after_its_write_counts_once<S: SessionStore>(store: S) {
+    if store.users().is_none() {
+        return;
+    }
+    let (config, probe) = setup(store);
+    let mut visitor = Visitor::new(&config);
+    let session = open(&visitor).await;
+    session.log_in("ada").expect("log_in");
+    visitor.commit(&session).await.expect("commit");
+    let session = open(&visitor).await;
+    session.clear();
+    session.flash("info", 1).expect("flash");
+    let hold = probe.hold(Op::AppendUser);
+    let is_held = matches!(select(pin!(session.commit()), pin!(hold.reached())).await, Either::Right(_));
+    assert!(is_held, "the session leaves no list");
+    drop(hold);
+    visitor.commit(&session).await.expect("the second try");
+    assert_eq!(messages(&visitor).await, [1]);
 }
 
 /// The same where the session changes its id, or reads the store again, before the second commit.
