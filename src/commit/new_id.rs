@@ -250,8 +250,8 @@ impl<'c> Execution<'c> {
         if is_listed { self.rewrite_listed(new, record).await } else { self.set_new(new.id, record).await }
     }
 
-    /// Writes the new record again. An unconditional `set` is safe here: the new id was never sent and is in
-    /// no list, so no other request can write to the record. If it gets no answer, the id is not used again.
+    /// Writes the new record again. An unconditional `set` is safe here: the new id was never sent, so no other request
+    /// writes to the record. If it gets no answer, the id is not used again.
     async fn set_new(&mut self, id: SessionId, record: Record) -> Result<Snapshot, SessionError> {
         self.unfinished.id = PendingId::NotChosen;
         self.config.store.set(&id, &record, self.config.policy.ttl(record.max_age())).await?;

@@ -14,8 +14,9 @@ use crate::session::snapshot::Snapshot;
 /// - `New`, `Existing` → `NewId`: `change_id`. `replaces` is the existing session's snapshot, if there is
 ///   one.
 /// - `NewId` → `NewId`: `change_id`. Another id takes the place of the unused one, `replaces` stays, and
-///   `AfterDestroy` prevails over `Regenerate`, and that over `Cycle`. `leave`, when a commit has failed or was
-///   dropped: the id is `Stored` from then on if the new record is, and `NotChosen` if nobody can tell.
+///   `AfterDestroy` prevails over `Regenerate`, and that over `Cycle`. An id that is `Stored` stays where `Cycle`
+///   meets `Cycle`; otherwise its record is left to the next commit, to be removed. `leave`, when a commit has failed
+///   or was dropped: the id is `Stored` from then on if the new record is, and `NotChosen` if nobody can tell.
 /// - `New` → `New`: `leave`, likewise.
 /// - `NewId` → `Existing`: `finish_write`, when the commit has stored the record under the new id;
 ///   `reloaded`, which drops the change of id.
@@ -31,8 +32,8 @@ use crate::session::snapshot::Snapshot;
 /// Another handle may change the stage while a commit runs. `finish_write` then keeps the new stage, and puts
 /// the snapshot of what was written into `replaces` or `stored`, so that the next commit removes that record.
 ///
-/// Use these methods to change the stage. Only the commit that has removed a destroyed session's record
-/// writes to it from elsewhere.
+/// Use these methods to change the stage, and over the memory store `created_in_place`. `adopted` sets it for a session of
+/// another library. `record_destroyed` notes that the commit has removed what a `Destroyed` or `NewId` has stored.
 pub(crate) enum Stage {
     /// The session is not in the store. Its id is generated when it is first needed.
     New { id: Option<SessionId> },
@@ -108,9 +109,10 @@ pub(crate) enum NewId {
 ///
 /// - any → `Pending`: the session is changed or touched (`push`, `change_id`, `mark_destroyed`,
 ///   `Session::touch`).
-/// - any → `Running`: a commit begins (`begin_commit`, or a commit that has nothing to write).
+/// - any → `Running`: a commit begins (`begin_commit`).
 /// - `Running` → `Done`: the commit is complete (`end_commit`). Where another handle made a change meanwhile,
 ///   the state is `Pending`, and stays so.
+/// - any → `Done`: a commit that has nothing to write, or that was made in place (`committed_in_place`).
 /// - any → `Failed`: the commit returned an error (`failed`).
 /// - any but `Done` → `Failed`: the layer gives the changes up after a server error.
 ///

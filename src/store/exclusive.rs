@@ -73,7 +73,7 @@ pub(crate) enum WriteError {
 impl From<NoTurn> for WriteError {
     fn from(none: NoTurn) -> Self {
         let NoTurn::Lost = none else { return Self::Busy };
-        Self::Store(StoreError::unavailable("the task that wrote the record has ended"))
+        Self::Store(StoreError::unavailable("the task that wrote the record has ended, or does not go on"))
     }
 }
 

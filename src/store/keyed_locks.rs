@@ -18,6 +18,10 @@ use crate::store::joint::{LastWritten, Member, Outcome, Sent};
 /// so that a request whose predecessor runs into that timeout still gets its turn.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
+/// How long a request waits for whoever writes its changes, once those are on their way to the store: longer than a store
+/// takes with all its timeouts. The other one may be a future that its program does not poll any more.
+const LONGEST_ANSWER: Duration = Duration::from_secs(60);
+
 type Queues = DashMap<SessionId, VecDeque<Waiter>, RandomState>;
 
 /// The requests that wait for the locks of records, in the order of asking.
@@ -54,8 +58,8 @@ pub(crate) enum Turn {
 pub(crate) enum NoTurn {
     /// The other requests kept the record's lock for longer than a request waits.
     Busy,
-    /// The task that wrote for this request has ended without an outcome: its runtime was shut down, or the
-    /// store has panicked.
+    /// The task that wrote for this request has ended without an outcome, because its runtime was shut down or the store
+    /// has panicked; or it has told none for [`LONGEST_ANSWER`].
     Lost,
 }
 
@@ -94,7 +98,7 @@ impl KeyedLocks {
     ///
     /// # Errors
     /// - [`NoTurn::Busy`] after [`LONGEST_WAIT`]. Nothing was written.
-    /// - [`NoTurn::Lost`].
+    /// - [`NoTurn::Lost`]. Nobody knows.
     pub(crate) async fn join(&self, id: &SessionId, member: Member) -> Result<Turn, NoTurn> {
         let sent = member.sent.clone();
         let mut waiting = match self.0.entry(id.clone()) {
@@ -112,7 +116,7 @@ impl KeyedLocks {
             Ok(turn) => turn,
             Err(_) if self.leave(id, &sent) => return Err(NoTurn::Busy),
             // The changes are on their way to the store, which has a timeout of its own.
-            Err(_) => waiting.await,
+            Err(_) => timeout(LONGEST_ANSWER, waiting).await.map_err(|_| NoTurn::Lost)?,
         };
         turn.map_err(|_| NoTurn::Lost)
     }
@@ -159,8 +163,7 @@ impl RecordLock {
         self.last_written.as_ref()
     }
 
-    /// Hands the record on that this holder has written. `None`: the record is gone, or its state is not
-    /// known.
+    /// Hands the record on that this holder has written. `None`: the record is gone.
     pub(crate) fn hand_on(&mut self, written: Option<LastWritten>) {
         self.last_written = written;
     }
@@ -273,9 +276,9 @@ mod tests {
         assert!(held.take_waiting(1).is_empty());
     }
 
-    /// Whose changes are on their way to the store waits for the answer.
+    /// Whose changes are on their way to the store waits for the answer, but not for ever.
     #[tokio::test(start_paused = true)]
-    async fn the_wait_for_an_answer_does_not_end() {
+    async fn the_wait_for_an_answer_outlasts_the_store() {
         let (locks, id) = (KeyedLocks::default(), SessionId::random());
         let held = locks.lock(&id).await.unwrap();
         let mut joins = Box::pin(locks.join(&id, member()));
@@ -287,7 +290,10 @@ mod tests {
         assert!(poll!(&mut joins).is_pending());
         taken.remove(0).answer(Outcome::Failed(SessionError::Gone), 3);
         assert!(matches!(joins.await, Ok(Turn::Over(Outcome::Failed(SessionError::Gone), 3))));
-        // Whoever writes for others and ends without an answer leaves nobody waiting.
+        // Whoever writes for others and is silent for good leaves nobody waiting, as little as one who ends.
+        let silent = Box::pin(locks.join(&id, member()));
+        let (silent, taken) = futures_util::join!(silent, async { held.take_waiting(1) });
+        assert!(matches!(silent, Err(NoTurn::Lost)) && taken.len() == 1);
         let lost = Box::pin(locks.join(&id, member()));
         let (lost, ()) = futures_util::join!(lost, async { drop(held.take_waiting(1)) });
         assert!(matches!(lost, Err(NoTurn::Lost)));

@@ -84,7 +84,8 @@ pub(crate) enum CompareBy {
     Version(Version),
     /// The store compares whole records.
     Record,
-    /// The store cannot compare and write in one step. The session holds the lock of the id while it writes.
+    /// The store cannot compare and write in one step, and the session holds the lock of the id while it writes; or it
+    /// counts versions, and that of this record is not known here: then it answers with a conflict, which has it.
     Nothing,
 }
 

@@ -29,7 +29,7 @@ const IN_A_ROW: u32 = 16;
 /// to the next one that waits, and back to the pool when none does.
 pub(super) struct Lender<DB: Database> {
     pub(super) pool: Pool<DB>,
-    /// `None`: whoever made the pool wants something done each time that it lends a connection.
+    /// `None`: the pool tests each connection before it lends it.
     turns: Option<Arc<Turns<Lent<DB>>>>,
 }
 
@@ -117,7 +117,8 @@ impl<DB: Database> Lent<DB> {
         answer
     }
 
-    /// Lets the next statement that waits have the connection, which has answered all of the one before.
+    /// Lets the next statement that waits have the connection, which has answered. What is left of an answer, the end of
+    /// one of MySQL, is read before the next statement is sent.
     fn hand_on(mut self) {
         self.answered += 1;
         let Some(turns) = self.lender.turns.clone() else { return };
