@@ -122,7 +122,7 @@ impl Drop for Running<'_, '_> {
             self.session.state().note_attempt(sent);
         }
         if !self.execution.is_over {
-            self.session.state().leave(&self.execution.unfinished);
+            self.session.state().dropped(&self.execution.unfinished);
         }
     }
 }

@@ -124,7 +124,7 @@ impl<'c> Execution<'c> {
     }
 
     /// The record that the store has under a new id.
-    async fn stored(&self, id: &SessionId) -> Result<Option<Snapshot>, SessionError> {
+    pub(super) async fn stored(&self, id: &SessionId) -> Result<Option<Snapshot>, SessionError> {
         let loaded = self.config.store.get_again(id, &self.config.clock).await?;
         let snapshot = |loaded| self.created(id.clone(), loaded);
         Ok(loaded.map(|loaded| Snapshot { compare_by: loaded.compare_by, ..snapshot(loaded.record) }))

@@ -4,10 +4,12 @@
 //! that write to the session wait, and cannot make it start over again and again.
 
 use crate::commit::execution::{ATTEMPTS, Execution, backoff};
+use crate::commit::leaving::leave_lists;
 use crate::commit::membership::Membership;
 use crate::error::SessionError;
 use crate::id::SessionId;
 use crate::record::Record;
+use crate::record::metadata::Metadata;
 use crate::session::snapshot::Snapshot;
 use crate::session::stage::{NewId, Removal};
 use crate::store::Replaced;
@@ -40,9 +42,14 @@ impl Execution<'_> {
         }
     }
 
+    /// Removes the new records that earlier commits of this request have left, and their ids from users' lists.
     pub(super) async fn remove_left_behind(&self) -> Result<(), SessionError> {
         for id in &self.left_behind {
+            let left = self.stored(id).await?;
             self.remove_whatever(id).await?;
+            if let Some(left) = left {
+                leave_lists(self.config, &left, &Metadata::default()).await;
+            }
         }
         Ok(())
     }

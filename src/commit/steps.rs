@@ -14,7 +14,6 @@ use crate::session::device::DeviceHeaders;
 use crate::session::stage::{CommitState, Stage};
 use crate::session::state::{CookieAction, State};
 use crate::session::{Session, SessionInner};
-use crate::store::joint::Sent;
 
 /// Decides what the next commit does. `None`, when nothing has changed since the last commit.
 pub(super) fn decide_next(
@@ -64,7 +63,7 @@ fn note_outcome(
             if matches!(error, SessionError::Gone) {
                 state.record_is_gone();
             }
-            if let Some(sent) = execution.take_sent().filter(Sent::may_be_written) {
+            if let Some(sent) = execution.take_sent() {
                 state.note_attempt(sent);
             }
             state.failed(&execution.unfinished);

@@ -207,7 +207,10 @@ impl State {
     /// that another handle has ended the session or changed its id since `stage_changes` was read.
     pub(crate) fn reloaded(&mut self, snapshot: Snapshot, stage_changes: u32) -> Option<Log> {
         (self.stage_changes == stage_changes).then(|| {
-            (self.stage, self.unstored) = (Stage::Existing(snapshot), None);
+            if let Stage::NewId { id, .. } = std::mem::replace(&mut self.stage, Stage::Existing(snapshot)) {
+                self.abandon(id);
+            }
+            self.unstored = None;
             self.forget_changes()
         })
     }
@@ -231,11 +234,14 @@ impl State {
         if !is_changed && let Some(unstored) = self.unstored.take() {
             unstored.stored(&written.id);
         }
+        self.left_behind.retain(|left| *left != written.id);
         match &mut self.stage {
             // Another handle has changed the stage during the write. The next commit continues from the
             // written record.
             Stage::Destroyed { stored, .. } if is_changed => *stored = Some(Box::new(written)),
-            Stage::NewId { replaces, .. } if is_changed => *replaces = Some(Box::new(written)),
+            Stage::NewId { replaces, removal, .. } if is_changed => {
+                (*replaces, *removal) = (Some(Box::new(written)), Removal::NotAsked);
+            }
             Stage::New { .. } | Stage::Existing(_) | Stage::NewId { .. } | Stage::Destroyed { .. } => {
                 self.stage = Stage::Existing(written)
             }
@@ -288,6 +294,12 @@ impl State {
         self.leave(unfinished);
         self.in_flight = None;
         self.commit_state = CommitState::Failed;
+    }
+
+    /// Notes that the commit was dropped before its end.
+    pub(crate) fn dropped(&mut self, unfinished: &Unfinished) {
+        self.leave(unfinished);
+        self.in_flight = None;
     }
 
     /// Whether another handle has changed the stage since the running commit began.

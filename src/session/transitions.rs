@@ -53,6 +53,9 @@ impl State {
     /// meanwhile.
     pub(crate) fn leave(&mut self, unfinished: &Unfinished) {
         if self.is_stage_changed() {
+            if let Stage::NewId { removal, .. } = &mut self.stage {
+                *removal = unfinished.removal.clone();
+            }
             self.abandon(unfinished.id.clone());
             return;
         }
@@ -66,7 +69,7 @@ impl State {
     }
 
     /// Leaves a new id that the session is not to have.
-    fn abandon(&mut self, id: PendingId) {
+    pub(super) fn abandon(&mut self, id: PendingId) {
         if let PendingId::Stored(id) = id {
             self.left_behind.push(id);
         }
@@ -82,7 +85,7 @@ impl State {
             }
             // Nobody was told the id, and the session may stand in its user's list under it.
             cycling @ Stage::NewId { id: PendingId::Stored(_), how: NewId::Cycle, .. }
-                if how == NewId::Cycle =>
+                if how == NewId::Cycle && !self.is_in_flight() =>
             {
                 self.stage = cycling;
                 self.commit_state = CommitState::Pending;
