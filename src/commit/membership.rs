@@ -135,7 +135,10 @@ impl<'c> Membership<'c> {
             if log.entry(id).is_some() || login.epoch.as_ref().is_some_and(|epoch| *epoch != log.epoch()) {
                 return Err(SessionError::Gone);
             }
-            if !is_last {
+            if is_last {
+                // Logins that are refused leave lines as well.
+                self.logs.shorten(&list.user, log).await;
+            } else {
                 self.sift_older(login).await?;
                 self.logs.sift(&list.user, log).await?;
             }

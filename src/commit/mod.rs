@@ -18,6 +18,11 @@ pub(crate) mod steps;
 mod tests;
 mod told;
 
+use std::time::Duration;
+
+use tokio::sync::MutexGuard;
+use tokio::time::timeout;
+
 use crate::commit::at_once::try_commit_now;
 use crate::commit::decision::{Trigger, Write};
 use crate::commit::execution::Execution;
@@ -25,9 +30,9 @@ use crate::commit::guard::SessionGuard;
 use crate::commit::steps::{decide_next, guard, record_outcome};
 use crate::config::observed::{Waiting, observed};
 use crate::error::SessionError;
-use crate::session::Session;
 use crate::session::snapshot::Snapshot;
 use crate::session::stage::{NewId, Stage};
+use crate::session::{Session, SessionInner};
 use crate::store::loaded::Loaded;
 
 impl Session {
@@ -68,7 +73,7 @@ impl Session {
     /// - [`Gone`](SessionError::Gone), when the session was destroyed or expired while this request was
     ///   running.
     /// - [`Conflict`](SessionError::Conflict), when other requests have written the record first until the
-    ///   retries were used up, or every new id is taken.
+    ///   retries were used up, every new id is taken, or another commit of this session has not ended for a minute.
     /// - [`Decode`](SessionError::Decode) or [`Encode`](SessionError::Encode), when an
     ///   [`update`](Self::update) ran again on the value that another request wrote, and failed.
     /// - [`Cookie`](SessionError::Cookie), when the cookie is not a legal header value.
@@ -87,10 +92,22 @@ async fn commit(session: &Session, trigger: Trigger) -> Result<SessionGuard, Ses
     committed.map_err(SessionError::logged)
 }
 
+/// How long a commit waits for another one of its session: longer than a store takes with all its timeouts. The other one
+/// may be a future that its program does not poll any more.
+const LONGEST_COMMIT: Duration = Duration::from_secs(60);
+
+/// Waits until no other handle of this request is committing.
+async fn alone(session: &SessionInner) -> Result<MutexGuard<'_, ()>, SessionError> {
+    if let Ok(lock) = session.commit_lock.try_lock() {
+        return Ok(lock);
+    }
+    timeout(LONGEST_COMMIT, session.commit_lock.lock()).await.map_err(|_| SessionError::Conflict)
+}
+
 /// Commits when no other handle of this request is committing.
 async fn commit_when_free(session: &Session, trigger: Trigger) -> Result<SessionGuard, SessionError> {
     let inner = session.inner();
-    let _lock = inner.commit_lock.lock().await;
+    let _lock = alone(inner).await?;
     let config = inner.config.inner();
     let (execution, decided) = loop {
         let mut state = session.state();
@@ -129,7 +146,7 @@ impl Drop for Running<'_, '_> {
 
 async fn reload(session: &Session) -> Result<(), SessionError> {
     let inner = session.inner();
-    let _lock = inner.commit_lock.lock().await;
+    let _lock = alone(inner).await?;
     let stage_changes = session.state().stage_changes();
     let (id, signature) = match &session.state().stage {
         Stage::Destroyed { .. } | Stage::NewId { how: NewId::AfterDestroy, .. } => {

@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, HeaderValue};
 use futures_util::poll;
 use tokio::sync::Semaphore;
 
+use crate::SessionError;
 use crate::session::Session;
 use crate::{MemoryStore, Record, SessionConfig, SessionId, SessionStore, StoreError, Stored};
 
@@ -97,6 +98,20 @@ async fn a_commit_waits_for_the_one_of_another_handle() {
     drop(lock);
     commit.await.map(drop).unwrap();
     assert_eq!(open(&config, &id).await.get::<u32>("n").unwrap(), Some(2));
+}
+
+/// The other commit may be a future that nobody polls any more.
+#[tokio::test(start_paused = true)]
+async fn a_commit_does_not_wait_for_ever() {
+    let (config, id) = stored().await;
+    let session = open(&config, &id).await;
+    session.insert("n", 2).unwrap();
+    let lock = session.inner().commit_lock.lock().await;
+    let (commit, reload) = futures_util::join!(session.commit(), session.reload());
+    assert!(matches!(commit.map(drop), Err(SessionError::Conflict)));
+    assert!(matches!(reload, Err(SessionError::Conflict)));
+    drop(lock);
+    session.commit().await.map(drop).unwrap();
 }
 
 /// A store whose `set` waits for a permit.

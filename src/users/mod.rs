@@ -96,7 +96,7 @@ impl UserSessions {
     ///
     /// # Errors
     /// - [`Gone`](SessionError::Gone), when `session` is not a live session of this user. Then none was
-    ///   ended.
+    ///   ended; if it ended during the call, those of older secrets may have been.
     /// - Those of [`list`](Self::list). Some sessions may then live on; the call can be made again.
     pub async fn end_others(&self, session: &Session) -> Result<usize, SessionError> {
         self.end_all_but(Some(session)).await.map_err(SessionError::logged)

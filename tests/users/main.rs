@@ -8,6 +8,7 @@ mod lists;
 mod logins;
 mod operate;
 mod races;
+mod texts;
 
 use std::time::Duration;
 

@@ -23,6 +23,9 @@ use crate::store::watched::Ended;
 /// is about to be created. It is longer than any call to a store takes.
 const GRACE: Duration = Duration::from_secs(60);
 
+/// How often a list is read while its sessions get other ids, so that one who does that all the time keeps nobody waiting.
+const LOOKS: usize = 8;
+
 /// How many records are destroyed at the same time.
 const AT_ONCE: usize = 32;
 
@@ -61,7 +64,13 @@ impl<'a> UserLogs<'a> {
 
     /// Appends an event, and returns the list as it is then.
     pub(crate) async fn append(&self, user: &str, event: &Event) -> Result<UserLog, StoreError> {
-        self.index.append(user, &event.line()).await.map(UserLog::read)
+        let line = event.line();
+        let mut text = self.index.append(user, &line).await?;
+        if !text.starts_with(&line) && !text.contains(&format!("\n{line}")) {
+            // The line before it was cut off, and has swallowed this one.
+            text = self.index.append(user, &line).await?;
+        }
+        Ok(UserLog::read(text))
     }
 
     /// Takes an id from a user's list whose record is gone, or no longer the user's. Nobody is told of a
@@ -80,7 +89,12 @@ impl<'a> UserLogs<'a> {
     /// The same for a session that a logout has ended, and for all ids that it is about to get.
     pub(crate) async fn log_out(&self, user: &str, id: &SessionId) {
         let logged_out = async {
-            let log = self.append(user, &Event::LogOut { id: id.key().as_str().into() }).await?;
+            let event = Event::LogOut { id: id.key().as_str().into() };
+            // A call without an answer is made once more: this one also ends the session where it moves to.
+            let log = match self.append(user, &event).await {
+                Ok(log) => log,
+                Err(_) => self.append(user, &event).await?,
+            };
             if log.has_ended() { self.finish(user, &log).await.map(|()| log) } else { Ok(log) }
         };
         warn_of_failure(logged_out.await);
@@ -108,6 +122,7 @@ impl<'a> UserLogs<'a> {
     /// Marks the sessions with these places as over, and destroys their records. Returns how many were live.
     pub(crate) async fn end(&self, user: &str, places: Vec<u64>) -> Result<(UserLog, usize), WriteError> {
         let log = self.append(user, &Event::End { places: places.clone() }).await?;
+        let places: HashSet<_> = places.into_iter().collect();
         let ended = self.finish_ended(user, &log, |entry| places.contains(&entry.place)).await?;
         Ok((log, ended))
     }
@@ -175,6 +190,8 @@ impl<'a> UserLogs<'a> {
                     dead.push(id.clone());
                     ended.push(id);
                 }
+                // The login is over that left this entry behind, and would go on to count.
+                Some(other) if entry.at < old && !is_of(user, &other) => dead.push(id),
                 Some(record) => live.push((id, entry, record)),
                 None => {
                     if entry.at < old {
@@ -194,18 +211,20 @@ impl<'a> UserLogs<'a> {
     /// The user's live sessions, in the order of their logins.
     pub(crate) async fn live(&self, user: &str) -> Result<Vec<(SessionId, Entry, Stored)>, WriteError> {
         let mut log = self.read(user).await?;
+        let mut looks = 0;
         loop {
+            looks += 1;
             let Sifted { live, missing, .. } = self.sift(user, log).await?;
-            if missing.is_empty() {
+            if missing.is_empty() || looks == LOOKS {
                 return Ok(live);
             }
             // A session may have got another id after the list was read and before its record was.
             log = self.read(user).await?;
             let seen: HashSet<_> =
                 live.iter().map(|(id, ..)| id).chain(missing.iter().map(|(id, _)| id)).collect();
+            let places: HashSet<_> = missing.iter().map(|(_, missing)| missing.place).collect();
             let has_moved = |(id, entry): &(SessionId, Entry)| {
-                let is_missing = missing.iter().any(|(_, missing)| missing.place == entry.place);
-                is_missing && !entry.ended && !seen.contains(id)
+                places.contains(&entry.place) && !entry.ended && !seen.contains(id)
             };
             if !log.entries().iter().any(has_moved) {
                 return Ok(live);
@@ -213,7 +232,7 @@ impl<'a> UserLogs<'a> {
         }
     }
 
-    /// Drops entries that are old and were found without a record. A login may have stood still for so long
+    /// Drops entries that are old and were found without a record of the user. A login may have stood still for so long
     /// that it creates its record only now: it sees that its entry is closed, or it has looked before and
     /// its record is found here.
     async fn drop_entries(&self, user: &str, dead: Vec<SessionId>) -> Result<UserLog, WriteError> {

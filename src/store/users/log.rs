@@ -4,7 +4,7 @@
 //! text agree on it, and to append a line is to make one atomic step: of a login and an end of all sessions,
 //! one comes first.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use foldhash::quality::RandomState;
 use serde::{Deserialize, Serialize};
@@ -166,9 +166,14 @@ impl UserLog {
                 }
             }
             Event::End { places } => {
+                let places: HashSet<_> = places.into_iter().collect();
                 state.end(|_, entry| places.contains(&entry.place));
             }
-            Event::Close { ids } => state.end(|id, _| ids.contains(id)),
+            Event::Close { ids } => {
+                for id in &ids {
+                    state.entries.entry(id.clone()).and_modify(|entry| entry.ended = true);
+                }
+            }
             Event::Forget { ids } => {
                 for id in &ids {
                     state.entries.remove(id);
@@ -247,8 +252,9 @@ impl UserLog {
             }
             // Several ids of one session keep one place.
             let place = *places.entry(entry.place).or_insert_with(|| {
-                state.next += 1;
-                state.next - 1
+                let place = state.next;
+                state.next = place.wrapping_add(1);
+                place
             });
             state.entries.insert(id.as_str().into(), Entry { place, ..entry });
         }
@@ -260,8 +266,8 @@ impl UserLog {
         self.state == other.state
     }
 
-    /// The text that says the same in one line. It is never empty, so that places and epochs never begin
-    /// anew: an end that was read before and comes late would reach another session.
+    /// The text that says the same in one line, without lines that this version does not know. It is never empty, so
+    /// that places and epochs never begin anew: an end that was read before and comes late would reach another session.
     pub(crate) fn shortened(self) -> String {
         Event::State(self.state).line()
     }
@@ -278,7 +284,8 @@ impl State {
             return;
         }
         self.entries.insert(id, Entry { place: self.next, at, ended: false, acted, from: None });
-        self.next += 1;
+        // Wrapping, because foreign text may hold any number.
+        self.next = self.next.wrapping_add(1);
     }
 
     fn move_on(&mut self, Move { from, to, at, epoch }: Move) {
@@ -312,7 +319,7 @@ impl State {
         if epoch == self.epoch {
             return;
         }
-        (self.epoch, self.ends) = (epoch, self.ends + 1);
+        (self.epoch, self.ends) = (epoch, self.ends.wrapping_add(1));
         self.end(|_, entry| keep != Some(entry.place));
     }
 
