@@ -203,18 +203,6 @@ impl State {
         self.stage_changes
     }
 
-    /// Continues from a record that was read again from the store, and returns the changes of this request; except
-    /// that another handle has ended the session or changed its id since `stage_changes` was read.
-    pub(crate) fn reloaded(&mut self, snapshot: Snapshot, stage_changes: u32) -> Option<Log> {
-        (self.stage_changes == stage_changes).then(|| {
-            if let Stage::NewId { id, .. } = std::mem::replace(&mut self.stage, Stage::Existing(snapshot)) {
-                self.abandon(id);
-            }
-            self.unstored = None;
-            self.forget_changes()
-        })
-    }
-
     /// Begins a commit of the whole log, and returns a copy of it.
     pub(crate) fn begin_commit(&mut self) -> Log {
         // Invariant: `in_flight` is at most the log's length.

@@ -31,6 +31,18 @@ impl State {
         changes
     }
 
+    /// Continues from a record that was read again from the store, and returns the changes of this request; except
+    /// that another handle has ended the session or changed its id since `stage_changes` was read.
+    pub(crate) fn reloaded(&mut self, snapshot: Snapshot, stage_changes: u32) -> Option<Log> {
+        (self.stage_changes == stage_changes).then(|| {
+            if let Stage::NewId { id, .. } = std::mem::replace(&mut self.stage, Stage::Existing(snapshot)) {
+                self.abandon(id);
+            }
+            self.unstored = None;
+            self.forget_changes()
+        })
+    }
+
     /// Takes up a session that came from another library, by that library's cookie.
     pub(crate) fn adopted(&mut self, snapshot: Snapshot) {
         self.origin = Origin::Loaded;
@@ -69,7 +81,7 @@ impl State {
     }
 
     /// Leaves a new id that the session is not to have.
-    pub(super) fn abandon(&mut self, id: PendingId) {
+    fn abandon(&mut self, id: PendingId) {
         if let PendingId::Stored(id) = id {
             self.left_behind.push(id);
         }
