@@ -44,6 +44,7 @@ impl Session {
     ///   the session has reached its absolute timeout.
     /// - [`Store`](SessionError::Store), when the store fails.
     /// - [`Destroyed`](SessionError::Destroyed), when the session was destroyed in this request.
+    /// - [`Conflict`](SessionError::Conflict), when a commit of this session has not ended for a minute.
     pub async fn reload(&self) -> Result<(), SessionError> {
         reload(self).await.map_err(SessionError::logged)
     }

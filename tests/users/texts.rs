@@ -1,9 +1,11 @@
 //! What the texts of users' lists come to hold, by refused logins, by other programs and by accidents.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use crate::{SECRET, is_alive, log_in, origin};
-use sessile::testing::TestClock;
+use futures_util::future::{Either, select};
+use sessile::testing::{Op, Probe, TestClock};
 use sessile::{AtLimit, MemoryStore, Origin, Record, SessionConfig, SessionError, SessionStore, UserIndex};
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -79,5 +81,31 @@ async fn large_numbers_in_foreign_text_do_no_harm() {
         let visitor = log_in(&config, "ada").await.unwrap();
         assert_eq!(ada.end_all().await.unwrap(), 1);
         assert!(!is_alive(&visitor).await);
+    }
+}
+
+/// A session that gets another id whenever somebody looks keeps nobody waiting for ever.
+#[tokio::test]
+async fn a_list_comes_to_an_end_while_a_session_moves() {
+    let probe = Probe::new(MemoryStore::new());
+    let config = SessionConfig::builder(SECRET).store(probe.clone()).build().unwrap();
+    let mut visitor = log_in(&config, "ada").await.unwrap();
+    let ada = config.sessions_of("ada");
+    let mut listing = pin!(ada.list());
+    for look in 0.. {
+        assert!(look < 20, "the list looks once more for every move");
+        let hold = probe.hold(Op::GetMany);
+        match select(listing.as_mut(), pin!(hold.reached())).await {
+            Either::Left((list, _)) => {
+                list.unwrap();
+                assert!(look > 1, "it looks again for a session that has moved");
+                break;
+            }
+            Either::Right(_) => {
+                let session = visitor.open().await.unwrap();
+                session.cycle_id();
+                visitor.commit(&session).await.unwrap();
+            }
+        }
     }
 }

@@ -66,7 +66,7 @@ impl<'a> UserLogs<'a> {
     pub(crate) async fn append(&self, user: &str, event: &Event) -> Result<UserLog, StoreError> {
         let line = event.line();
         let mut text = self.index.append(user, &line).await?;
-        if !text.starts_with(&line) && !text.contains(&format!("\n{line}")) {
+        if !has_line(&text, &line) {
             // The line before it was cut off, and has swallowed this one.
             text = self.index.append(user, &line).await?;
         }
@@ -272,6 +272,15 @@ impl<'a> UserLogs<'a> {
             let error: &(dyn std::error::Error + 'static) = &error;
             tracing::warn!(error, "a user's list of sessions could not be shortened");
         }
+    }
+}
+
+/// Whether a line that was appended stands in the text by itself.
+fn has_line(text: &str, line: &str) -> bool {
+    match text.strip_suffix(line) {
+        Some(before) => before.is_empty() || before.ends_with('\n'),
+        // A store may return what others have appended since.
+        None => text.starts_with(line) || text.contains(&format!("\n{line}")),
     }
 }
 

@@ -4,7 +4,7 @@ use std::pin::pin;
 
 use futures_util::future::{Either, select};
 
-use super::setup::{Act, increment, open, setup, user, value};
+use super::setup::{Act, Probed, increment, open, setup, user, value};
 use crate::error::SessionError;
 use crate::session::Session;
 use crate::store::SessionStore;
@@ -15,6 +15,15 @@ use crate::testing::visitor::Visitor;
 async fn commit_without_answer(session: &Session) {
     let failed = session.commit().await;
     assert!(matches!(failed, Err(SessionError::Store(_))), "{failed:?}");
+}
+
+/// A request whose `update` of `n` was carried out, and whose commit got no answer.
+async fn updated_without_answer<S: SessionStore>(visitor: &Visitor, probe: &Probed<S>) -> Session {
+    let session = open(visitor).await;
+    session.update("n", increment).expect("update");
+    probe.lose_answer(Op::Replace, 0);
+    commit_without_answer(&session).await;
+    session
 }
 
 async fn messages(visitor: &Visitor) -> Vec<u64> {
@@ -63,10 +72,7 @@ pub async fn a_repeated_commit_counts_once<S: SessionStore>(store: S) {
 pub async fn a_commit_that_was_recognised_counts_once<S: SessionStore>(store: S) {
     let (config, probe) = setup(store);
     let mut visitor = user(&config).await;
-    let session = open(&visitor).await;
-    session.update("n", increment).expect("update");
-    probe.lose_answer(Op::Replace, 0);
-    commit_without_answer(&session).await;
+    let session = updated_without_answer(&visitor, &probe).await;
     // The first call meets the conflict.
     probe.fail(Op::Replace, 1);
     commit_without_answer(&session).await;
@@ -149,18 +155,12 @@ pub async fn a_repeated_commit_counts_once_after_a_change_of_id<S: SessionStore>
     let (config, probe) = setup(store);
 
     let mut visitor = user(&config).await;
-    let session = open(&visitor).await;
-    session.update("n", increment).expect("update");
-    probe.lose_answer(Op::Replace, 0);
-    commit_without_answer(&session).await;
+    let session = updated_without_answer(&visitor, &probe).await;
     session.cycle_id();
     visitor.commit(&session).await.expect("the second try");
     assert_eq!(value(&visitor, "n").await, Some(1), "after cycle_id");
 
-    let session = open(&visitor).await;
-    session.update("n", increment).expect("update");
-    probe.lose_answer(Op::Replace, 0);
-    commit_without_answer(&session).await;
+    let session = updated_without_answer(&visitor, &probe).await;
     session.reload().await.expect("reload");
     assert_eq!(session.get::<u64>("n").expect("a number"), Some(2), "after reload");
     session.update("n", increment).expect("update");
